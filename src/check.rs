@@ -1,0 +1,435 @@
+//! What a check is to the engine: something that can be asked once.
+//!
+//! In flows a [`Context`] for one run; out flows a [`Detail`] (it answered) or a [`Failure`] (it
+//! did not, and why). The engine does everything else: it times, counts, cancels at the deadline,
+//! traces and decides what a series of outcomes means.
+//!
+//! ```
+//! use std::time::Duration;
+//! use vitalsign::{every, Failure, Reason};
+//!
+//! let queue = every(Duration::from_secs(5)).from_fn(|| async {
+//!     let waiting = 3;
+//!     if waiting < 1_000 { Ok(()) } else { Err(Failure::new(Reason::OutOfRange, "queue is full")) }
+//! });
+//! # let _ = queue;
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use opentelemetry::KeyValue;
+use opentelemetry::propagation::{Injector, TextMapPropagator};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::model::{Gate, Gates, Measurement, Phase, Reason, Server};
+use crate::traces;
+
+/// One question to one dependency.
+///
+/// `run` asks once: it never sleeps, retries, counts, logs or times itself. It may be dropped at
+/// any await, at its deadline or at shutdown, and must then free what it held. It opens no more
+/// than one connection at a time and bounds what it reads.
+#[async_trait]
+pub trait Check: Send + Sync + 'static {
+    /// Name of the kind, the `kind` label: lower-case letters, digits and `_`.
+    fn kind(&self) -> &'static str;
+
+    /// The address it asks, where there is one; never with credentials.
+    fn server(&self) -> Option<Server> {
+        None
+    }
+
+    /// Asks once.
+    ///
+    /// # Errors
+    /// A [`Failure`] whose reason is from the closed list and whose message holds no secret.
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure>;
+}
+
+/// What an answered run has to say: nothing, or a caveat that makes it a warning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Detail {
+    pub(crate) caveat: Option<String>,
+}
+
+impl Detail {
+    /// It answered as it should.
+    #[must_use]
+    pub const fn ok() -> Self {
+        Self { caveat: None }
+    }
+
+    /// It answered, with a caveat for people to read.
+    pub fn warning(caveat: impl Into<String>) -> Self {
+        Self { caveat: Some(caveat.into()) }
+    }
+}
+
+impl From<()> for Detail {
+    fn from((): ()) -> Self {
+        Self::ok()
+    }
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+    pub(crate) answered: bool,
+}
+
+impl Failure {
+    /// A failure for `reason`, with a redacted message for people.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), answered: false }
+    }
+
+    /// Says that the protocol call itself succeeded and only our expectation was not met: the
+    /// CLIENT span then carries no error.
+    #[must_use]
+    pub fn answered(mut self) -> Self {
+        self.answered = true;
+        self
+    }
+
+    /// The reason.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// Any error fails a run: an I/O error in its chain gives the reason, its texts the message.
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut reason = io_reason(&error);
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            reason = reason.or_else(|| io_reason(cause));
+            source = cause.source();
+        }
+        Self::new(reason.unwrap_or(Reason::Other), message)
+    }
+}
+
+fn io_reason(error: &(dyn std::error::Error + 'static)) -> Option<Reason> {
+    error.downcast_ref::<std::io::Error>().map(Reason::of_io)
+}
+
+impl Reason {
+    /// The reason that an I/O error stands for; [`Reason::Other`] when none does.
+    #[must_use]
+    pub fn of_io(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::ConnectionRefused => Self::ConnectionRefused,
+            Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe
+            | Kind::UnexpectedEof => Self::ConnectionReset,
+            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => {
+                Self::Unreachable
+            }
+            Kind::TimedOut => Self::Timeout,
+            Kind::AddrNotAvailable | Kind::OutOfMemory => Self::LocalResource,
+            _ => match error.raw_os_error() {
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: what is wanting is ours, not the dependency's.
+                Some(24 | 23 | 105 | 12) => Self::LocalResource,
+                _ => Self::Other,
+            },
+        }
+    }
+}
+
+/// One run, as its check sees it: the deadline, the phase clock, the figures and the trace.
+pub struct Context {
+    deadline: Instant,
+    propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
+    observed: Mutex<Observed>,
+}
+
+/// What a run has noted so far; it outlives a run that is cancelled.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    pub(crate) phases: Vec<(Phase, Duration)>,
+    pub(crate) current: Option<Phase>,
+    pub(crate) measurements: Vec<(&'static Measurement, f64)>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// A context whose run must end by `deadline`; without a propagator no trace context is sent.
+    #[must_use]
+    pub fn new(
+        deadline: Instant,
+        propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
+    ) -> Self {
+        Self { deadline, propagator, observed: Mutex::default() }
+    }
+
+    /// When the run is cancelled.
+    #[must_use]
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Time left until then.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Awaits `step` as `phase` of the run: its time is a figure and an event of the span.
+    ///
+    /// A phase passed more than once, as when a redirect is followed, adds up.
+    pub async fn phase<F: Future>(&self, phase: Phase, step: F) -> F::Output {
+        self.observed().current = Some(phase);
+        let started = Instant::now();
+        let output = step.await;
+        let took = started.elapsed();
+        traces::phase_ended(phase, took.as_secs_f64());
+        let mut observed = self.observed();
+        observed.current = None;
+        match observed.phases.iter_mut().find(|(p, _)| *p == phase) {
+            Some((_, sum)) => *sum += took,
+            None => observed.phases.push((phase, took)),
+        }
+        output
+    }
+
+    /// Notes a figure of this run; it is kept even when the run then fails.
+    pub fn measure(&self, measurement: &'static Measurement, value: f64) {
+        let mut observed = self.observed();
+        observed.measurements.retain(|(m, _)| *m != measurement);
+        observed.measurements.push((measurement, value));
+    }
+
+    /// Awaits `call` inside a CLIENT span named and described by its protocol's conventions.
+    ///
+    /// The span is an error when the call fails without having been [answered](Failure::answered),
+    /// or is cancelled.
+    pub async fn client<T, F>(
+        &self,
+        name: &str,
+        attributes: Vec<KeyValue>,
+        call: F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let client = traces::Client::open(name, attributes);
+        let result = call.instrument(client.span().clone()).await;
+        client.finish(result.as_ref().err().filter(|f| !f.answered).map(|f| f.reason));
+        result
+    }
+
+    /// Adds an attribute to the innermost open span of the run.
+    pub fn attribute(&self, key: &'static str, value: impl Into<opentelemetry::Value>) {
+        traces::attribute(key, value);
+    }
+
+    /// Writes the trace context of the innermost open span into `carrier`, unless the check was
+    /// told not to propagate it.
+    pub fn inject(&self, carrier: &mut dyn Injector) {
+        if let Some(propagator) = &self.propagator {
+            traces::inject(propagator.as_ref(), carrier);
+        }
+    }
+
+    /// Locks the notes; a panic elsewhere in the run cannot leave them half-written.
+    fn observed(&self) -> std::sync::MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the notes at the end of the run.
+    pub(crate) fn take_observed(&self) -> Observed {
+        std::mem::take(&mut *self.observed())
+    }
+}
+
+/// A check with what its declaration says about it; whatever is `None` follows the defaults.
+#[derive(Clone)]
+pub struct Declared {
+    pub(crate) check: Arc<dyn Check>,
+    pub(crate) options: Options,
+}
+
+/// What a declaration may say about any check, of whatever kind.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Options {
+    pub(crate) description: Option<String>,
+    pub(crate) interval: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) failure_threshold: Option<u32>,
+    pub(crate) success_threshold: Option<u32>,
+    pub(crate) gates: Option<Gates>,
+    pub(crate) depends_on: Vec<String>,
+    pub(crate) degraded_after: Option<Duration>,
+    pub(crate) objective: Option<f64>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) propagate: Option<bool>,
+}
+
+/// Starts a declaration of a check that runs every `interval`.
+#[must_use]
+pub fn every(interval: Duration) -> Options {
+    Options { interval: Some(interval), ..Options::default() }
+}
+
+impl Options {
+    /// Shown to people on the status page.
+    #[must_use]
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.description = Some(text.into());
+        self
+    }
+
+    /// Longest one run may take. Default 2 s or half the interval, whichever is less.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Failed runs in a row that make the check down. Default 3, at least 1.
+    #[must_use]
+    pub fn failure_threshold(mut self, runs: u32) -> Self {
+        self.failure_threshold = Some(runs);
+        self
+    }
+
+    /// Good runs in a row that bring it back. Default 1, at least 1.
+    #[must_use]
+    pub fn success_threshold(mut self, runs: u32) -> Self {
+        self.success_threshold = Some(runs);
+        self
+    }
+
+    /// The probes it gates, `[Gate::Ready]` by default; none makes it informative.
+    #[must_use]
+    pub fn gates(mut self, gates: impl IntoIterator<Item = Gate>) -> Self {
+        self.gates = Some(gates.into_iter().collect());
+        self
+    }
+
+    /// Names a check whose being down suppresses the alerts of this one.
+    #[must_use]
+    pub fn depends_on(mut self, check: impl Into<String>) -> Self {
+        self.depends_on.push(check.into());
+        self
+    }
+
+    /// A success slower than this is a warning.
+    #[must_use]
+    pub fn degraded_after(mut self, limit: Duration) -> Self {
+        self.degraded_after = Some(limit);
+        self
+    }
+
+    /// Percent of good runs wanted over 30 days, above 0 and below 100.
+    #[must_use]
+    pub fn objective(mut self, percent: f64) -> Self {
+        self.objective = Some(percent);
+        self
+    }
+
+    /// Adds a label to `health_check_info` and the status document.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// Whether the dependency is sent the trace context, where its protocol can carry it.
+    #[must_use]
+    pub fn propagate(mut self, wanted: bool) -> Self {
+        self.propagate = Some(wanted);
+        self
+    }
+
+    /// Declares `check` with these options.
+    pub fn check(self, check: impl Check) -> Declared {
+        Declared { check: Arc::new(check), options: self }
+    }
+
+    /// Declares a check that awaits what `f` returns; any error fails the run.
+    pub fn from_fn<F, Fut, T, E>(self, f: F) -> Declared
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Into<Detail> + 'static,
+        E: Into<Failure> + 'static,
+    {
+        self.check(FromFn(f))
+    }
+}
+
+/// Declares a check that awaits what `f` returns, on the default interval.
+pub fn from_fn<F, Fut, T, E>(f: F) -> Declared
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+    T: Into<Detail> + 'static,
+    E: Into<Failure> + 'static,
+{
+    Options::default().from_fn(f)
+}
+
+struct FromFn<F>(F);
+
+#[async_trait]
+impl<F, Fut, T, E> Check for FromFn<F>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+    T: Into<Detail> + 'static,
+    E: Into<Failure> + 'static,
+{
+    fn kind(&self) -> &'static str {
+        "function"
+    }
+
+    async fn run(&self, _cx: &Context) -> Result<Detail, Failure> {
+        let call = (self.0)();
+        call.await.map(Into::into).map_err(Into::into)
+    }
+}
+
+impl<C: Check> From<C> for Declared {
+    fn from(check: C) -> Self {
+        Options::default().check(check)
+    }
+}
+
+impl fmt::Debug for Declared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Declared")
+            .field("kind", &self.check.kind())
+            .field("options", &self.options)
+            .finish()
+    }
+}

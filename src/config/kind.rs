@@ -1,0 +1,76 @@
+//! What a check kind brings to the configuration: its options, their documentation, and how a
+//! check is made of them.
+
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
+use crate::check::Check;
+
+/// The options of one kind: a struct with `#[serde(deny_unknown_fields)]` whose doc comments are
+/// the reference that users read.
+pub trait KindOptions: DeserializeOwned + JsonSchema + 'static {
+    /// The kind's name in `kind = "…"`.
+    const NAME: &'static str;
+
+    /// What it asks, in a few words.
+    const SUMMARY: &'static str;
+
+    /// Makes the check.
+    ///
+    /// # Errors
+    /// Everything wrong with the options that their types could not tell.
+    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>>;
+}
+
+/// What is wrong with one option of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionError {
+    /// The option within the check's table: `url`, `expect.body_regex`, `expect.status[1]`.
+    pub path: String,
+    /// `what is wrong; what would be right`, without any secret.
+    pub message: String,
+}
+
+impl OptionError {
+    /// An error at `path`.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// A kind as the registry holds it.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// The name in `kind = "…"`.
+    pub name: &'static str,
+    /// What it asks, in a few words.
+    pub summary: &'static str,
+    /// The schema of its options.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Reads the options; the error tells the path within them.
+    pub read: fn(toml::Value) -> Result<Parsed, OptionError>,
+}
+
+/// Options that were read and only need to be made into a check.
+pub type Parsed = Box<dyn FnOnce() -> Result<Arc<dyn Check>, Vec<OptionError>>>;
+
+impl Kind {
+    /// The kind whose options are `O`.
+    #[must_use]
+    pub const fn of<O: KindOptions>() -> Self {
+        Self { name: O::NAME, summary: O::SUMMARY, schema: |g| O::json_schema(g), read: read::<O> }
+    }
+}
+
+fn read<O: KindOptions>(options: toml::Value) -> Result<Parsed, OptionError> {
+    match serde_path_to_error::deserialize::<_, O>(options) {
+        Ok(options) => Ok(Box::new(move || options.build())),
+        Err(error) => {
+            let path = error.path().to_string();
+            let path = if path == "." { String::new() } else { path };
+            Err(OptionError::new(path, error.inner().message()))
+        }
+    }
+}

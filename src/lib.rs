@@ -1,0 +1,9 @@
+//! vitalsign
+pub mod check;
+pub mod checks;
+pub mod config;
+pub mod model;
+pub mod net;
+pub mod traces;
+pub use check::{Check, Context, Declared, Detail, Failure, every, from_fn};
+pub use model::*;

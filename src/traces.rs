@@ -1,0 +1,163 @@
+//! The spans of a run: their names and attributes, by OpenTelemetry's semantic conventions.
+//!
+//! Spans are `tracing` spans of target [`TARGET`]; a `tracing-opentelemetry` layer, the host's or
+//! the binary's, turns them into OpenTelemetry spans. Without such a layer they cost next to
+//! nothing and carry no trace id.
+
+use opentelemetry::propagation::{Injector, TextMapPropagator};
+use opentelemetry::trace::{Status as SpanStatus, TraceContextExt};
+use opentelemetry::{KeyValue, StringValue, Value};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::model::{CheckInfo, Phase, Reason, Status, Trace};
+
+/// Target of every span of a run, for filters.
+pub const TARGET: &str = "vitalsign::trace";
+
+/// Attribute on a root span that tells a trace-keeping processor to export the trace; it is taken
+/// off before export.
+pub const KEEP: &str = "vitalsign.keep";
+
+const ERROR_TYPE: &str = "error.type";
+
+/// Opens the root span of a run; it has no parent, whatever span is current.
+pub(crate) fn root(info: &CheckInfo) -> Span {
+    let span = tracing::info_span!(
+        target: TARGET, parent: None, "health.check",
+        otel.name = tracing::field::Empty, otel.kind = "internal",
+        check = %info.name,
+    );
+    if !span.is_disabled() {
+        span.record("otel.name", format!("health.check {}", info.kind));
+        span.set_attribute("health.check.name", info.name.to_string());
+        span.set_attribute("health.check.kind", info.kind);
+        let gates: Vec<StringValue> = info.gates.iter().map(|g| g.as_str().into()).collect();
+        span.set_attribute("health.check.gates", Value::Array(gates.into()));
+    }
+    span
+}
+
+/// Identifiers of `span`, when a tracing backend gave it some.
+pub(crate) fn identify(span: &Span) -> Option<Trace> {
+    let context = span.context();
+    let span = context.span();
+    let context = span.span_context();
+    context.is_valid().then(|| Trace {
+        trace_id: u128::from_be_bytes(context.trace_id().to_bytes()),
+        span_id: u64::from_be_bytes(context.span_id().to_bytes()),
+        sampled: context.is_sampled(),
+    })
+}
+
+/// What the recorder made of a run, for its root span.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Verdict {
+    pub(crate) outcome: &'static str,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) failed: bool,
+    pub(crate) status: Status,
+    pub(crate) changed_from: Option<Status>,
+    pub(crate) keep: bool,
+}
+
+/// Writes the verdict on a run to its root span.
+pub(crate) fn conclude(root: &Span, verdict: &Verdict) {
+    if root.is_disabled() {
+        return;
+    }
+    root.set_attribute("health.check.outcome", verdict.outcome);
+    root.set_attribute("health.check.status", verdict.status.as_str());
+    if verdict.failed {
+        fail(root, verdict.reason.unwrap_or(Reason::Other));
+    }
+    if let Some(from) = verdict.changed_from {
+        root.add_event(
+            "health.status_changed",
+            vec![
+                KeyValue::new("from", from.as_str()),
+                KeyValue::new("to", verdict.status.as_str()),
+            ],
+        );
+    }
+    if verdict.keep {
+        root.set_attribute(KEEP, true);
+    }
+}
+
+/// Marks `span` as failed for `reason`.
+fn fail(span: &Span, reason: Reason) {
+    span.set_attribute(ERROR_TYPE, reason.as_str());
+    // The description stays empty: the reason says it, and a message might hold what is secret.
+    span.set_status(SpanStatus::error(""));
+}
+
+/// A CLIENT span around one protocol call.
+///
+/// It ends as an error when [`Client::finish`] says so, and also when it is dropped unfinished:
+/// with `panic` while unwinding, else with `timeout`, for a run is only dropped at its deadline.
+#[derive(Debug)]
+pub(crate) struct Client {
+    span: Span,
+    finished: bool,
+}
+
+impl Client {
+    /// Opens the span as a child of the current one.
+    pub(crate) fn open(name: &str, attributes: Vec<KeyValue>) -> Self {
+        let span = tracing::info_span!(
+            target: TARGET, "health.check.client",
+            otel.name = name, otel.kind = "client",
+        );
+        if !span.is_disabled() {
+            for KeyValue { key, value, .. } in attributes {
+                span.set_attribute(key, value);
+            }
+        }
+        Self { span, finished: false }
+    }
+
+    /// The span itself.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Ends the call: `error` is set when the call itself failed by its protocol's convention.
+    pub(crate) fn finish(mut self, error: Option<Reason>) {
+        self.finished = true;
+        if let Some(reason) = error {
+            fail(&self.span, reason);
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let reason = if std::thread::panicking() { Reason::Panic } else { Reason::Timeout };
+        fail(&self.span, reason);
+    }
+}
+
+/// Adds an attribute to the current span: one that is known only once the answer is there.
+pub(crate) fn attribute(key: &'static str, value: impl Into<Value>) {
+    Span::current().set_attribute(key, value);
+}
+
+/// Adds the event that marks the end of a phase to the current span.
+pub(crate) fn phase_ended(phase: Phase, seconds: f64) {
+    let span = Span::current();
+    if !span.is_disabled() {
+        span.add_event(phase.as_str(), vec![KeyValue::new("duration_seconds", seconds)]);
+    }
+}
+
+/// Writes the current span's context into `carrier`, if it has one.
+pub(crate) fn inject(propagator: &dyn TextMapPropagator, carrier: &mut dyn Injector) {
+    let context = Span::current().context();
+    if context.span().span_context().is_valid() {
+        propagator.inject_context(&context, carrier);
+    }
+}

@@ -1,0 +1,3 @@
+//! What users of vitalsign see, a module a story.
+
+mod support;

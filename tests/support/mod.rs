@@ -1,0 +1,1 @@
+//! What the stories stand on: real servers on free loopback ports, the binary, small clients.
