@@ -276,6 +276,24 @@ impl Context {
 pub struct Declared {
     pub(crate) check: Arc<dyn Check>,
     pub(crate) options: Options,
+    /// Digest of all that it was declared with; see [`Declared::revision`].
+    pub(crate) revision: Option<[u8; 32]>,
+}
+
+impl Declared {
+    /// Declares `check`, which may be shared.
+    #[must_use]
+    pub fn new(check: Arc<dyn Check>, options: Options) -> Self {
+        Self { check, options, revision: None }
+    }
+
+    /// Sets a digest of everything that the check was declared with, secrets included: two
+    /// declarations of one digest are the same check, and a reload leaves it alone.
+    #[must_use]
+    pub fn revision(mut self, digest: [u8; 32]) -> Self {
+        self.revision = Some(digest);
+        self
+    }
 }
 
 /// What a declaration may say about any check, of whatever kind.
@@ -373,7 +391,7 @@ impl Options {
 
     /// Declares `check` with these options.
     pub fn check(self, check: impl Check) -> Declared {
-        Declared { check: Arc::new(check), options: self }
+        Declared::new(Arc::new(check), self)
     }
 
     /// Declares a check that awaits what `f` returns; any error fails the run.

@@ -2,8 +2,13 @@
 pub mod check;
 pub mod checks;
 pub mod config;
+mod health;
 pub mod model;
 pub mod net;
+mod plan;
+pub(crate) mod run;
+mod scheduler;
+pub mod state;
 pub mod traces;
 pub use check::{Check, Context, Declared, Detail, Failure, every, from_fn};
 pub use model::*;

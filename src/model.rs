@@ -105,6 +105,17 @@ impl Outcome {
     pub const fn is_failed(self) -> bool {
         matches!(self, Self::Failure | Self::Timeout)
     }
+
+    /// The status that it stands for on its own, as the first run of a check or the only one.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self {
+            Self::Success => Status::Up,
+            Self::Warning => Status::Degraded,
+            Self::Failure | Self::Timeout => Status::Down,
+            Self::Unknown => Status::Unknown,
+        }
+    }
 }
 
 vocabulary! {

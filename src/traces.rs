@@ -10,7 +10,7 @@ use opentelemetry::{KeyValue, StringValue, Value};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::model::{CheckInfo, Phase, Reason, Status, Trace};
+use crate::model::{CheckInfo, Outcome, Phase, Reason, Status, Trace};
 
 /// Target of every span of a run, for filters.
 pub const TARGET: &str = "vitalsign::trace";
@@ -53,9 +53,8 @@ pub(crate) fn identify(span: &Span) -> Option<Trace> {
 /// What the recorder made of a run, for its root span.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Verdict {
-    pub(crate) outcome: &'static str,
+    pub(crate) outcome: Outcome,
     pub(crate) reason: Option<Reason>,
-    pub(crate) failed: bool,
     pub(crate) status: Status,
     pub(crate) changed_from: Option<Status>,
     pub(crate) keep: bool,
@@ -66,9 +65,9 @@ pub(crate) fn conclude(root: &Span, verdict: &Verdict) {
     if root.is_disabled() {
         return;
     }
-    root.set_attribute("health.check.outcome", verdict.outcome);
+    root.set_attribute("health.check.outcome", verdict.outcome.as_str());
     root.set_attribute("health.check.status", verdict.status.as_str());
-    if verdict.failed {
+    if verdict.outcome.is_failed() {
         fail(root, verdict.reason.unwrap_or(Reason::Other));
     }
     if let Some(from) = verdict.changed_from {

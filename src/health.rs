@@ -1,0 +1,312 @@
+//! The library's front door: declare checks, build, merge a router.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::check::Declared;
+use crate::config::Secret;
+use crate::model::Sink;
+use crate::plan::{self, Defaults, PlanError};
+use crate::run::Propagator;
+use crate::scheduler::Scheduler;
+use crate::state::{HealthState, ServiceInfo, Setup};
+
+/// Who is shown more than names and statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Details {
+    /// Loopback clients that no proxy forwarded, and whoever brings the token.
+    #[default]
+    Auto,
+    /// Everybody; for listeners that only this machine reaches.
+    Always,
+    /// Nobody.
+    Never,
+}
+
+/// Why a [`Health`] cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The checks cannot be run.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// There is no runtime to run them on.
+    #[error("checks need a tokio runtime; build inside of one, or name one with `check_runtime`")]
+    NoRuntime,
+}
+
+/// The health of one service: its checks, running, and what is known of them.
+///
+/// Cloning is cheap and shares it; the checks stop when the last clone is dropped.
+#[derive(Clone)]
+pub struct Health {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Arc<HealthState>,
+    scheduler: Scheduler,
+    defaults: Defaults,
+    access: Access,
+    exporter: Option<PrometheusHandle>,
+    ticker: AbortHandle,
+}
+
+/// Who may see what over HTTP.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Access {
+    pub(crate) details: Details,
+    pub(crate) token: Option<Secret>,
+    pub(crate) metrics_token: Option<Secret>,
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Health").field("state", &self.inner.state).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.ticker.abort();
+    }
+}
+
+impl Health {
+    /// Starts to describe the health of the service `name`.
+    pub fn builder(name: impl Into<String>) -> Builder {
+        Builder::new(name.into())
+    }
+
+    /// What is known: for probes, pages and programs.
+    #[must_use]
+    pub fn state(&self) -> &Arc<HealthState> {
+        &self.inner.state
+    }
+
+    /// Whether `/ready` answers 200.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.inner.state.ready()
+    }
+
+    /// Makes `/ready` say `draining` from now on, while everything else goes on being served.
+    pub fn drain(&self) {
+        self.inner.state.drain();
+    }
+
+    /// Makes `checks` the plan, as a difference to the current one: a check that is the same keeps
+    /// its task, state, streak and series, one that is gone leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`PlanError`] when they cannot be run; nothing changes then.
+    pub fn set_checks(&self, checks: Vec<(String, Declared)>) -> Result<(), PlanError> {
+        let plan = plan::plan(checks, &self.inner.defaults)?;
+        self.inner.scheduler.apply(plan);
+        Ok(())
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.inner.access
+    }
+
+    pub(crate) fn exporter(&self) -> Option<&PrometheusHandle> {
+        self.inner.exporter.as_ref()
+    }
+}
+
+/// Describes a [`Health`]; see [`Health::builder`].
+pub struct Builder {
+    service: ServiceInfo,
+    checks: Vec<(String, Declared)>,
+    defaults: Defaults,
+    access: Access,
+    liveness_timeout: Duration,
+    runtime: Option<Handle>,
+    limit: usize,
+    propagator: Option<Propagator>,
+    keeps_tail: bool,
+    sinks: Vec<Arc<dyn Sink>>,
+    exporter: Option<PrometheusHandle>,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("service", &self.service)
+            .field("checks", &self.checks)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    fn new(name: String) -> Self {
+        let instance = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self {
+            service: ServiceInfo { name, version, instance, environment: None },
+            checks: Vec::new(),
+            defaults: Defaults::default(),
+            access: Access::default(),
+            liveness_timeout: Duration::from_secs(30),
+            runtime: None,
+            limit: 512,
+            propagator: Some(Arc::new(TraceContextPropagator::new())),
+            keeps_tail: false,
+            sinks: Vec::new(),
+            exporter: None,
+        }
+    }
+
+    /// Adds a check under a unique name, `[a-z0-9][a-z0-9_-]{0,62}`.
+    #[must_use]
+    pub fn check(mut self, name: impl Into<String>, check: impl Into<Declared>) -> Self {
+        self.checks.push((name.into(), check.into()));
+        self
+    }
+
+    /// What checks do that their declarations do not say.
+    #[must_use]
+    pub fn defaults(mut self, defaults: Defaults) -> Self {
+        self.defaults = defaults;
+        self
+    }
+
+    /// Version of what is observed. Default: this crate's.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.service.version = version.into();
+        self
+    }
+
+    /// Which instance of the service this is. Default: the host name.
+    #[must_use]
+    pub fn instance(mut self, instance: impl Into<String>) -> Self {
+        self.service.instance = instance.into();
+        self
+    }
+
+    /// Where it runs, such as `production`.
+    #[must_use]
+    pub fn environment(mut self, environment: impl Into<String>) -> Self {
+        self.service.environment = Some(environment.into());
+        self
+    }
+
+    /// Who is shown details. Default [`Details::Auto`].
+    #[must_use]
+    pub fn details(mut self, details: Details) -> Self {
+        self.access.details = details;
+        self
+    }
+
+    /// A bearer token that gives the right to details.
+    #[must_use]
+    pub fn token(mut self, token: Secret) -> Self {
+        self.access.token = Some(token);
+        self
+    }
+
+    /// A bearer token without which `/metrics` answers 401.
+    #[must_use]
+    pub fn metrics_token(mut self, token: Secret) -> Self {
+        self.access.metrics_token = Some(token);
+        self
+    }
+
+    /// How long the check runtime may stand still before `/health` is 503. Default 30 s, counted
+    /// in whole seconds.
+    #[must_use]
+    pub fn liveness_timeout(mut self, timeout: Duration) -> Self {
+        self.liveness_timeout = timeout;
+        self
+    }
+
+    /// Runs the checks on another runtime than the one that serves: one that blocks its thread
+    /// then delays no probe. Default: the current one.
+    #[must_use]
+    pub fn check_runtime(mut self, handle: Handle) -> Self {
+        self.runtime = Some(handle);
+        self
+    }
+
+    /// Most runs at once; a run that is due beyond it is skipped and counted. Default 512.
+    #[must_use]
+    pub fn max_concurrent_runs(mut self, runs: usize) -> Self {
+        self.limit = runs;
+        self
+    }
+
+    /// How trace context is written for dependencies; `None` sends none. Default W3C.
+    #[must_use]
+    pub fn propagator(mut self, propagator: Option<Propagator>) -> Self {
+        self.propagator = propagator;
+        self
+    }
+
+    /// Says that a [trace-keeping processor](crate::keep) obeys: traces are then kept by outcome,
+    /// not only by the sampled flag.
+    #[must_use]
+    pub fn keep_traces_by_outcome(mut self) -> Self {
+        self.keeps_tail = true;
+        self
+    }
+
+    /// Adds a reader of every run and status change.
+    #[must_use]
+    pub fn sink(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.sinks.push(sink);
+        self
+    }
+
+    /// The host's own metrics, shown by `/metrics` after the checks' series.
+    #[must_use]
+    pub fn exporter(mut self, exporter: PrometheusHandle) -> Self {
+        self.exporter = Some(exporter);
+        self
+    }
+
+    /// Starts the checks.
+    ///
+    /// # Errors
+    /// [`BuildError`] when the checks cannot be run, or there is no runtime to run them on.
+    pub fn build(self) -> Result<Health, BuildError> {
+        let plan = plan::plan(self.checks, &self.defaults)?;
+        let here = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let _guard = here.enter();
+        let seconds = self.liveness_timeout.as_secs_f64().ceil();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+        let tolerated_ticks = seconds as u32;
+        let state = Arc::new(HealthState::new(Setup {
+            service: self.service,
+            keeps_tail: self.keeps_tail,
+            sinks: self.sinks,
+            tolerated_ticks,
+        }));
+        let checks_on = self.runtime.unwrap_or_else(|| here.clone());
+        let scheduler = Scheduler::new(checks_on, Arc::clone(&state), self.limit, self.propagator);
+        scheduler.apply(plan);
+        let ticker = here.spawn(tick(Arc::clone(&state))).abort_handle();
+        let (defaults, access, exporter) = (self.defaults, self.access, self.exporter);
+        let inner = Inner { state, scheduler, defaults, access, exporter, ticker };
+        Ok(Health { inner: Arc::new(inner) })
+    }
+}
+
+/// The HTTP side's clock: it notices a check runtime that stands still, and stale statuses.
+async fn tick(state: Arc<HealthState>) {
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    seconds.tick().await;
+    loop {
+        seconds.tick().await;
+        state.tick();
+    }
+}

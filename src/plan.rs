@@ -1,0 +1,287 @@
+//! From declarations to a plan: fills in defaults and refuses what cannot be run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::check::{Declared, Options};
+use crate::model::{CheckInfo, Gates};
+use crate::scheduler::Scheduled;
+
+/// What a check does that its declaration does not say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Defaults {
+    /// Time from one run to the next. Default 10 s.
+    pub interval: Duration,
+    /// Longest one run may take. Default 2 s or half the interval, whichever is less.
+    pub timeout: Option<Duration>,
+    /// Failed runs in a row that make a check down. Default 3.
+    pub failure_threshold: u32,
+    /// Good runs in a row that bring it back. Default 1.
+    pub success_threshold: u32,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(10),
+            timeout: None,
+            failure_threshold: 3,
+            success_threshold: 1,
+        }
+    }
+}
+
+impl Defaults {
+    /// The timeout of a check that runs every `interval`, when nothing says otherwise.
+    #[must_use]
+    pub fn timeout_for(interval: Duration) -> Duration {
+        Duration::from_secs(2).min(interval / 2)
+    }
+}
+
+/// Why a set of checks cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A name that is no check's.
+    #[error(
+        "check name {0:?} is not allowed; it must match [a-z0-9][a-z0-9_-]{{0,62}} and be neither \
+         `status` nor `incidents`"
+    )]
+    Name(String),
+    /// Two checks of one name.
+    #[error("check `{0}` is declared twice; every check needs a name of its own")]
+    Duplicate(String),
+    /// An option outside its range.
+    #[error("check `{check}`: {problem}")]
+    Option {
+        /// The check.
+        check: String,
+        /// What is wrong; what would be right.
+        problem: String,
+    },
+    /// A dependency on a check that does not exist.
+    #[error("check `{check}` depends on `{missing}`, which is no check")]
+    UnknownDependency {
+        /// The check.
+        check: String,
+        /// The name that no check has.
+        missing: String,
+    },
+    /// Checks that depend on each other in a circle.
+    #[error("checks depend on each other in a cycle: {0}")]
+    Cycle(String),
+}
+
+/// Whether `name` may be a check's.
+#[must_use]
+pub fn is_check_name(name: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let bytes = name.as_bytes();
+    bytes.len() <= 63
+        && bytes.first().is_some_and(|c| plain(*c))
+        && bytes.iter().all(|c| plain(*c) || matches!(c, b'_' | b'-'))
+        && !matches!(name, "status" | "incidents")
+}
+
+/// Fills in `defaults` and refuses what cannot be run.
+pub(crate) fn plan(
+    checks: Vec<(String, Declared)>,
+    defaults: &Defaults,
+) -> Result<Vec<Scheduled>, PlanError> {
+    let mut graph = BTreeMap::new();
+    for (name, declared) in &checks {
+        if !is_check_name(name) {
+            return Err(PlanError::Name(name.clone()));
+        }
+        if graph.insert(name.clone(), declared.options.depends_on.clone()).is_some() {
+            return Err(PlanError::Duplicate(name.clone()));
+        }
+    }
+    for (check, dependencies) in &graph {
+        if let Some(missing) = dependencies.iter().find(|d| !graph.contains_key(*d)) {
+            let (check, missing) = (check.clone(), missing.clone());
+            return Err(PlanError::UnknownDependency { check, missing });
+        }
+    }
+    if let Some(cycle) = cycle(&graph) {
+        return Err(PlanError::Cycle(cycle.join(" -> ")));
+    }
+    checks.into_iter().map(|(name, declared)| schedule(name, declared, defaults)).collect()
+}
+
+fn schedule(name: String, declared: Declared, defaults: &Defaults) -> Result<Scheduled, PlanError> {
+    let Declared { check, options, revision } = declared;
+    let info = inform(&name, &options, defaults)
+        .map_err(|problem| PlanError::Option { check: name, problem: problem.to_owned() })?;
+    let info = Arc::new(CheckInfo { kind: check.kind(), server: check.server(), ..info });
+    Ok(Scheduled { info, check, revision })
+}
+
+fn inform(name: &str, options: &Options, defaults: &Defaults) -> Result<CheckInfo, &'static str> {
+    let interval = options.interval.unwrap_or(defaults.interval);
+    let timeout =
+        options.timeout.or(defaults.timeout).unwrap_or_else(|| Defaults::timeout_for(interval));
+    let failure_threshold = options.failure_threshold.unwrap_or(defaults.failure_threshold);
+    let success_threshold = options.success_threshold.unwrap_or(defaults.success_threshold);
+    if interval.is_zero() || interval > MAX_INTERVAL {
+        return Err("the interval must be above zero and at most 366 days");
+    }
+    if timeout.is_zero() || timeout >= interval {
+        return Err("the timeout must be above zero and shorter than the interval");
+    }
+    if failure_threshold == 0 || success_threshold == 0 {
+        return Err("thresholds must be at least 1");
+    }
+    if options.objective.is_some_and(|o| !(o > 0.0 && o < 100.0)) {
+        return Err("the objective is a percentage above 0 and below 100");
+    }
+    if !options.labels.keys().all(|label| is_label_name(label)) {
+        return Err("labels must be Prometheus label names, [a-zA-Z_][a-zA-Z0-9_]*, and none of \
+                    check, kind, gates, server_address and server_port");
+    }
+    Ok(CheckInfo {
+        name: name.into(),
+        kind: "",
+        description: options.description.clone(),
+        gates: options.gates.unwrap_or(Gates::READY),
+        depends_on: options.depends_on.iter().map(|d| d.as_str().into()).collect(),
+        labels: options.labels.clone(),
+        interval,
+        timeout,
+        failure_threshold,
+        success_threshold,
+        degraded_after: options.degraded_after,
+        objective: options.objective,
+        propagate: options.propagate.unwrap_or(true),
+        server: None,
+    })
+}
+
+/// Bounds every sum of a check's times far below what clocks can hold.
+const MAX_INTERVAL: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Whether `label` may be a label of `health_check_info` beside its own.
+#[must_use]
+pub fn is_label_name(label: &str) -> bool {
+    let start = |c: char| c.is_ascii_alphabetic() || c == '_';
+    label.starts_with(start)
+        && label.chars().all(|c| start(c) || c.is_ascii_digit())
+        && !label.starts_with("__")
+        && !matches!(label, "check" | "kind" | "gates" | "server_address" | "server_port")
+}
+
+/// A cycle among the dependencies, its first name repeated at its end.
+pub(crate) fn cycle(graph: &BTreeMap<String, Vec<String>>) -> Option<Vec<String>> {
+    let mut done = std::collections::BTreeSet::new();
+    graph.keys().find_map(|start| walk(graph, start, &mut Vec::new(), &mut done))
+}
+
+/// Depth first, without recursion: a chain of dependencies may be as long as the configuration.
+fn walk<'a>(
+    graph: &'a BTreeMap<String, Vec<String>>,
+    start: &'a str,
+    path: &mut Vec<(&'a str, usize)>,
+    done: &mut std::collections::BTreeSet<&'a str>,
+) -> Option<Vec<String>> {
+    path.push((start, 0));
+    while let Some((name, next)) = path.last_mut() {
+        let name = *name;
+        let dependency = graph.get(name).and_then(|d| d.get(*next));
+        *next += 1;
+        match dependency {
+            None => {
+                done.insert(name);
+                path.pop();
+            }
+            Some(dependency) => {
+                if let Some(at) = path.iter().position(|(n, _)| n == dependency) {
+                    let names = path[at..].iter().map(|(n, _)| (*n).to_owned());
+                    return Some(names.chain([dependency.clone()]).collect());
+                }
+                if !done.contains(dependency.as_str()) {
+                    path.push((dependency, 0));
+                }
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{every, from_fn};
+
+    fn ok() -> Declared {
+        from_fn(|| async { Ok::<_, std::io::Error>(()) })
+    }
+
+    fn error(checks: Vec<(&str, Declared)>) -> String {
+        let checks = checks.into_iter().map(|(n, d)| (n.to_owned(), d)).collect();
+        match plan(checks, &Defaults::default()) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn after(dependency: &str) -> Declared {
+        every(Duration::from_secs(1))
+            .depends_on(dependency)
+            .from_fn(|| async { Ok::<_, std::io::Error>(()) })
+    }
+
+    #[test]
+    fn names_follow_the_rule() {
+        for good in ["db", "0", "orders-db_2", &"a".repeat(63)] {
+            assert!(is_check_name(good), "{good}");
+        }
+        for bad in ["", "-a", "_a", "Db", "a.b", "a b", "ä", "status", "incidents", &"a".repeat(64)]
+        {
+            assert!(!is_check_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_printed() {
+        let cycle = error(vec![("a", after("b")), ("b", after("c")), ("c", after("b"))]);
+        assert_eq!(cycle, "checks depend on each other in a cycle: b -> c -> b");
+        assert_eq!(
+            error(vec![("a", after("a"))]),
+            "checks depend on each other in a cycle: a -> a"
+        );
+        assert_eq!(error(vec![("a", after("c")), ("b", after("c")), ("c", ok())]), "accepted");
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused() {
+        assert_eq!(
+            error(vec![("a", after("nope"))]),
+            "check `a` depends on `nope`, which is no check"
+        );
+        assert!(error(vec![("a", ok()), ("a", ok())]).contains("declared twice"));
+        let second = Duration::from_secs(1);
+        let run = || async { Ok::<_, std::io::Error>(()) };
+        for bad in [
+            every(Duration::ZERO),
+            every(second).timeout(second),
+            every(second).failure_threshold(0),
+            every(second).success_threshold(0),
+            every(second).objective(100.0),
+            every(second).objective(f64::NAN),
+            every(second).label("kind", "x"),
+            every(second).label("__x", "x"),
+            every(Duration::MAX),
+        ] {
+            assert_ne!(error(vec![("a", bad.from_fn(run))]), "accepted");
+        }
+    }
+
+    #[test]
+    fn the_default_timeout_is_half_a_short_interval() {
+        let half = Defaults::timeout_for(Duration::from_secs(1));
+        assert_eq!(half, Duration::from_millis(500));
+        assert_eq!(Defaults::timeout_for(Duration::from_secs(60)), Duration::from_secs(2));
+    }
+}

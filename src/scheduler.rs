@@ -1,0 +1,214 @@
+//! When each check runs: one light task a check, on fixed deadlines of its own.
+//!
+//! In flows a plan (the checks that should run); it is applied as a difference to the one that
+//! runs. A task runs its check inline, so two runs of one check never overlap.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::check::Check;
+use crate::model::{CheckInfo, SkipReason};
+use crate::run::{self, Propagator};
+use crate::state::{Entry, HealthState, Planned};
+
+/// All checks of a plan start within this time, one after the other.
+const FIRST_RUNS: Duration = Duration::from_millis(900);
+
+/// Small plans start their checks no further apart than this.
+const FIRST_STEP: Duration = Duration::from_millis(1);
+
+/// A digest of everything that a check was declared with, secrets included.
+pub type Revision = [u8; 32];
+
+/// A check of a plan.
+#[derive(Clone)]
+pub(crate) struct Scheduled {
+    pub(crate) info: Arc<CheckInfo>,
+    pub(crate) check: Arc<dyn Check>,
+    /// Equal revisions are the same check; without one, only the same object is.
+    pub(crate) revision: Option<Revision>,
+}
+
+impl Scheduled {
+    fn is(&self, other: &Self) -> bool {
+        self.info == other.info
+            && match (self.revision, other.revision) {
+                (Some(ours), Some(theirs)) => ours == theirs,
+                _ => Arc::ptr_eq(&self.check, &other.check),
+            }
+    }
+}
+
+/// Runs the checks of the current plan until it is dropped.
+pub(crate) struct Scheduler {
+    shared: Arc<Shared>,
+    handle: Handle,
+    running: Mutex<HashMap<Arc<str>, Running>>,
+    heart: AbortHandle,
+}
+
+/// What every check's task uses.
+struct Shared {
+    state: Arc<HealthState>,
+    limit: Semaphore,
+    propagator: Option<Propagator>,
+    /// The origin of all phases.
+    epoch: Instant,
+}
+
+struct Running {
+    scheduled: Scheduled,
+    entry: Arc<Entry>,
+    task: AbortHandle,
+}
+
+impl Scheduler {
+    /// A scheduler without checks that runs at most `limit` at once on the runtime of `handle`.
+    pub(crate) fn new(
+        handle: Handle,
+        state: Arc<HealthState>,
+        limit: usize,
+        propagator: Option<Propagator>,
+    ) -> Self {
+        state.beat();
+        let heart = handle.spawn(beat(Arc::clone(&state))).abort_handle();
+        let limit = Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS));
+        let shared = Arc::new(Shared { state, limit, propagator, epoch: Instant::now() });
+        Self { shared, handle, running: Mutex::default(), heart }
+    }
+
+    /// Makes `checks` the plan: what is untouched goes on, the rest is started or stopped.
+    pub(crate) fn apply(&self, checks: Vec<Scheduled>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let planned = checks
+            .iter()
+            .map(|new| match running.get(&new.info.name) {
+                Some(old) if old.scheduled.is(new) => Planned::Untouched(Arc::clone(&old.entry)),
+                Some(_) => Planned::Changed(Arc::clone(&new.info)),
+                None => Planned::New(Arc::clone(&new.info)),
+            })
+            .collect();
+        let entries = self.shared.state.apply(planned);
+        let mut old = std::mem::take(&mut *running);
+        let goes_on = |old: &HashMap<Arc<str>, Running>, entry: &Arc<Entry>| {
+            old.get(&entry.info.name).is_some_and(|r| Arc::ptr_eq(&r.entry, entry))
+        };
+        let starting = entries.iter().filter(|e| !goes_on(&old, e)).count();
+        let step = FIRST_STEP.min(FIRST_RUNS / u32::try_from(starting.max(1)).unwrap_or(u32::MAX));
+        let mut first = Instant::now();
+        for (scheduled, entry) in checks.into_iter().zip(entries) {
+            let name = Arc::clone(&entry.info.name);
+            if goes_on(&old, &entry) {
+                if let Some(same) = old.remove(&name) {
+                    running.insert(name, same);
+                }
+                continue;
+            }
+            let check = Arc::clone(&scheduled.check);
+            let task = keep_running(Arc::clone(&self.shared), check, Arc::clone(&entry), first);
+            let task = self.handle.spawn(task).abort_handle();
+            running.insert(name, Running { scheduled, entry, task });
+            first += step;
+        }
+        for stopped in old.into_values() {
+            stopped.task.abort();
+        }
+    }
+
+    /// The checks of the current plan, in no order.
+    pub(crate) fn plan(&self) -> Vec<Scheduled> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.values().map(|r| r.scheduled.clone()).collect()
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.heart.abort();
+        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for stopped in running.values() {
+            stopped.task.abort();
+        }
+    }
+}
+
+/// Shows once a second that the check runtime makes progress.
+async fn beat(state: Arc<HealthState>) {
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        seconds.tick().await;
+        state.beat();
+    }
+}
+
+async fn keep_running(
+    shared: Arc<Shared>,
+    check: Arc<dyn Check>,
+    entry: Arc<Entry>,
+    first: Instant,
+) {
+    let state = &*shared.state;
+    let grid = Grid::of(&entry.info, shared.epoch);
+    let mut due = first;
+    loop {
+        sleep_until(due).await;
+        let started = Instant::now();
+        state.delayed(started.saturating_duration_since(due));
+        match shared.limit.try_acquire() {
+            Ok(_permit) => {
+                run::run(&*check, &entry, state, shared.propagator.as_ref()).await;
+            }
+            Err(_) => state.skip(&entry, SkipReason::Limit),
+        }
+        let now = Instant::now();
+        // The first run is off the grid; a quarter of an interval keeps the second apart from it.
+        let earliest = if due == first { started + grid.interval / 4 } else { started };
+        due = grid.next_after(earliest.max(now));
+        for _ in 0..grid.deadlines_between(earliest, now) {
+            state.skip(&entry, SkipReason::Overrun);
+        }
+    }
+}
+
+/// The fixed deadlines of a check: its own phase, then every interval.
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    origin: Instant,
+    interval: Duration,
+}
+
+impl Grid {
+    /// The phase follows from the name, so that a reload or a restart keeps checks spread alike.
+    fn of(info: &CheckInfo, epoch: Instant) -> Self {
+        let mut hasher = DefaultHasher::new();
+        info.name.hash(&mut hasher);
+        let nanos = u64::try_from(info.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let phase = Duration::from_nanos(hasher.finish() % nanos);
+        Self { origin: epoch + phase, interval: info.interval }
+    }
+
+    /// Deadlines up to and including `at`, from the origin on.
+    fn count(&self, at: Instant) -> u128 {
+        match at.checked_duration_since(self.origin) {
+            Some(passed) => passed.as_nanos() / self.interval.as_nanos().max(1) + 1,
+            None => 0,
+        }
+    }
+
+    fn next_after(&self, at: Instant) -> Instant {
+        let nanos = self.interval.as_nanos().saturating_mul(self.count(at));
+        self.origin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX >> 1))
+    }
+
+    fn deadlines_between(&self, after: Instant, until: Instant) -> u128 {
+        self.count(until).saturating_sub(self.count(after))
+    }
+}

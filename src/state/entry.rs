@@ -1,0 +1,233 @@
+//! What is known about one check: the cell that the recorder writes and every reader reads.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::figures::Figures;
+use super::fold::{Fold, Thresholds};
+use super::tally::Weight;
+use crate::model::{CheckInfo, Gate, Outcome, Run, SkipReason, Status, Transition};
+
+/// A check of the current plan.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) info: Arc<CheckInfo>,
+    /// `check="…",kind="…"`, prepared once for the metrics page.
+    pub(crate) series: Box<str>,
+    cell: Mutex<Cell>,
+}
+
+/// The mutable part of an entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    fold: Fold,
+    since: SystemTime,
+    /// A plan without this check has been applied: what its last run still reports is dropped.
+    retired: bool,
+    /// Whether any run has finished, of whatever outcome.
+    pub(crate) has_run: bool,
+    /// Whether its gates count; not yet for a check that a reload brought, until its first run.
+    gating: bool,
+    pub(crate) maintenance: bool,
+    pub(crate) last_run: Option<Arc<Run>>,
+    pub(crate) last_success_at: Option<SystemTime>,
+    /// Whether the last run that was not unknown was good.
+    pub(crate) last_result: Option<bool>,
+    /// When the last run that was not unknown ended.
+    heard: Option<Instant>,
+    pub(crate) figures: Figures,
+}
+
+/// What folding a run into a cell led to.
+#[derive(Debug)]
+pub(crate) struct Folded {
+    pub(crate) transition: Option<Transition>,
+    pub(crate) kept: bool,
+}
+
+impl Entry {
+    /// A check without any run.
+    pub(crate) fn new(info: Arc<CheckInfo>, gating: bool, now: SystemTime) -> Self {
+        Self::with_cell(
+            info,
+            Cell {
+                fold: Fold::default(),
+                since: now,
+                retired: false,
+                has_run: false,
+                gating,
+                maintenance: false,
+                last_run: None,
+                last_success_at: None,
+                last_result: None,
+                heard: None,
+                figures: Figures::default(),
+            },
+        )
+    }
+
+    /// A changed check: it keeps its status until its own first run, and its counters for good.
+    pub(crate) fn succeeding(info: Arc<CheckInfo>, old: &Self) -> Self {
+        let mut cell = old.lock().clone();
+        cell.retired = false;
+        // Streaks belong to the thresholds and the question they were counted under.
+        cell.fold = cell.fold.restarted();
+        if info.kind != old.info.kind {
+            cell.figures = Figures::default();
+        }
+        Self::with_cell(info, cell)
+    }
+
+    fn with_cell(info: Arc<CheckInfo>, cell: Cell) -> Self {
+        let series = format!("check=\"{}\",kind=\"{}\"", info.name, info.kind).into();
+        Self { info, series, cell: Mutex::new(cell) }
+    }
+
+    /// Locks the cell. No code that holds it can panic half-way through a change that matters.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Cell> {
+        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long after the last run that counts the status is forgotten.
+    fn patience(&self) -> Duration {
+        self.info.interval.saturating_mul(3).saturating_add(self.info.timeout)
+    }
+
+    /// When `cell`'s status goes stale, if nothing is heard until then.
+    pub(crate) fn stale_at(&self, cell: &Cell) -> Option<Instant> {
+        let known = cell.fold.status() != Status::Unknown;
+        let heard = cell.heard.filter(|_| known)?;
+        heard.checked_add(self.patience())
+    }
+
+    /// Forgets the status if it is stale by `now`.
+    pub(crate) fn expire(&self, cell: &mut Cell, now: Instant) -> Option<Transition> {
+        let stale_at = self.stale_at(cell).filter(|at| *at < now)?;
+        let at = SystemTime::now() - now.saturating_duration_since(stale_at);
+        let from = cell.fold.go_stale();
+        let since = self.patience();
+        Some(cell.change(Transition {
+            from,
+            to: Status::Unknown,
+            at,
+            reason: None,
+            message: Some(format!("no run has ended for {}", humantime::format_duration(since))),
+            trace: None,
+        }))
+    }
+
+    /// Folds a finished run in. `keeps_tail` says that traces are kept by outcome.
+    pub(crate) fn fold(&self, cell: &mut Cell, run: &Arc<Run>, keeps_tail: bool) -> Folded {
+        let thresholds = Thresholds {
+            failure: self.info.failure_threshold,
+            success: self.info.success_threshold,
+        };
+        let from = cell.fold.apply(run.outcome, thresholds);
+        let to = cell.fold.status();
+        let ended = run.at + run.duration;
+        let transition = (from != to).then(|| {
+            cell.change(Transition {
+                from,
+                to,
+                at: ended,
+                reason: run.reason,
+                message: run.message.clone(),
+                trace: run.trace,
+            })
+        });
+        cell.has_run = true;
+        cell.gating = true;
+        let notable = run.outcome != Outcome::Success
+            || transition.is_some()
+            || run.duration > self.info.timeout / 2;
+        let kept = run.trace.is_some_and(|t| t.sampled || keeps_tail && notable);
+        cell.count(run, ended, kept);
+        cell.last_run = Some(Arc::clone(run));
+        Folded { transition, kept }
+    }
+}
+
+impl Cell {
+    pub(crate) const fn status(&self) -> Status {
+        self.fold.status()
+    }
+
+    pub(crate) const fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    pub(crate) const fn consecutive_failures(&self) -> u32 {
+        self.fold.consecutive_failures()
+    }
+
+    pub(crate) const fn retired(&self) -> bool {
+        self.retired
+    }
+
+    pub(crate) fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    pub(crate) fn skip(&mut self, reason: SkipReason) {
+        self.figures.skipped[reason as usize] += 1;
+    }
+
+    /// Whether its being down counts for the probes it gates.
+    pub(crate) const fn gates_now(&self) -> bool {
+        self.gating && !self.maintenance
+    }
+
+    /// Down, or unknown though it has run.
+    pub(crate) fn failing(&self) -> bool {
+        match self.fold.status() {
+            Status::Down => true,
+            Status::Unknown => self.has_run,
+            Status::Up | Status::Degraded => false,
+        }
+    }
+
+    /// What this check adds to the service's tally.
+    pub(crate) fn weight(&self, info: &CheckInfo) -> Weight {
+        let gates = |gate| self.gates_now() && info.gates.contains(gate);
+        let serving = matches!(self.status(), Status::Up | Status::Degraded);
+        Weight {
+            not_up: self.status() != Status::Up,
+            ready_failing: gates(Gate::Ready) && self.failing(),
+            ready_waiting: gates(Gate::Ready) && !self.has_run,
+            health_failing: gates(Gate::Health) && self.failing(),
+            startup_waiting: gates(Gate::Startup) && !serving,
+        }
+    }
+
+    fn change(&mut self, transition: Transition) -> Transition {
+        self.since = transition.at;
+        // The first status of all is no change: nothing was known before.
+        if self.last_result.is_some() {
+            self.figures.transitions[transition.to as usize] += 1;
+        }
+        transition
+    }
+
+    fn count(&mut self, run: &Run, ended: SystemTime, kept: bool) {
+        let figures = &mut self.figures;
+        figures.outcomes[run.outcome as usize] += 1;
+        figures.durations.record(run.duration, run.trace.filter(|_| kept), ended);
+        if run.outcome == Outcome::Unknown {
+            return;
+        }
+        let good = run.outcome.is_good();
+        self.heard = Some(Instant::now());
+        self.last_result = Some(good);
+        if good {
+            self.last_success_at = Some(ended);
+        } else if let Some(reason) = run.reason {
+            figures.failures[reason as usize] += 1;
+        }
+        if !self.maintenance {
+            let counter = if good { &mut figures.slo_good } else { &mut figures.slo_bad };
+            *counter += 1;
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The health-state module: the one place where outcomes become status, and the one that every
+//! probe, page and metric reads.
+//!
+//! In flow finished [`Run`](crate::model::Run)s, through the recorder methods that only the engine
+//! can call; out flow [`Snapshot`]s and probe [`Answer`]s. Each check has a cell of its own, and
+//! the service's status is kept by counting, so a run costs the same among ten checks as among
+//! ten thousand.
+
+mod entry;
+mod figures;
+mod fold;
+mod record;
+mod tally;
+mod view;
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+
+use crate::model::{CheckInfo, Gate, Sink};
+
+pub(crate) use entry::{Cell, Entry};
+pub(crate) use figures::{Exemplar, Histogram};
+pub(crate) use record::{Planned, Recorded};
+pub(crate) use tally::Tally;
+
+pub use figures::BUCKETS;
+pub use view::{Answer, CheckView, Snapshot};
+
+/// What is observed, as the head of the status document and the resource of spans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceInfo {
+    /// Name of the service.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Which of its instances this is.
+    pub instance: String,
+    /// Where it runs, such as `production`.
+    pub environment: Option<String>,
+}
+
+/// The checks of the current plan.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Sorted by name.
+    pub(crate) entries: Vec<Arc<Entry>>,
+    /// For each gate the entries that name it, sorted by name.
+    gates: [Vec<Arc<Entry>>; Gate::ALL.len()],
+}
+
+impl Plan {
+    fn of(mut entries: Vec<Arc<Entry>>) -> Self {
+        entries.sort_by(|a, b| a.info.name.cmp(&b.info.name));
+        let gating =
+            |gate: Gate| entries.iter().filter(|e| e.info.gates.contains(gate)).cloned().collect();
+        let gates = [gating(Gate::Health), gating(Gate::Ready), gating(Gate::Startup)];
+        Self { entries, gates }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<Entry>> {
+        let at = self.entries.binary_search_by(|e| (*e.info.name).cmp(name)).ok()?;
+        self.entries.get(at)
+    }
+
+    pub(crate) fn gating(&self, gate: Gate) -> &[Arc<Entry>] {
+        &self.gates[gate as usize]
+    }
+}
+
+/// The state of a service's health.
+pub struct HealthState {
+    service: ServiceInfo,
+    started_at: SystemTime,
+    booted: Instant,
+    /// Whether traces are kept by outcome, by a processor that obeys the recorder.
+    keeps_tail: bool,
+    sinks: Vec<Arc<dyn Sink>>,
+    plan: ArcSwap<Plan>,
+    tally: Mutex<Tally>,
+    /// Grows with every change that a probe's body can show.
+    changes: AtomicU64,
+    /// Nanoseconds after `booted` before which no status goes stale.
+    fresh_until: AtomicU64,
+    /// Time from due to start of runs.
+    delays: Mutex<Histogram>,
+    /// Set by the check runtime once a second, taken by the HTTP side.
+    beaten: AtomicBool,
+    silent_ticks: AtomicU32,
+    /// Ticks without a beat after which the process is no longer live.
+    tolerated_ticks: u32,
+}
+
+impl std::fmt::Debug for HealthState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HealthState")
+            .field("service", &self.service)
+            .field("tally", &*self.tally())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a state is made of.
+pub(crate) struct Setup {
+    pub(crate) service: ServiceInfo,
+    pub(crate) keeps_tail: bool,
+    pub(crate) sinks: Vec<Arc<dyn Sink>>,
+    /// Ticks without a beat after which the process is no longer live.
+    pub(crate) tolerated_ticks: u32,
+}
+
+impl HealthState {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let now = SystemTime::now();
+        Self {
+            service: setup.service,
+            started_at: now,
+            booted: Instant::now(),
+            keeps_tail: setup.keeps_tail,
+            sinks: setup.sinks,
+            plan: ArcSwap::default(),
+            tally: Mutex::new(Tally::new(now)),
+            changes: AtomicU64::new(0),
+            fresh_until: AtomicU64::new(u64::MAX),
+            delays: Mutex::default(),
+            beaten: AtomicBool::new(false),
+            silent_ticks: AtomicU32::new(0),
+            tolerated_ticks: setup.tolerated_ticks.max(1),
+        }
+    }
+
+    /// What is observed.
+    #[must_use]
+    pub fn service(&self) -> &ServiceInfo {
+        &self.service
+    }
+
+    /// The checks of the current plan, sorted by name.
+    #[must_use]
+    pub fn checks(&self) -> Vec<Arc<CheckInfo>> {
+        self.plan.load().entries.iter().map(|e| Arc::clone(&e.info)).collect()
+    }
+
+    /// A number that grows with every change that a probe's body can show.
+    ///
+    /// What was rendered under the same number may be served again.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.refresh(Instant::now());
+        self.changes.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn plan(&self) -> arc_swap::Guard<Arc<Plan>> {
+        self.plan.load()
+    }
+
+    pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn delays(&self) -> MutexGuard<'_, Histogram> {
+        self.delays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn touch(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn nanos_of(&self, at: Instant) -> u64 {
+        let nanos = at.saturating_duration_since(self.booted).as_nanos();
+        u64::try_from(nanos).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,221 @@
+//! The recorder: everything that changes the state.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::tally::Weight;
+use super::{Cell, Entry, HealthState, Plan};
+use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition};
+
+/// A check of a new plan, as the scheduler sees it against the current one.
+pub(crate) enum Planned {
+    /// The very same check: it keeps its entry, and with it state, streak and series.
+    Untouched(Arc<Entry>),
+    /// Another question under a known name: it keeps its status until its own first run.
+    Changed(Arc<CheckInfo>),
+    /// A new name.
+    New(Arc<CheckInfo>),
+}
+
+/// What the recorder made of a run.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) status: Status,
+    pub(crate) transition: Option<Transition>,
+    /// Whether its trace is kept.
+    pub(crate) kept: bool,
+}
+
+impl HealthState {
+    /// Folds a finished run in; `None` when the check is no longer part of the plan.
+    pub(crate) fn record(&self, entry: &Arc<Entry>, run: Run) -> Option<Recorded> {
+        let run = Arc::new(run);
+        let now = Instant::now();
+        let (stale, recorded) = {
+            let mut cell = entry.lock();
+            if cell.retired() {
+                return None;
+            }
+            let folded = self.change(entry, &mut cell, |cell| {
+                let stale = entry.expire(cell, now);
+                let folded = entry.fold(cell, &run, self.keeps_tail);
+                let (status, kept) = (cell.status(), folded.kept);
+                self.tell(entry, Event::Run { run: &run, status, trace_kept: kept });
+                for transition in stale.iter().chain(&folded.transition) {
+                    self.tell(entry, Event::Transition(transition));
+                }
+                (stale, Recorded { status, transition: folded.transition, kept })
+            });
+            if let Some(at) = entry.stale_at(&cell) {
+                self.fresh_until.fetch_min(self.nanos_of(at), Ordering::AcqRel);
+            }
+            folded
+        };
+        // Written once the entry is free: a log that blocks must not block a probe.
+        for transition in stale.iter().chain(&recorded.transition) {
+            log_transition(&entry.info, transition);
+        }
+        Some(recorded)
+    }
+
+    /// Counts a due run that was not started.
+    pub(crate) fn skip(&self, entry: &Entry, reason: SkipReason) {
+        let mut cell = entry.lock();
+        cell.skip(reason);
+        self.tell(entry, Event::Skipped(reason));
+    }
+
+    /// Counts the time that a run started after it was due.
+    pub(crate) fn delayed(&self, delay: Duration) {
+        self.delays().record(delay, None, SystemTime::UNIX_EPOCH);
+    }
+
+    /// Makes `checks` the plan and returns their entries in the same order.
+    ///
+    /// The checks of the first plan gate from the start; those that a later one brings only after
+    /// their first run.
+    pub(crate) fn apply(&self, checks: Vec<Planned>) -> Vec<Arc<Entry>> {
+        let now = SystemTime::now();
+        let old = self.plan.load_full();
+        let first = !self.tally().planned();
+        let entries: Vec<Arc<Entry>> = checks
+            .into_iter()
+            .map(|planned| match planned {
+                Planned::Untouched(entry) => entry,
+                Planned::New(info) => Arc::new(Entry::new(info, first, now)),
+                Planned::Changed(info) => Arc::new(match old.find(&info.name) {
+                    Some(before) => Entry::succeeding(info, before),
+                    None => Entry::new(info, first, now),
+                }),
+            })
+            .collect();
+        let plan = Arc::new(Plan::of(entries.clone()));
+        let kept = |plan: &Plan, entry: &Arc<Entry>| {
+            plan.find(&entry.info.name).is_some_and(|e| Arc::ptr_eq(e, entry))
+        };
+        // What comes is counted before what goes, so that no sum dips in between.
+        for entry in plan.entries.iter().filter(|e| !kept(&old, e)) {
+            let cell = entry.lock();
+            self.tally().replace(Weight::default(), cell.weight(&entry.info), now);
+        }
+        self.plan.store(Arc::clone(&plan));
+        for entry in old.entries.iter().filter(|e| !kept(&plan, e)) {
+            let mut cell = entry.lock();
+            cell.retire();
+            self.tally().replace(cell.weight(&entry.info), Weight::default(), now);
+            if plan.find(&entry.info.name).is_none() {
+                self.tell(entry, Event::Removed);
+            }
+        }
+        self.tally().plan(now);
+        self.fresh_until.store(0, Ordering::Release);
+        self.touch();
+        entries
+    }
+
+    /// Turns every status that is stale by `now` to unknown, and reports it.
+    ///
+    /// Whoever reads calls this first, so that a check runtime that hangs keeps no check green;
+    /// nearly always it is one comparison.
+    pub(crate) fn refresh(&self, now: Instant) {
+        if self.nanos_of(now) <= self.fresh_until.load(Ordering::Acquire) {
+            return;
+        }
+        // Runs that end meanwhile lower this again, so it is set before looking.
+        self.fresh_until.store(u64::MAX, Ordering::Release);
+        let plan = self.plan.load_full();
+        for entry in &plan.entries {
+            let mut cell = entry.lock();
+            if cell.retired() {
+                continue;
+            }
+            let stale = self.change(entry, &mut cell, |cell| entry.expire(cell, now));
+            if let Some(at) = entry.stale_at(&cell) {
+                self.fresh_until.fetch_min(self.nanos_of(at), Ordering::AcqRel);
+            }
+            if let Some(transition) = stale {
+                self.tell(entry, Event::Transition(&transition));
+                drop(cell);
+                log_transition(&entry.info, &transition);
+            }
+        }
+    }
+
+    /// Says that the check runtime makes progress; called by it once a second.
+    pub(crate) fn beat(&self) {
+        self.beaten.store(true, Ordering::Release);
+    }
+
+    /// One second of the HTTP side's own time: counts silence of the check runtime, and looks for
+    /// stale statuses.
+    ///
+    /// Counting own ticks rather than time makes waking from a suspension no failure: both sides
+    /// slept.
+    pub(crate) fn tick(&self) {
+        let silent = if self.beaten.swap(false, Ordering::AcqRel) {
+            self.silent_ticks.store(0, Ordering::Release);
+            0
+        } else {
+            self.silent_ticks.fetch_add(1, Ordering::AcqRel).saturating_add(1)
+        };
+        let live = silent < self.tolerated_ticks;
+        let mut tally = self.tally();
+        if tally.live() != live {
+            tally.set_live(live, SystemTime::now());
+            drop(tally);
+            self.touch();
+            if live {
+                tracing::info!("the check runtime makes progress again");
+            } else {
+                tracing::error!(seconds = silent, "the check runtime has stopped: not live");
+            }
+        } else {
+            drop(tally);
+        }
+        self.refresh(Instant::now());
+    }
+
+    /// Makes readiness say `draining` from now on.
+    pub(crate) fn drain(&self) {
+        self.tally().drain(SystemTime::now());
+        self.touch();
+    }
+
+    /// Changes a cell and, if that changes its weight, the tally with it.
+    fn change<T>(&self, entry: &Entry, cell: &mut Cell, f: impl FnOnce(&mut Cell) -> T) -> T {
+        let weight = cell.weight(&entry.info);
+        let status = cell.status();
+        let result = f(cell);
+        let now = cell.weight(&entry.info);
+        if weight != now {
+            self.tally().replace(weight, now, SystemTime::now());
+        }
+        if weight != now || status != cell.status() {
+            self.touch();
+        }
+        result
+    }
+
+    fn tell(&self, entry: &Entry, event: Event<'_>) {
+        for sink in &self.sinks {
+            sink.record(&entry.info, event);
+        }
+    }
+}
+
+/// The one log line of a status change.
+fn log_transition(info: &CheckInfo, transition: &Transition) {
+    let check = &*info.name;
+    let (from, to) = (transition.from.as_str(), transition.to.as_str());
+    let reason = transition.reason.map(crate::model::Reason::as_str);
+    let trace_id = transition.trace.map(|t| t.trace_id_hex());
+    let cause = transition.message.as_deref();
+    if transition.to == Status::Up {
+        tracing::info!(check, from, to, reason, trace_id, cause, "status changed");
+    } else {
+        tracing::warn!(check, from, to, reason, trace_id, cause, "status changed");
+    }
+}

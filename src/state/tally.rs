@@ -1,0 +1,140 @@
+//! The service's status, kept by counting: each check adds its weight, and a change of one check
+//! costs the same however many there are.
+
+use std::time::SystemTime;
+
+use crate::model::ServiceStatus;
+
+/// What one check adds to the tally.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "five independent facts, each counted")]
+pub(crate) struct Weight {
+    pub(crate) not_up: bool,
+    pub(crate) ready_failing: bool,
+    pub(crate) ready_waiting: bool,
+    pub(crate) health_failing: bool,
+    pub(crate) startup_waiting: bool,
+}
+
+/// The sums of all weights, and what they say.
+#[derive(Debug, Clone)]
+pub(crate) struct Tally {
+    not_up: usize,
+    ready_failing: usize,
+    ready_waiting: usize,
+    health_failing: usize,
+    startup_waiting: usize,
+    /// Before the first plan there are no checks, and nothing is known: that is no reason to be up.
+    planned: bool,
+    live: bool,
+    draining: bool,
+    started: bool,
+    status: ServiceStatus,
+    since: SystemTime,
+}
+
+impl Tally {
+    pub(crate) fn new(now: SystemTime) -> Self {
+        Self {
+            not_up: 0,
+            ready_failing: 0,
+            ready_waiting: 0,
+            health_failing: 0,
+            startup_waiting: 0,
+            planned: false,
+            live: true,
+            draining: false,
+            started: false,
+            status: ServiceStatus::Starting,
+            since: now,
+        }
+    }
+
+    pub(crate) const fn status(&self) -> ServiceStatus {
+        self.status
+    }
+
+    pub(crate) const fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    pub(crate) const fn planned(&self) -> bool {
+        self.planned
+    }
+
+    /// Whether the check runtime makes progress.
+    pub(crate) const fn live(&self) -> bool {
+        self.live
+    }
+
+    pub(crate) const fn draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether the startup probe has once been satisfied; it stays so.
+    pub(crate) const fn started(&self) -> bool {
+        self.started
+    }
+
+    /// Whether `/health` answers 200.
+    pub(crate) const fn healthy(&self) -> bool {
+        self.live && self.health_failing == 0
+    }
+
+    /// Whether `/ready` answers 200.
+    pub(crate) const fn ready(&self) -> bool {
+        self.status.is_ok()
+    }
+
+    /// Replaces one check's weight; equal weights cost nothing and change nothing.
+    pub(crate) fn replace(&mut self, old: Weight, new: Weight, at: SystemTime) {
+        let shift = |sum: &mut usize, old: bool, new: bool| {
+            *sum = *sum + usize::from(new) - usize::from(old);
+        };
+        shift(&mut self.not_up, old.not_up, new.not_up);
+        shift(&mut self.ready_failing, old.ready_failing, new.ready_failing);
+        shift(&mut self.ready_waiting, old.ready_waiting, new.ready_waiting);
+        shift(&mut self.health_failing, old.health_failing, new.health_failing);
+        shift(&mut self.startup_waiting, old.startup_waiting, new.startup_waiting);
+        self.update(at);
+    }
+
+    /// Says that a plan has been applied, and its checks counted.
+    pub(crate) fn plan(&mut self, at: SystemTime) {
+        self.planned = true;
+        self.update(at);
+    }
+
+    pub(crate) fn set_live(&mut self, live: bool, at: SystemTime) {
+        self.live = live;
+        self.update(at);
+    }
+
+    pub(crate) fn drain(&mut self, at: SystemTime) {
+        self.draining = true;
+        self.update(at);
+    }
+
+    fn update(&mut self, at: SystemTime) {
+        self.started |= self.planned && self.ready_waiting == 0 && self.startup_waiting == 0;
+        let status = self.first_that_applies();
+        if status != self.status {
+            self.status = status;
+            self.since = at;
+        }
+    }
+
+    const fn first_that_applies(&self) -> ServiceStatus {
+        if self.draining {
+            ServiceStatus::Draining
+        } else if self.ready_failing > 0 || !self.healthy() {
+            ServiceStatus::Down
+        } else if self.ready_waiting > 0 || !self.planned {
+            ServiceStatus::Starting
+        } else if self.not_up > 0 {
+            ServiceStatus::Degraded
+        } else {
+            ServiceStatus::Up
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What readers get: a check, the whole, or what one probe answers.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::{Entry, HealthState, Plan, ServiceInfo};
+use crate::model::{CheckInfo, Gate, Run, ServiceStatus, Status};
+
+/// One check as a reader sees it at one moment.
+#[derive(Debug, Clone)]
+pub struct CheckView {
+    /// What the check is.
+    pub info: Arc<CheckInfo>,
+    /// Its status.
+    pub status: Status,
+    /// Since when it has that status.
+    pub since: SystemTime,
+    /// Its last run, of whatever outcome.
+    pub last_run: Option<Arc<Run>>,
+    /// End of its last good run.
+    pub last_success_at: Option<SystemTime>,
+    /// Failed runs since its last good one.
+    pub consecutive_failures: u32,
+    /// A dependency that is down, so that this check's own alerts say nothing new.
+    pub suppressed_by: Option<Arc<str>>,
+    /// Whether it is in a maintenance window.
+    pub maintenance: bool,
+    /// Whether its being down turns the probes it gates to 503 now.
+    pub gates_now: bool,
+}
+
+impl CheckView {
+    fn of(plan: &Plan, entry: &Entry) -> Self {
+        let cell = entry.lock();
+        let view = Self {
+            info: Arc::clone(&entry.info),
+            status: cell.status(),
+            since: cell.since(),
+            last_run: cell.last_run.clone(),
+            last_success_at: cell.last_success_at,
+            consecutive_failures: cell.consecutive_failures(),
+            suppressed_by: None,
+            maintenance: cell.maintenance,
+            gates_now: cell.gates_now(),
+        };
+        // Another entry is locked only once this one is released.
+        drop(cell);
+        Self { suppressed_by: suppressor(plan, &entry.info), ..view }
+    }
+
+    fn failing(&self) -> bool {
+        match self.status {
+            Status::Down => true,
+            Status::Unknown => self.last_run.is_some(),
+            Status::Up | Status::Degraded => false,
+        }
+    }
+}
+
+/// The first dependency of `info` that is down.
+pub(crate) fn suppressor(plan: &Plan, info: &CheckInfo) -> Option<Arc<str>> {
+    let down = |name: &&Arc<str>| {
+        plan.find(name).is_some_and(|entry| entry.lock().status() == Status::Down)
+    };
+    info.depends_on.iter().find(down).cloned()
+}
+
+/// The whole at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What is observed.
+    pub service: ServiceInfo,
+    /// When the process started.
+    pub started_at: SystemTime,
+    /// How long ago that is, by the monotonic clock.
+    pub uptime: std::time::Duration,
+    /// Status of the service.
+    pub status: ServiceStatus,
+    /// Since when it has that status.
+    pub since: SystemTime,
+    /// Whether `/health` answers 200.
+    pub live: bool,
+    /// Whether `/ready` answers 200.
+    pub ready: bool,
+    /// Whether `/startup` answers 200.
+    pub started: bool,
+    /// Every check, sorted by name.
+    pub checks: Vec<CheckView>,
+}
+
+/// What a probe answers, and from which checks it follows.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status as this probe sees it; 200 for up and degraded, else 503.
+    pub status: ServiceStatus,
+    /// The checks that gate this probe, sorted by name.
+    pub checks: Vec<CheckView>,
+}
+
+impl HealthState {
+    /// The whole, of every check.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let now = Instant::now();
+        self.refresh(now);
+        let plan = self.plan.load();
+        let checks = plan.entries.iter().map(|entry| CheckView::of(&plan, entry)).collect();
+        let tally = self.tally();
+        Snapshot {
+            service: self.service.clone(),
+            started_at: self.started_at,
+            uptime: now.saturating_duration_since(self.booted),
+            status: tally.status(),
+            since: tally.since(),
+            live: tally.healthy(),
+            ready: tally.ready(),
+            started: tally.started(),
+            checks,
+        }
+    }
+
+    /// One check by name.
+    #[must_use]
+    pub fn check(&self, name: &str) -> Option<CheckView> {
+        self.refresh(Instant::now());
+        let plan = self.plan.load();
+        plan.find(name).map(|entry| CheckView::of(&plan, entry))
+    }
+
+    /// Whether a check of this name is part of the plan.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.plan.load().find(name).is_some()
+    }
+
+    /// Whether `/ready` answers 200.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.refresh(Instant::now());
+        self.tally().ready()
+    }
+
+    /// What the probe of `gate` answers, as if the checks in `except` did not exist.
+    #[must_use]
+    pub fn answer<S: AsRef<str>>(&self, gate: Gate, except: &[S]) -> Answer {
+        self.refresh(Instant::now());
+        let plan = self.plan.load();
+        let asked = |gate: Gate| {
+            let excluded =
+                move |e: &&Arc<Entry>| !except.iter().any(|n| *n.as_ref() == *e.info.name);
+            plan.gating(gate).iter().filter(excluded)
+        };
+        let checks: Vec<_> = asked(gate).map(|entry| CheckView::of(&plan, entry)).collect();
+        let (planned, live, draining, started) = {
+            let tally = self.tally();
+            (tally.planned(), tally.live(), tally.draining(), tally.started())
+        };
+        let degraded = checks.iter().any(|c| c.status != Status::Up);
+        let failing = checks.iter().any(|c| c.gates_now && c.failing());
+        let serving = if degraded { ServiceStatus::Degraded } else { ServiceStatus::Up };
+        let status = match gate {
+            Gate::Health if failing || !live => ServiceStatus::Down,
+            Gate::Health => serving,
+            Gate::Startup if started => serving,
+            Gate::Startup if failing => ServiceStatus::Down,
+            Gate::Startup => self.starting_or(serving, &plan, &checks, except),
+            Gate::Ready if draining => ServiceStatus::Draining,
+            Gate::Ready if failing || !live => ServiceStatus::Down,
+            Gate::Ready if asked(Gate::Health).any(|e| health_fails(e)) => ServiceStatus::Down,
+            Gate::Ready if !planned || checks.iter().any(waiting) => ServiceStatus::Starting,
+            Gate::Ready => serving,
+        };
+        Answer { status, checks }
+    }
+
+    /// `serving` if the startup probe would be satisfied without the checks in `except`.
+    fn starting_or<S: AsRef<str>>(
+        &self,
+        serving: ServiceStatus,
+        plan: &Plan,
+        checks: &[CheckView],
+        except: &[S],
+    ) -> ServiceStatus {
+        let excluded = |name: &str| except.iter().any(|n| n.as_ref() == name);
+        let serves =
+            |c: &CheckView| !c.gates_now || matches!(c.status, Status::Up | Status::Degraded);
+        let ran = |e: &Arc<Entry>| {
+            let cell = e.lock();
+            excluded(&e.info.name) || !cell.gates_now() || cell.has_run
+        };
+        let satisfied = self.tally().planned()
+            && checks.iter().all(serves)
+            && plan.gating(Gate::Ready).iter().all(ran);
+        if satisfied { serving } else { ServiceStatus::Starting }
+    }
+}
+
+fn health_fails(entry: &Entry) -> bool {
+    let cell = entry.lock();
+    cell.gates_now() && cell.failing()
+}
+
+fn waiting(check: &CheckView) -> bool {
+    check.gates_now && check.last_run.is_none()
+}
