@@ -298,6 +298,14 @@ pub struct CheckInfo {
     pub server: Option<Server>,
 }
 
+impl CheckInfo {
+    /// The objective as a ratio, rounded to 9 decimals so that 99.9 % is 0.999.
+    #[must_use]
+    pub fn objective_ratio(&self) -> Option<f64> {
+        self.objective.map(|percent| (percent * 1e7).round() / 1e9)
+    }
+}
+
 /// The address of a dependency as configured, never with credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {

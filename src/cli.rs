@@ -1,0 +1,141 @@
+//! The command line: what can be asked, and the exit code that answers.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::{app, commands};
+
+/// Fine.
+pub(crate) const OK: u8 = 0;
+/// A check or a probe failed.
+pub(crate) const FAILED: u8 = 1;
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 2;
+/// It cannot listen (`EX_OSERR` of sysexits).
+pub(crate) const CANNOT_LISTEN: u8 = 71;
+/// Reading or writing failed (`EX_IOERR`).
+pub(crate) const IO: u8 = 74;
+/// The configuration is wrong (`EX_CONFIG`).
+pub(crate) const CONFIGURATION: u8 = 78;
+
+/// Health, metrics and structured status of what a service depends on.
+///
+/// Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(name = "vitalsign", version, max_term_width = 100)]
+struct Cli {
+    /// Configuration file. Default: vitalsign.toml in the working directory; without one, an
+    /// embedded default
+    #[arg(long, global = true, value_name = "FILE", env = "VITALSIGN_CONFIG")]
+    config: Option<OsString>,
+
+    #[command(flatten)]
+    serve: ServeArgs,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args, Clone, Default)]
+struct ServeArgs {
+    /// Address to listen on, instead of the configured one
+    #[arg(long, value_name = "ADDR", env = "VITALSIGN_LISTEN", value_parser = address)]
+    listen: Option<Listen>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service (the default command)
+    Serve(ServeArgs),
+    /// Run checks once, now; exit 1 if a gating check failed, or any that was named
+    Check {
+        /// The checks to run; default: all
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// How to print the result
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Read the configuration and list every error; exit 0 or 78
+    Validate,
+    /// Ask a URL; exit 0 on 2xx, 1 otherwise
+    Probe {
+        /// An http or https URL
+        #[arg(value_name = "URL", value_parser = commands::probe_url)]
+        url: url::Url,
+        /// Longest time to wait for the whole answer
+        #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+        timeout: Duration,
+    },
+}
+
+/// How `check` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A line a check.
+    Text,
+    /// The structured status document.
+    Json,
+}
+
+/// A duration above zero, with its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("not a duration above zero with its unit, such as \"2s\" or \"500ms\"".into()),
+    }
+}
+
+/// Runs the program as its arguments say.
+pub(crate) fn run() -> ExitCode {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let usage = !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if usage { USAGE } else { OK });
+        }
+    };
+    // A variable that is set but empty counts as unset, as everywhere in this field.
+    let config = cli.config.filter(|c| !c.is_empty()).map(PathBuf::from);
+    let code = match cli.command {
+        None => app::serve(config, cli.serve.listen.flatten()),
+        Some(Command::Serve(args)) => {
+            app::serve(config, args.listen.flatten().or(cli.serve.listen.flatten()))
+        }
+        Some(Command::Check { names, format }) => commands::check(config, &names, format),
+        Some(Command::Validate) => commands::validate(config),
+        Some(Command::Probe { url, timeout }) => commands::probe(&url, timeout),
+    };
+    ExitCode::from(code)
+}
+
+/// Parses the arguments, and refuses what clap alone would accept.
+fn parse() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let listen_given = matches.value_source("listen") == Some(ValueSource::CommandLine);
+    if listen_given && !matches!(cli.command, None | Some(Command::Serve(_))) {
+        let message = "--listen belongs to `serve` alone";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+    }
+    Ok(cli)
+}
+
+/// `None` for an empty variable, which counts as unset.
+type Listen = Option<SocketAddr>;
+
+fn address(text: &str) -> Result<Listen, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address = text.parse().map(Some);
+    address.map_err(|_| "not an address; it would be IP:PORT, such as 127.0.0.1:8080".into())
+}

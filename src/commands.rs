@@ -1,0 +1,220 @@
+//! The commands that do one thing and end: `check`, `validate`, `probe`.
+
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use vitalsign::config::Loaded;
+use vitalsign::{CheckInfo, Declared, Event, Health, Options, Sink, Snapshot, Status};
+
+use crate::app;
+use crate::cli::{CONFIGURATION, FAILED, Format, IO, OK, USAGE};
+
+/// `vitalsign validate`
+pub(crate) fn validate(config: Option<PathBuf>) -> u8 {
+    let loaded = match app::load(config) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let (checks, disabled) = (loaded.checks.len(), loaded.disabled.len());
+    let noun = if checks == 1 { "check" } else { "checks" };
+    print(&match disabled {
+        0 => format!("valid: {checks} {noun}\n"),
+        _ => format!("valid: {checks} {noun}, {disabled} more disabled\n"),
+    })
+}
+
+/// `vitalsign check`
+pub(crate) fn check(config: Option<PathBuf>, names: &[String], format: Format) -> u8 {
+    let loaded = match app::load(config) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let checks = match select(&loaded, names) {
+        Ok(checks) => checks,
+        Err(code) => return code,
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(IO, &format!("cannot start a runtime: {error}")),
+    };
+    let snapshot = match runtime.block_on(run_once(&loaded, checks)) {
+        Ok(snapshot) => snapshot,
+        Err(error) => return complain(CONFIGURATION, &error.to_string()),
+    };
+    // A check that blocks its thread must not keep the command from ending.
+    runtime.shutdown_background();
+    let failed = snapshot.checks.iter().any(|check| {
+        let counts = !names.is_empty() || !check.info.gates.is_empty();
+        counts && !matches!(check.status, Status::Up | Status::Degraded)
+    });
+    let written = match format {
+        Format::Json => print(&(vitalsign::status_json(&snapshot) + "\n")),
+        Format::Text => print(&text(&snapshot, names.is_empty(), failed, colours())),
+    };
+    match (written, failed) {
+        (OK, true) => FAILED,
+        (code, _) => code,
+    }
+}
+
+type Named = (String, Declared);
+
+/// The checks to run: all, or those that were named.
+fn select(loaded: &Loaded, names: &[String]) -> Result<Vec<Named>, u8> {
+    let known: BTreeSet<&str> = loaded.checks.iter().map(|c| &*c.name).collect();
+    for name in names.iter().filter(|name| !known.contains(name.as_str())) {
+        let disabled = loaded.disabled.iter().any(|d| *d == **name);
+        let message = if disabled {
+            format!("check `{name}` is disabled; set `enabled = true` to run it")
+        } else {
+            let all = known.iter().copied().collect::<Vec<_>>().join(", ");
+            format!("there is no check `{name}`; there are: {all}")
+        };
+        return Err(complain(USAGE, &message));
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    let chosen = loaded.checks.iter().filter(|c| wanted(&c.name));
+    Ok(chosen
+        .map(|c| {
+            // Alone, a check has nobody to be suppressed by.
+            let independent = |options: Options| match names.is_empty() {
+                true => options,
+                false => options.independent(),
+            };
+            (c.name.to_string(), c.declared.clone().map_options(independent))
+        })
+        .collect())
+}
+
+/// Reports the name of each check whose run has ended.
+struct Ended(mpsc::UnboundedSender<Arc<CheckInfo>>);
+
+impl Sink for Ended {
+    fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>) {
+        if matches!(event, Event::Run { .. }) {
+            // One message a run, and the command ends after the first of each check.
+            let _ = self.0.send(Arc::clone(info));
+        }
+    }
+}
+
+async fn run_once(
+    loaded: &Loaded,
+    checks: Vec<Named>,
+) -> Result<Snapshot, vitalsign::BuildError> {
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let mut waiting: BTreeSet<String> = checks.iter().map(|(name, _)| name.clone()).collect();
+    let all = waiting.len();
+    let mut builder = app::describe(loaded)
+        .max_concurrent_runs(all.max(1))
+        .sink(Arc::new(Ended(sender)));
+    for (name, declared) in checks {
+        builder = builder.check(name, declared);
+    }
+    let health: Health = builder.build()?;
+    let progress = std::io::stderr().is_terminal();
+    while !waiting.is_empty() {
+        let Some(info) = ended.recv().await else { break };
+        waiting.remove(&*info.name);
+        if progress {
+            eprint!("\r\x1b[K{} of {all} checks", all - waiting.len());
+        }
+    }
+    if progress {
+        eprint!("\r\x1b[K");
+    }
+    Ok(health.state().snapshot())
+}
+
+/// Colours on a terminal, unless `NO_COLOR` says otherwise.
+fn colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// The verbose form of the probes, with each cause in full below its line.
+fn text(snapshot: &Snapshot, everything: bool, failed: bool, colours: bool) -> String {
+    let mut text = String::new();
+    for check in &snapshot.checks {
+        let line = vitalsign::verbose_line(check);
+        let colour = match check.status {
+            Status::Up => "32",
+            Status::Degraded => "33",
+            Status::Down => "31",
+            Status::Unknown => "35",
+        };
+        text += &if colours { format!("\x1b[{colour}m{line}\x1b[0m\n") } else { format!("{line}\n") };
+        let run = check.last_run.as_deref();
+        if let Some(message) = run.filter(|r| r.reason.is_some()).and_then(|r| r.message.as_deref()) {
+            text += &format!("    {message}\n");
+        }
+    }
+    let what = if everything { "ready check" } else { "check" };
+    text + &format!("{what} {}\n", if failed { "failed" } else { "passed" })
+}
+
+/// Parses the URL of `vitalsign probe`.
+pub(crate) fn probe_url(text: &str) -> Result<url::Url, String> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        _ => Err("not an http or https URL, such as http://127.0.0.1:8080/ready".into()),
+    }
+}
+
+/// `vitalsign probe`
+pub(crate) fn probe(url: &url::Url, timeout: Duration) -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(IO, &format!("cannot start a runtime: {error}")),
+    };
+    let result = runtime.block_on(tokio::time::timeout(timeout, get(url)));
+    // A name look-up may still block a thread of the runtime.
+    runtime.shutdown_background();
+    match result {
+        Ok(Ok(status)) if status.is_success() => OK,
+        Ok(Ok(status)) => complain(FAILED, &format!("answered {status}")),
+        Ok(Err(error)) => complain(FAILED, &error),
+        Err(_) => {
+            let limit = humantime::format_duration(timeout);
+            complain(FAILED, &format!("no answer within {limit}"))
+        }
+    }
+}
+
+/// The status of one GET, straight to the host: no proxy, no redirect.
+async fn get(url: &url::Url) -> Result<reqwest::StatusCode, String> {
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let client = client.build().map_err(|e| root_cause(&e))?;
+    let answer = client.get(url.clone()).send().await.map_err(|e| root_cause(&e))?;
+    let status = answer.status();
+    Ok(status)
+}
+
+/// The innermost cause alone: the outer ones repeat the URL, which may hold a password.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Prints to standard output; a closed pipe is no failure of ours.
+fn print(text: &str) -> u8 {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(IO, &format!("cannot write the result: {error}"))
+        }
+        _ => OK,
+    }
+}
+
+/// Says on standard error what is wrong, and returns `code`.
+pub(crate) fn complain(code: u8, message: &str) -> u8 {
+    eprintln!("vitalsign: {message}");
+    code
+}

@@ -1,0 +1,204 @@
+//! The probes: `/health`, `/ready`, `/startup`, their aliases, and one check alone.
+//!
+//! They read the last known state and never run a check. The plain answer is rendered once per
+//! change of the state and served as it is until the next; `?verbose`, `?exclude` and health+json
+//! are rendered per request.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::Router;
+
+use super::{Routes, accept, health_json, problem};
+use crate::model::{Gate, ServiceStatus, Status};
+use crate::state::{Answer, CheckView};
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// The probe routes.
+pub(crate) fn router(routes: &Arc<Routes>) -> Router {
+    let mut router = Router::new();
+    let paths: [(Gate, &[&str]); 3] = [
+        (Gate::Health, &["/health", "/healthz", "/livez"]),
+        (Gate::Ready, &["/ready", "/readyz"]),
+        (Gate::Startup, &["/startup", "/startupz"]),
+    ];
+    for (gate, paths) in paths {
+        for path in paths {
+            let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
+                probe(&routes, gate, &request)
+            };
+            router = router.route(path, get(answer));
+        }
+    }
+    router
+        .route("/health/{check}", get(single))
+        .route("/ready/{check}", get(single))
+        .with_state(Arc::clone(routes))
+}
+
+/// A plain answer as it was rendered under a number of the state's changes.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    changes: u64,
+    code: StatusCode,
+    body: Bytes,
+}
+
+/// The last plain answer of each gate.
+pub(crate) type Cache = [ArcSwapOption<Rendered>; Gate::ALL.len()];
+
+fn probe(routes: &Routes, gate: Gate, request: &Request) -> Response {
+    let headers = request.headers();
+    let query = Query::of(request.uri());
+    let wants_health_json = accept::prefers(headers, accept::HEALTH_JSON, JSON);
+    if query.is_plain() && !wants_health_json {
+        return plain(routes, gate);
+    }
+    let answer = routes.state.answer(gate, &query.exclude);
+    let details = || routes.guard.shows_causes(headers, request.extensions());
+    let code = code_of(answer.status);
+    if query.verbose {
+        return (code, typed(TEXT), verbose(routes, gate, &answer, &query, details())).into_response();
+    }
+    if wants_health_json {
+        let body = health_json::render(routes.state.service(), &answer, details());
+        return (code, typed(accept::HEALTH_JSON), body).into_response();
+    }
+    (code, typed(JSON), json(&answer)).into_response()
+}
+
+/// The answer without any question in it: rendered anew only when the state has changed.
+fn plain(routes: &Routes, gate: Gate) -> Response {
+    let changes = routes.state.changes();
+    let cached = &routes.cache[gate as usize];
+    let current = cached.load_full().filter(|r| r.changes == changes).unwrap_or_else(|| {
+        let answer = routes.state.answer::<&str>(gate, &[]);
+        let rendered = Rendered { changes, code: code_of(answer.status), body: json(&answer).into() };
+        let rendered = Arc::new(rendered);
+        cached.store(Some(Arc::clone(&rendered)));
+        rendered
+    });
+    (current.code, typed(JSON), current.body.clone()).into_response()
+}
+
+/// One check alone, whatever it gates.
+async fn single(
+    State(routes): State<Arc<Routes>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let Some(check) = routes.state.check(&name) else {
+        return problem::not_found("there is no check of this name");
+    };
+    let status = match check.status {
+        Status::Up => ServiceStatus::Up,
+        Status::Degraded => ServiceStatus::Degraded,
+        Status::Down | Status::Unknown => ServiceStatus::Down,
+    };
+    let code = code_of(status);
+    let query = Query::of(request.uri());
+    let details = || routes.guard.shows_causes(&headers, request.extensions());
+    if query.verbose {
+        let mut text = String::new();
+        line(&mut text, &check, details());
+        let outcome = if status.is_ok() { "passed" } else { "failed" };
+        let _ = writeln!(text, "{name} check {outcome}");
+        return (code, typed(TEXT), text).into_response();
+    }
+    if accept::prefers(&headers, accept::HEALTH_JSON, JSON) {
+        let answer = Answer { status, checks: vec![check] };
+        let body = health_json::render(routes.state.service(), &answer, details());
+        return (code, typed(accept::HEALTH_JSON), body).into_response();
+    }
+    (code, typed(JSON), format!(r#"{{"status":"{}"}}"#, check.status)).into_response()
+}
+
+fn code_of(status: ServiceStatus) -> StatusCode {
+    if status.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+fn typed(content_type: &'static str) -> [(header::HeaderName, &'static str); 1] {
+    [(header::CONTENT_TYPE, content_type)]
+}
+
+/// `{"status":"up","database":"up"}`; names and statuses hold nothing that JSON would escape.
+fn json(answer: &Answer) -> String {
+    let mut body = String::with_capacity(20 + 40 * answer.checks.len());
+    let _ = write!(body, r#"{{"status":"{}""#, answer.status);
+    for check in &answer.checks {
+        let _ = write!(body, r#","{}":"{}""#, check.info.name, check.status);
+    }
+    body.push('}');
+    body
+}
+
+fn verbose(routes: &Routes, gate: Gate, answer: &Answer, query: &Query, details: bool) -> String {
+    let mut text = String::new();
+    for check in &answer.checks {
+        line(&mut text, check, details);
+    }
+    let unknown = query.exclude.iter().filter(|name| !routes.state.knows(name)).count();
+    if unknown > 0 {
+        let _ = writeln!(text, "warn: {unknown} of the excluded names belong to no check");
+    }
+    let outcome = if answer.status.is_ok() { "passed" } else { "failed" };
+    let _ = writeln!(text, "{gate} check {outcome}");
+    text
+}
+
+/// A check's line in the verbose text.
+pub(crate) fn line(text: &mut String, check: &CheckView, details: bool) {
+    let name = &check.info.name;
+    let cause = if details { cause(check) } else { "reason withheld" };
+    let _ = match check.status {
+        Status::Up => writeln!(text, "[+]{name} ok"),
+        Status::Degraded => writeln!(text, "[~]{name} degraded: {cause}"),
+        Status::Down => writeln!(text, "[-]{name} failed: {cause}"),
+        Status::Unknown => writeln!(text, "[?]{name} unknown"),
+    };
+}
+
+/// Why a check is not up: the reason of its last run, or the caveat.
+fn cause(check: &CheckView) -> &str {
+    let run = check.last_run.as_deref();
+    match run.map(|r| (r.reason, r.message.as_deref())) {
+        Some((Some(reason), _)) => reason.as_str(),
+        Some((None, Some(caveat))) => caveat,
+        // Its last run was good, but not as many in a row as its threshold asks.
+        _ => "recovering",
+    }
+}
+
+/// What a probe's query asks.
+#[derive(Debug, Default)]
+struct Query {
+    verbose: bool,
+    exclude: Vec<String>,
+}
+
+impl Query {
+    fn of(uri: &Uri) -> Self {
+        let mut query = Self::default();
+        for (key, value) in url::form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()) {
+            match &*key {
+                "verbose" => query.verbose = !matches!(&*value, "false" | "0"),
+                "exclude" => query.exclude.push(value.into_owned()),
+                _ => {}
+            }
+        }
+        query
+    }
+
+    fn is_plain(&self) -> bool {
+        !self.verbose && self.exclude.is_empty()
+    }
+}
