@@ -2,6 +2,7 @@
 pub mod check;
 pub mod checks;
 pub mod config;
+pub mod http;
 pub mod model;
 pub mod net;
 pub mod traces;
