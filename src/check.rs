@@ -287,6 +287,13 @@ impl Declared {
         Self { check, options, revision: None }
     }
 
+    /// Forgets what it depends on: for a run of this check alone.
+    #[must_use]
+    pub fn independent(mut self) -> Self {
+        self.options.depends_on.clear();
+        self
+    }
+
     /// Sets a digest of everything that the check was declared with, secrets included: two
     /// declarations of one digest are the same check, and a reload leaves it alone.
     #[must_use]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use vitalsign::config::Loaded;
-use vitalsign::{CheckInfo, Declared, Event, Health, Options, Sink, Snapshot, Status};
+use vitalsign::{CheckInfo, Declared, Event, Health, Sink, Snapshot, Status};
 
 use crate::app;
 use crate::cli::{CONFIGURATION, FAILED, Format, IO, OK, USAGE};
@@ -52,7 +52,7 @@ pub(crate) fn check(config: Option<PathBuf>, names: &[String], format: Format) -
         counts && !matches!(check.status, Status::Up | Status::Degraded)
     });
     let written = match format {
-        Format::Json => print(&(vitalsign::status_json(&snapshot) + "\n")),
+        Format::Json => print(&(snapshot.to_json() + "\n")),
         Format::Text => print(&text(&snapshot, names.is_empty(), failed, colours())),
     };
     match (written, failed) {
@@ -80,12 +80,10 @@ fn select(loaded: &Loaded, names: &[String]) -> Result<Vec<Named>, u8> {
     let chosen = loaded.checks.iter().filter(|c| wanted(&c.name));
     Ok(chosen
         .map(|c| {
-            // Alone, a check has nobody to be suppressed by.
-            let independent = |options: Options| match names.is_empty() {
-                true => options,
-                false => options.independent(),
-            };
-            (c.name.to_string(), c.declared.clone().map_options(independent))
+            let declared = c.declared.clone();
+            // What it depends on may not be among those that were named.
+            let declared = if names.is_empty() { declared } else { declared.independent() };
+            (c.name.to_string(), declared)
         })
         .collect())
 }
@@ -139,7 +137,7 @@ fn colours() -> bool {
 fn text(snapshot: &Snapshot, everything: bool, failed: bool, colours: bool) -> String {
     let mut text = String::new();
     for check in &snapshot.checks {
-        let line = vitalsign::verbose_line(check);
+        let line = check.verbose_line();
         let colour = match check.status {
             Status::Up => "32",
             Status::Degraded => "33",

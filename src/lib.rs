@@ -1,14 +1,60 @@
-//! vitalsign
+//! Health, metrics and structured status of a service, all from one execution of each check.
+//!
+//! A check asks one dependency, in the background, on its own clock. One run of it feeds
+//! everything: the probes that orchestrators ask, a latency histogram and up/down gauges, an
+//! OpenTelemetry span and the structured status; so they can never disagree.
+//!
+//! ```text
+//! config ──► checks ──► scheduler ──► run ──► recorder ──► state ──► probes, status, metrics
+//! (file)    (kinds)    (own clock)  (span,     (only         └─ sinks
+//!                                   deadline)   writer)
+//! ```
+//!
+//! # In an axum service
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use std::time::Duration;
+//! use vitalsign::{Health, every};
+//!
+//! # async fn ping() -> std::io::Result<()> { Ok(()) }
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let health = Health::builder("orders")
+//!     .check("cache", every(Duration::from_secs(5)).from_fn(ping))
+//!     .build()?;
+//! let app: Router = Router::new().route("/orders", get(|| async { "[]" })).merge(health.router());
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # As a service
+//!
+//! The binary `vitalsign` does the same from a TOML file and uses nothing but this public API:
+//! [`config`] reads the file, [`checks::KINDS`] holds the kinds, [`telemetry`] sends spans and
+//! writes logs, and [`http::Server`] serves.
+
 pub mod check;
 pub mod checks;
 pub mod config;
 mod health;
+pub mod http;
 pub mod model;
-pub mod net;
+mod net;
 mod plan;
-pub(crate) mod run;
+mod run;
 mod scheduler;
 pub mod state;
 pub mod traces;
-pub use check::{Check, Context, Declared, Detail, Failure, every, from_fn};
-pub use model::*;
+
+pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_fn};
+pub use health::{BuildError, Builder, Details, Health};
+pub use model::{
+    CheckInfo, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run, Server, ServiceStatus,
+    Sink, SkipReason, Status, Trace, Transition,
+};
+pub use plan::{Defaults, PlanError, is_check_name, is_label_name};
+pub use run::Propagator;
+pub use scheduler::Revision;
+pub use state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};

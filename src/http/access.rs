@@ -16,7 +16,8 @@ use crate::health::{Access, Details};
 
 /// Wrong tokens from one address within [`WINDOW`] before it is told to stop.
 const WRONG_TOKENS: u32 = 10;
-const WINDOW: Duration = Duration::from_secs(60);
+pub(crate) const WINDOW_SECONDS: u32 = 60;
+const WINDOW: Duration = Duration::from_secs(WINDOW_SECONDS as u64);
 
 /// Addresses remembered at most; past it the one whose window began first is forgotten.
 const ADDRESSES: usize = 1024;

@@ -1,23 +1,35 @@
-//! What is asked over HTTP: the probes, the metrics page and the structured status.
+//! The HTTP surface: what is asked, who may see what, what is measured, and how it says no.
 //!
-//! Every route reads the [health state](crate::state) and none runs a check. `router` is what a
-//! host merges into its own; `server` is how the binary serves it.
+//! Every route reads the [health state](crate::state) and none runs a check. [`Health::router`]
+//! is what a host merges into its own; [`Server`] serves any [`axum::Router`] on a listener, with
+//! bounds on how many clients may connect, how slow they may be and how long a shutdown takes.
 
 mod accept;
 mod access;
+mod connections;
+mod drive;
 mod health_json;
+pub(crate) mod measure;
 mod probe;
-mod problem;
+pub(crate) mod problem;
+pub mod server;
 mod status;
+pub mod tls;
+mod transfer;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use crate::health::Health;
 use crate::state::HealthState;
+use measure::Measure;
+use problem::Problem;
+
+pub use server::{Server, Stopped};
+pub use tls::{TlsError, tls_config};
 
 /// What the routes share.
 pub(crate) struct Routes {
@@ -34,23 +46,33 @@ impl Health {
     /// The right to details needs to know who asks: serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or no client counts as local.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        problem::finish(self.routes(), Measure::new()).with_state(())
+    }
+
+    /// The routes as a router of their own: any other path is a 404 problem.
+    #[must_use]
+    pub fn into_app(self) -> Router {
+        problem::finish_alone(self.routes(), Measure::new())
+    }
+
+    fn routes(&self) -> Router {
         let routes = Arc::new(Routes {
             state: Arc::clone(self.state()),
             guard: access::Guard::new(self.access().clone()),
             cache: probe::Cache::default(),
             health: self.clone(),
         });
-        let router = probe::router(&routes).merge(status::router(&routes));
-        problem::finish(router).with_state(())
+        probe::router(&routes).merge(status::router(&routes))
     }
 }
 
 /// The answer to a request whose token is refused.
 fn refused(why: access::Refused) -> Response {
     match why {
-        access::Refused::Unauthorized => problem::unauthorized(),
-        access::Refused::TooMany => problem::too_many_requests(),
+        access::Refused::Unauthorized => Problem::unauthorized(),
+        access::Refused::TooMany => Problem::too_many_requests(access::WINDOW_SECONDS),
     }
+    .into_response()
 }
 
 /// A moment as RFC 3339 in UTC, to the millisecond.

@@ -15,7 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::Router;
 
-use super::{Routes, accept, health_json, problem};
+use super::problem::Problem;
+use super::{Routes, accept, health_json};
 use crate::model::{Gate, ServiceStatus, Status};
 use crate::state::{Answer, CheckView};
 
@@ -97,7 +98,7 @@ async fn single(
     request: Request,
 ) -> Response {
     let Some(check) = routes.state.check(&name) else {
-        return problem::not_found("there is no check of this name");
+        return Problem::no_such_check().into_response();
     };
     let status = match check.status {
         Status::Up => ServiceStatus::Up,
@@ -155,16 +156,27 @@ fn verbose(routes: &Routes, gate: Gate, answer: &Answer, query: &Query, details:
     text
 }
 
-/// A check's line in the verbose text.
-pub(crate) fn line(text: &mut String, check: &CheckView, details: bool) {
-    let name = &check.info.name;
+fn line(text: &mut String, check: &CheckView, details: bool) {
     let cause = if details { cause(check) } else { "reason withheld" };
-    let _ = match check.status {
-        Status::Up => writeln!(text, "[+]{name} ok"),
-        Status::Degraded => writeln!(text, "[~]{name} degraded: {cause}"),
-        Status::Down => writeln!(text, "[-]{name} failed: {cause}"),
-        Status::Unknown => writeln!(text, "[?]{name} unknown"),
-    };
+    let _ = writeln!(text, "{}", verbose_line(check, cause));
+}
+
+fn verbose_line(check: &CheckView, cause: &str) -> String {
+    let name = &check.info.name;
+    match check.status {
+        Status::Up => format!("[+]{name} ok"),
+        Status::Degraded => format!("[~]{name} degraded: {cause}"),
+        Status::Down => format!("[-]{name} failed: {cause}"),
+        Status::Unknown => format!("[?]{name} unknown"),
+    }
+}
+
+impl CheckView {
+    /// The check's line in a probe's verbose text, with its cause: `[-]cache failed: timeout`.
+    #[must_use]
+    pub fn verbose_line(&self) -> String {
+        verbose_line(self, cause(self))
+    }
 }
 
 /// Why a check is not up: the reason of its last run, or the caveat.

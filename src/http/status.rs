@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
-use super::{Routes, problem, refused, time};
+use super::problem::Problem;
+use super::{Routes, refused, time};
 use crate::model::{Outcome, Reason, Run, ServiceStatus, Status};
 use crate::state::{CheckView, Snapshot};
 
@@ -41,14 +42,14 @@ async fn one(
     };
     match routes.state.check(&name) {
         Some(view) => json(Check::of(&view, details)),
-        None => problem::not_found("there is no check of this name"),
+        None => Problem::no_such_check().into_response(),
     }
 }
 
 fn json(document: impl Serialize) -> Response {
     match serde_json::to_string(&document) {
         Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        Err(_) => problem::internal("the status could not be written as JSON"),
+        Err(_) => Problem::internal().into_response(),
     }
 }
 
@@ -163,6 +164,14 @@ pub(crate) fn document(snapshot: &Snapshot, details: bool) -> Document<'_> {
             uptime_seconds: snapshot.uptime.as_secs(),
         },
         checks: snapshot.checks.iter().map(|c| (&*c.info.name, Check::of(c, details))).collect(),
+    }
+}
+
+impl Snapshot {
+    /// The structured status document as JSON, with details, as `/status` shows it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&document(self, true)).unwrap_or_default()
     }
 }
 

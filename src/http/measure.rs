@@ -1,0 +1,200 @@
+//! What is measured of requests: how long they take, and how many are being answered.
+//!
+//! In flow requests and response heads; out flow records to the `metrics` facade. The first
+//! request of a method, route and status asks the facade for a handle, which is kept: recording
+//! through it costs a tenth of asking again. A recorder that is installed after the first request
+//! is therefore not heard of; install it before serving.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use arc_swap::ArcSwap;
+use axum::extract::MatchedPath;
+use hyper::{Method, Request, Response};
+use metrics::{Gauge, Histogram, Unit};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+const DURATION: &str = "http_server_request_duration_seconds";
+const ACTIVE: &str = "http_server_active_requests";
+const REJECTED: &str = "health_http_rejected_total";
+
+/// Route of a request that no route matched.
+const UNMATCHED: &str = "_unmatched";
+
+/// The methods of RFC 9110 and RFC 5789, and what stands for any other; the closed list of the
+/// OpenTelemetry conventions.
+const METHODS: [&str; 10] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER"];
+
+/// Tells the recorder what the metrics of this module and of the server mean.
+pub(crate) fn describe() {
+    metrics::describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "Time from the request's head to the head of its answer"
+    );
+    metrics::describe_gauge!(ACTIVE, Unit::Count, "Requests being answered");
+    metrics::describe_counter!(
+        REJECTED,
+        Unit::Count,
+        "Connections and requests refused before routing, by reason"
+    );
+}
+
+/// A layer that measures the routes of the router it is put on, fallback included.
+///
+/// The duration of a request ends when the head of its answer is ready, so that an event stream
+/// counts with the time until it began. Clones share their handles.
+#[derive(Clone, Default)]
+pub(crate) struct Measure {
+    handles: Arc<Handles>,
+}
+
+impl fmt::Debug for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measure").finish_non_exhaustive()
+    }
+}
+
+impl Measure {
+    /// A layer that has asked for no handle yet.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<S> Layer<S> for Measure {
+    type Service = Measured<S>;
+
+    fn layer(&self, inner: S) -> Measured<S> {
+        Measured { inner, handles: Arc::clone(&self.handles) }
+    }
+}
+
+/// The handles in use. Their number is bounded: by methods and routes, which are closed lists,
+/// and by the statuses that handlers answer with.
+#[derive(Default)]
+struct Handles {
+    active: OnceLock<Gauge>,
+    durations: ArcSwap<HashMap<Box<str>, Vec<Entry>>>,
+}
+
+/// A handle with the position of its method and its status, within a route.
+type Entry = (usize, u16, Histogram);
+
+impl Handles {
+    fn active(&self) -> &Gauge {
+        self.active.get_or_init(|| metrics::gauge!(ACTIVE))
+    }
+
+    fn record(&self, method: usize, route: &str, status: u16, seconds: f64) {
+        let durations = self.durations.load();
+        let known = durations.get(route).and_then(|entries| find(entries, method, status));
+        match known {
+            Some(histogram) => histogram.record(seconds),
+            None => self.add(method, route, status).record(seconds),
+        }
+    }
+
+    #[cold]
+    fn add(&self, method: usize, route: &str, status: u16) -> Histogram {
+        let histogram = metrics::histogram!(
+            DURATION,
+            "http_request_method" => METHODS[method],
+            "http_route" => route.to_owned(),
+            "http_response_status_code" => status.to_string(),
+        );
+        self.durations.rcu(|durations| {
+            let mut durations = HashMap::clone(durations);
+            let entries = durations.entry(route.into()).or_default();
+            if find(entries, method, status).is_none() {
+                entries.push((method, status, histogram.clone()));
+            }
+            durations
+        });
+        histogram
+    }
+}
+
+fn find(entries: &[Entry], method: usize, status: u16) -> Option<&Histogram> {
+    entries.iter().find(|(m, s, _)| *m == method && *s == status).map(|(_, _, handle)| handle)
+}
+
+fn position(method: &Method) -> usize {
+    let known = METHODS.iter().position(|known| *known == method.as_str());
+    known.unwrap_or(METHODS.len() - 1)
+}
+
+/// A service that is measured.
+#[derive(Clone)]
+pub(crate) struct Measured<S> {
+    inner: S,
+    handles: Arc<Handles>,
+}
+
+impl<S, B, R> Service<Request<B>> for Measured<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Measuring<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let started = Instant::now();
+        let method = position(request.method());
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        self.handles.active().increment(1.0);
+        let active = Active(Arc::clone(&self.handles));
+        Measuring { inner: self.inner.call(request), started, method, route, active }
+    }
+}
+
+/// A request being answered; dropping it takes it off the gauge, however it ended.
+struct Active(Arc<Handles>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active().decrement(1.0);
+    }
+}
+
+pin_project! {
+    /// The answer to a request that is being measured.
+    pub(crate) struct Measuring<F> {
+        #[pin]
+        inner: F,
+        started: Instant,
+        method: usize,
+        route: Option<MatchedPath>,
+        active: Active,
+    }
+}
+
+impl<F, R, E> Future for Measuring<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<R>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        if let Ok(response) = &result {
+            let route = this.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+            let seconds = this.started.elapsed().as_secs_f64();
+            this.active.0.record(*this.method, route, response.status().as_u16(), seconds);
+        }
+        Poll::Ready(result)
+    }
+}

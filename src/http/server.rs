@@ -1,0 +1,272 @@
+//! The listening server: it accepts, makes room, and stops within a deadline.
+//!
+//! In flow a bound listener, a router and the moment to stop; out flows what could not be
+//! finished in time. `axum::serve` bounds neither slow clients nor its shutdown, so connections
+//! are driven here.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connections::{Connection, Ledger, Patience, Slot};
+use super::drive::{Rejected, Site};
+
+/// A stalled client is closed after this many header timeouts.
+const STALL_FACTOR: u32 = 3;
+
+/// Bounds of `header_timeout`, so that no arithmetic on it overflows.
+const HEADER_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_hours(24));
+
+/// Pauses after an accept that failed for want of a resource, doubled from the first to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Longest that tasks may take to notice that they were cut.
+const CUT: Duration = Duration::from_millis(500);
+
+/// Serves a router on a listener, over HTTP/1.1 and HTTP/2, with or without TLS.
+///
+/// Bounds that need no setting: a request head of 64 KiB, a request body of 64 KiB that is
+/// complete within `header_timeout`, 64 requests at once on an HTTP/2 connection, and an answer
+/// of which the client takes nothing for three times `header_timeout` is cut off. An event stream
+/// without events stays open.
+///
+/// Handlers find the client's address as [`ConnectInfo`](axum::extract::ConnectInfo)`<SocketAddr>`,
+/// an IPv4 client of a dual-stack listener under its IPv4 address. What is refused before routing
+/// is counted in `health_http_rejected_total` by `reason`.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use std::time::Duration;
+/// use tokio::time::Instant;
+///
+/// # async fn run() -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// let app = Router::new().route("/", get(|| async { "hello" }));
+/// let stop = async {
+///     let _ = tokio::signal::ctrl_c().await;
+///     Instant::now() + Duration::from_secs(25)
+/// };
+/// let stopped = vitalsign::http::Server::new().serve(listener, app, stop).await;
+/// println!("{} requests were cut", stopped.requests_cut);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    header_timeout: Duration,
+    max_connections: usize,
+    tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// What a server left unfinished when it stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// Requests that were still being answered at the deadline.
+    pub requests_cut: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { header_timeout: Duration::from_secs(10), max_connections: 1024, tls: None }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("header_timeout", &self.header_timeout)
+            .field("max_connections", &self.max_connections)
+            .field("tls", &self.tls.is_some())
+            .finish()
+    }
+}
+
+impl Server {
+    /// A server with the defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Longest that a client may take from accept to a complete request head, TLS handshake
+    /// included, and that a connection may stay open between requests.
+    ///
+    /// Default 10 s; from a millisecond to a day, and brought into that range.
+    #[must_use]
+    pub fn header_timeout(mut self, timeout: Duration) -> Self {
+        self.header_timeout = timeout.clamp(HEADER_TIMEOUTS.0, HEADER_TIMEOUTS.1);
+        self
+    }
+
+    /// Connections that may be open at once. Default 1024; 0 counts as 1.
+    ///
+    /// At the cap the connection that has been idle longest, no request in flight, makes room; if
+    /// none is idle the new one is refused.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections.max(1);
+        self
+    }
+
+    /// Speaks TLS with `config`, such as [`tls_config`](super::tls_config) makes; without it,
+    /// plaintext.
+    #[must_use]
+    pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Serves `router` on `listener` until `shutdown` resolves to the deadline of the stop.
+    ///
+    /// Then the listener closes at once, idle connections end, and requests in flight are
+    /// finished until the deadline, when they are cut. Everything runs on the current runtime and
+    /// has ended when this returns; dropping the future ends it all as well.
+    pub async fn serve<F>(self, listener: TcpListener, router: Router, shutdown: F) -> Stopped
+    where
+        F: Future<Output = Instant>,
+    {
+        Rejected::start_at_zero();
+        let cut = CancellationToken::new();
+        let _end = cut.clone().drop_guard();
+        let ledger = Ledger::new(self.max_connections);
+        let site = Arc::new(self.site(router));
+
+        let mut accepting = Accepting::new(&listener, &ledger);
+        let mut shutdown = pin!(shutdown);
+        let deadline = loop {
+            let (socket, peer, slot) = tokio::select! {
+                biased;
+                deadline = shutdown.as_mut() => break deadline,
+                accepted = accepting.next() => accepted,
+            };
+            let connection = Connection::open(&ledger, cut.child_token(), slot);
+            let site_of_task = Arc::clone(&site);
+            site.tasks.spawn(async move { site_of_task.serve(socket, peer, connection).await });
+        };
+        drop(listener);
+
+        site.drain.cancel();
+        site.tasks.close();
+        if timeout_at(deadline, site.tasks.wait()).await.is_ok() {
+            return Stopped { requests_cut: 0 };
+        }
+        let requests_cut = ledger.requests();
+        cut.cancel();
+        // Only a handler that blocks its thread fails to notice.
+        if timeout(CUT, site.tasks.wait()).await.is_err() {
+            tracing::warn!("a request handler blocks its thread and could not be stopped");
+        }
+        Stopped { requests_cut }
+    }
+
+    fn site(self, router: Router) -> Site {
+        let patience = Patience {
+            head: self.header_timeout,
+            stall: self.header_timeout.saturating_mul(STALL_FACTOR),
+        };
+        Site {
+            router,
+            tls: self.tls.map(TlsAcceptor::from),
+            patience,
+            drain: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+}
+
+/// The accepting side: what it last logged, and how long it waits after a failure.
+struct Accepting<'a> {
+    listener: &'a TcpListener,
+    ledger: &'a Ledger,
+    full: bool,
+    pause: Option<Duration>,
+}
+
+impl<'a> Accepting<'a> {
+    const fn new(listener: &'a TcpListener, ledger: &'a Ledger) -> Self {
+        Self { listener, ledger, full: false, pause: None }
+    }
+
+    /// The next connection that has a slot.
+    async fn next(&mut self) -> (TcpStream, SocketAddr, Slot) {
+        loop {
+            match self.listener.accept().await {
+                Ok((socket, peer)) => {
+                    self.recovered();
+                    if let Some(slot) = self.slot().await {
+                        // Without it small answers may wait for the client's acknowledgements.
+                        if let Err(error) = socket.set_nodelay(true) {
+                            tracing::debug!(%error, "cannot set TCP_NODELAY");
+                        }
+                        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                        return (socket, peer, slot);
+                    }
+                    Rejected::ConnectionLimit.count();
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => self.failed(&error).await,
+            }
+        }
+    }
+
+    /// A slot: a free one, or that of the connection idle longest.
+    async fn slot(&mut self) -> Option<Slot> {
+        let free = self.ledger.free_slot();
+        if free.is_some() {
+            self.full = false;
+            return free;
+        }
+        if self.ledger.evict() {
+            Rejected::EvictedIdle.count();
+            // It ends at its next poll, so that never more than the cap are open.
+            return self.ledger.freed_slot().await;
+        }
+        if !self.full {
+            self.full = true;
+            tracing::warn!("every connection is busy: new ones are refused");
+        }
+        None
+    }
+
+    /// Waits after an accept that failed for want of descriptors or memory.
+    async fn failed(&mut self, error: &io::Error) {
+        let pause = self.pause.map_or(PAUSES.0, |pause| (pause * 2).min(PAUSES.1));
+        if self.pause.replace(pause).is_none() {
+            tracing::error!(%error, "cannot accept connections; trying on");
+        }
+        if self.ledger.evict() {
+            Rejected::EvictedIdle.count();
+        }
+        sleep(pause).await;
+    }
+
+    fn recovered(&mut self) {
+        if self.pause.take().is_some() {
+            tracing::info!("accepting connections again");
+        }
+    }
+}
+
+/// Whether an accept failed for the one connection alone, which is gone.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::ConnectionRefused
+            | Kind::Interrupted
+    )
+}
