@@ -1,6 +1,17 @@
 //! The built-in check kinds, one file each, and the list of them.
 
-use crate::config::Kind;
+mod http;
+mod tcp;
+
+use crate::config::{Kind, OptionError};
 
 /// Every built-in kind, sorted by name.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[Kind::of::<http::HttpOptions>(), Kind::of::<tcp::TcpOptions>()];
+
+/// What is wrong with the regular expression at `path`, on one line.
+fn bad_regex(path: &str, error: &regex::Error) -> OptionError {
+    let text = error.to_string();
+    // A syntax error draws the expression first; its last line says what is wrong.
+    let what = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    OptionError::new(path, format!("{what}; write a regular expression of the regex crate"))
+}

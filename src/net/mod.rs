@@ -1,1 +1,33 @@
+//! What every kind that asks over the network stands on: names, connections and TLS.
+//!
+//! In flows an [`Endpoint`] and the run's context; out flows a [`Stream`], or a
+//! [`Failure`](crate::Failure) with the reason that fits. Each step is a phase of the run, is
+//! cancelled by dropping it, and holds at most one connection.
 
+mod connect;
+mod endpoint;
+mod failure;
+mod resolve;
+mod stream;
+mod tls;
+
+pub(crate) use connect::connect;
+pub(crate) use endpoint::{Endpoint, Host, shared};
+pub(crate) use failure::{brief, failure};
+pub(crate) use stream::Stream;
+pub(crate) use tls::{TlsClient, handshake};
+
+use crate::check::{Context, Failure};
+
+/// Connects to `endpoint`, with TLS where there is a client for it.
+pub(crate) async fn open(
+    cx: &Context,
+    endpoint: &Endpoint,
+    tls: Option<&TlsClient>,
+) -> Result<Stream, Failure> {
+    let stream = connect(cx, endpoint).await?;
+    match tls {
+        None => Ok(Stream::Plain(stream)),
+        Some(client) => handshake(cx, client, endpoint, stream).await.map(Stream::Tls),
+    }
+}

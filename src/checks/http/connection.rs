@@ -1,0 +1,140 @@
+//! One HTTP/1.1 connection, driven by whoever awaits something of it.
+
+use std::error::Error;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use opentelemetry_semantic_conventions::attribute as semconv;
+
+use crate::check::{Context, Failure};
+use crate::model::Reason;
+use crate::net::{self, Endpoint, Stream};
+
+/// Longest head of an answer; hyper itself takes at most 100 headers.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+
+/// A connection. No task runs it: it moves while a step of the run is awaited, and ends when it
+/// is dropped.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Option<Pin<Box<Driver>>>,
+    peer: Option<SocketAddr>,
+}
+
+impl Connection {
+    /// Prepares `stream` for requests.
+    pub(super) async fn new(stream: Stream) -> hyper::Result<Self> {
+        let peer = match &stream {
+            Stream::Plain(stream) => stream.peer_addr().ok(),
+            Stream::Tls(stream) => stream.get_ref().0.peer_addr().ok(),
+        };
+        let (sender, driver) = http1::Builder::new()
+            .max_header_size(LONGEST_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        Ok(Self { sender, driver: Some(Box::pin(driver)), peer })
+    }
+
+    /// Sends `request` and awaits the head of its answer.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> hyper::Result<Response<Incoming>> {
+        let Self { sender, driver, .. } = self;
+        // A kept connection that the peer has closed meanwhile is found out here.
+        drive(driver, sender.ready()).await?;
+        drive(driver, sender.send_request(request)).await
+    }
+
+    /// Awaits `step`, which needs the connection to move.
+    pub(super) async fn drive<F: Future>(&mut self, step: F) -> F::Output {
+        drive(&mut self.driver, step).await
+    }
+
+    /// Whether it may serve another request, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.driver.is_some() && !self.sender.is_closed()
+    }
+
+    /// Notes the peer on the span.
+    pub(super) fn note_peer(&self, cx: &Context) {
+        if let Some(peer) = self.peer {
+            cx.attribute(semconv::NETWORK_PEER_ADDRESS, peer.ip().to_string());
+            cx.attribute(semconv::NETWORK_PEER_PORT, i64::from(peer.port()));
+        }
+    }
+}
+
+async fn drive<F: Future>(driver: &mut Option<Pin<Box<Driver>>>, step: F) -> F::Output {
+    let mut step = std::pin::pin!(step);
+    poll_fn(|cx| {
+        if let Some(connection) = driver
+            && let Poll::Ready(_ended) = connection.as_mut().poll(cx)
+        {
+            // Its error, if any, reaches the step.
+            *driver = None;
+        }
+        step.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Whether `error` says that a kept connection had been closed before an answer began.
+pub(super) fn is_stale(error: &hyper::Error) -> bool {
+    error.is_closed()
+        || error.is_canceled()
+        || error.is_incomplete_message()
+        || io_error(error).is_some_and(|e| Reason::of_io(e) == Reason::ConnectionReset)
+}
+
+/// The failure that `error` of an exchange with `endpoint` stands for.
+pub(super) fn failure(endpoint: &Endpoint, error: &hyper::Error) -> Failure {
+    if error.is_parse_too_large() {
+        let text = format!("{endpoint} answered with more than 64 KiB or 100 headers");
+        return Failure::new(Reason::TooLarge, text);
+    }
+    if error.is_closed() || error.is_canceled() || error.is_incomplete_message() {
+        let text = format!("{endpoint} closed the connection before its answer was complete");
+        return Failure::new(Reason::ConnectionReset, text);
+    }
+    match io_error(error) {
+        // hyper's word for a body that is framed wrongly.
+        Some(error) if is_malformed(error) => {
+            let text = format!("{endpoint} does not speak HTTP/1.1: {}", net::brief(error));
+            Failure::new(Reason::Protocol, text)
+        }
+        Some(error) => net::failure(format_args!("the exchange with {endpoint}"), error),
+        None => {
+            let text = format!("{endpoint} does not speak HTTP/1.1: {}", net::brief(error));
+            Failure::new(Reason::Protocol, text)
+        }
+    }
+}
+
+fn is_malformed(error: &io::Error) -> bool {
+    let kind = error.kind();
+    let tls = error.get_ref().is_some_and(|e| e.is::<rustls::Error>());
+    matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) && !tls
+}
+
+fn io_error(error: &hyper::Error) -> Option<&io::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        cause = error.source();
+    }
+    None
+}

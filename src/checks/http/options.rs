@@ -1,0 +1,354 @@
+//! The options of the `http` kind, and how a check is made of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use hyper::Method;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
+use regex::bytes::Regex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json_path::JsonPath;
+use url::Url;
+
+use crate::check::Check;
+use crate::checks::bad_regex;
+use crate::config::{ByteSize, KindOptions, OptionError, Secret, Tls, TlsOptions};
+use crate::net::TlsClient;
+
+use super::Http;
+use super::expect::{Expect, Statuses};
+use super::target::Target;
+
+/// One HTTP/1.1 request; its status, headers and body are what the check expects, or it fails.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HttpOptions {
+    /// The URL to request, with `http` or `https`. A user name and password in it are sent as
+    /// basic authentication.
+    url: Secret,
+    /// The request's method, in capitals. Default `"GET"`.
+    #[serde(default = "get")]
+    method: String,
+    /// Headers to send, by name. They win over those that the check sends of its own accord:
+    /// `Host`, `User-Agent`, `Accept` and the trace context.
+    #[serde(default)]
+    headers: BTreeMap<String, Secret>,
+    /// The request's body. Its type is said by a `Content-Type` in `headers`.
+    body: Option<Secret>,
+    /// What the answer must be.
+    #[serde(default)]
+    expect: ExpectOptions,
+    /// Follow redirects, at most 10, and judge the answer at their end. On the way to another
+    /// scheme, host or port the credentials, the configured headers and a client certificate stay
+    /// behind, and a redirect that would take the body there is not followed. Default false.
+    #[serde(default)]
+    follow_redirects: bool,
+    /// Longest body accepted, once decoded. It is read to its end even where nothing is expected
+    /// of it, so that an answer that breaks off is a failure. Default `"1MiB"`.
+    #[serde(default = "one_mebibyte")]
+    #[schemars(extend("default" = "1MiB"))]
+    max_body: ByteSize,
+    /// User name and password to send as basic authentication.
+    basic_auth: Option<BasicAuth>,
+    /// Token to send as `Authorization: Bearer …`.
+    bearer: Option<Secret>,
+    /// Keep one connection open between runs, instead of a fresh one for each. Then names,
+    /// connecting and certificates are only checked when it must be reopened. Default false.
+    #[serde(default)]
+    reuse: bool,
+    /// How to speak TLS to an `https` URL.
+    tls: Option<Tls>,
+}
+
+/// A user name and a password.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BasicAuth {
+    /// The user name, without a colon.
+    username: String,
+    /// The password.
+    password: Secret,
+}
+
+/// What an answer must be; all of it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ExpectOptions {
+    /// Statuses, one of which must be the answer's: classes, numbers or ranges. Default `["2xx"]`.
+    #[schemars(extend("default" = ["2xx"]))]
+    status: Option<Vec<Statuses>>,
+    /// Regular expression to be found in the body.
+    body_regex: Option<String>,
+    /// Values that a JSON body must hold, by JSONPath (RFC 9535). A path must lead to something,
+    /// and each value it leads to must be the one given. Numbers are compared by value.
+    #[serde(default)]
+    json: BTreeMap<String, serde_json::Value>,
+    /// Regular expressions to be found in headers, by name. Of a header sent more than once, one
+    /// must match.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+const fn one_mebibyte() -> ByteSize {
+    ByteSize(1 << 20)
+}
+
+/// The protocol offered by TLS.
+const ALPN: &[&[u8]] = &[b"http/1.1"];
+
+/// Headers that frame the exchange itself.
+const FRAMING: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+impl KindOptions for HttpOptions {
+    const NAME: &'static str = "http";
+    const SUMMARY: &'static str = "one request; status, headers, body";
+
+    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        let mut errors = Vec::new();
+        let url = self.url(&mut errors);
+        let method = self.method(&mut errors);
+        let headers = self.headers(url.as_ref(), &mut errors);
+        let expect = self.expect(method.as_ref(), &mut errors);
+        let (tls, tls_elsewhere) = self.tls(url.as_ref(), &mut errors);
+        let target = url.and_then(|url| {
+            let target = Target::new(url);
+            target.map_err(|error| errors.push(OptionError::new("url", error))).ok()
+        });
+        let (Some(target), Some(method), true) = (target, method, errors.is_empty()) else {
+            return Err(errors);
+        };
+        Ok(Arc::new(Http {
+            target,
+            method,
+            headers,
+            body: self.body.map(|body| Bytes::copy_from_slice(body.expose().as_bytes())),
+            expect,
+            follow: self.follow_redirects,
+            max_body: self.max_body.0,
+            tls,
+            tls_elsewhere,
+            kept: self.reuse.then(Mutex::default),
+        }))
+    }
+}
+
+impl HttpOptions {
+    fn url(&self, errors: &mut Vec<OptionError>) -> Option<Url> {
+        match Url::parse(self.url.expose()) {
+            Ok(url) => Some(url),
+            Err(error) => {
+                let text = format!("this is no URL ({error}); write \"http://host/path\"");
+                errors.push(OptionError::new("url", text));
+                None
+            }
+        }
+    }
+
+    fn method(&self, errors: &mut Vec<OptionError>) -> Option<Method> {
+        let wrong = match Method::from_bytes(self.method.as_bytes()) {
+            Ok(Method::CONNECT) => "CONNECT asks for a tunnel; use the kind \"tcp\"".to_owned(),
+            Ok(method) => {
+                let capitals = method.as_str().to_ascii_uppercase();
+                if method.as_str() == capitals {
+                    return Some(method);
+                }
+                format!("methods are written in capitals; write {capitals:?}")
+            }
+            Err(_) => "this is no method; write one such as \"GET\" or \"POST\"".to_owned(),
+        };
+        errors.push(OptionError::new("method", wrong));
+        None
+    }
+
+    /// The configured headers and the credentials, which are one of them.
+    fn headers(&self, url: Option<&Url>, errors: &mut Vec<OptionError>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let mut wrong = |text: &str| {
+                errors.push(OptionError::new(format!("headers.{name}"), text));
+            };
+            let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
+                wrong("this is no header name; write letters, digits and -");
+                continue;
+            };
+            if FRAMING.contains(&parsed) {
+                wrong("the check itself sets this header; leave it out");
+                continue;
+            }
+            match sensitive(value.expose()) {
+                None => wrong("the value holds a character that no header can; write it as ASCII"),
+                Some(value) => {
+                    if headers.insert(parsed, value).is_some() {
+                        wrong("this header is given twice; headers differ in more than case");
+                    }
+                }
+            }
+        }
+        if let Some(credentials) = self.credentials(url, &headers, errors) {
+            headers.insert(header::AUTHORIZATION, credentials);
+        }
+        headers
+    }
+
+    /// The `Authorization` that the URL, `basic_auth` or `bearer` ask for; only one may.
+    fn credentials(
+        &self,
+        url: Option<&Url>,
+        headers: &HeaderMap,
+        errors: &mut Vec<OptionError>,
+    ) -> Option<HeaderValue> {
+        let colon = "the user name holds a colon; it must have none";
+        let text = "the token holds a character that no header can; write it as ASCII";
+        let in_url = url.filter(|u| !u.username().is_empty() || u.password().is_some());
+        let given = [
+            ("url", in_url.map(|url| of_url(url).ok_or(colon))),
+            ("basic_auth", self.basic_auth.as_ref().map(|auth| auth.header().ok_or(colon))),
+            ("bearer", self.bearer.as_ref().map(|token| bearer(token).ok_or(text))),
+        ];
+        let mut first = headers.contains_key(header::AUTHORIZATION).then_some("headers");
+        let mut credentials = None;
+        for (option, header) in given {
+            let Some(header) = header else { continue };
+            match (first, header) {
+                (Some(first), _) => {
+                    let text = format!("credentials are in `{first}` already; give them once");
+                    errors.push(OptionError::new(option, text));
+                }
+                (None, Err(text)) => errors.push(OptionError::new(option, text)),
+                (None, Ok(header)) => credentials = Some(header),
+            }
+            first = first.or(Some(option));
+        }
+        credentials
+    }
+
+    fn expect(&self, method: Option<&Method>, errors: &mut Vec<OptionError>) -> Expect {
+        let options = &self.expect;
+        let statuses = options.status.clone().unwrap_or_else(|| vec![Statuses::SUCCESS]);
+        if statuses.is_empty() {
+            let text = "no status is expected, so none would do; write one such as \"2xx\"";
+            errors.push(OptionError::new("expect.status", text));
+        }
+        let mut expect = Expect { statuses, ..Expect::default() };
+        if let Some(text) = &options.body_regex {
+            match Regex::new(text) {
+                Ok(regex) => expect.body = Some(regex),
+                Err(error) => errors.push(bad_regex("expect.body_regex", &error)),
+            }
+        }
+        for (text, value) in &options.json {
+            match JsonPath::parse(text) {
+                Ok(path) => expect.json.push((text.clone(), path, value.clone())),
+                Err(_) => {
+                    let text = format!("{text} is no JSONPath; write one such as $.status");
+                    errors.push(OptionError::new("expect.json", text));
+                }
+            }
+        }
+        for (name, regex) in &options.headers {
+            let path = format!("expect.headers.{name}");
+            match (HeaderName::from_bytes(name.as_bytes()), Regex::new(regex)) {
+                (Ok(name), Ok(regex)) => expect.headers.push((name, regex)),
+                (Err(_), _) => {
+                    let text = "this is no header name; write letters, digits and -";
+                    errors.push(OptionError::new(path, text));
+                }
+                (_, Err(error)) => errors.push(bad_regex(&path, &error)),
+            }
+        }
+        if method == Some(&Method::HEAD) && expect.wants_body() {
+            let text = "the answer to HEAD has no body; ask with GET or expect nothing of it";
+            errors.push(OptionError::new("expect", text));
+        }
+        expect
+    }
+
+    /// TLS towards the URL's host, and towards others that redirects lead to.
+    fn tls(
+        &self,
+        url: Option<&Url>,
+        errors: &mut Vec<OptionError>,
+    ) -> (Option<TlsClient>, Option<TlsClient>) {
+        let secure = url.is_some_and(|url| url.scheme() == "https");
+        let default = TlsOptions::default();
+        let options = match &self.tls {
+            Some(Tls(Some(_))) if url.is_some() && !secure && !self.follow_redirects => {
+                let text = "an http URL is asked without TLS; write https:// or leave this out";
+                errors.push(OptionError::new("tls", text));
+                return (None, None);
+            }
+            Some(Tls(None)) if secure => {
+                let text = "an https URL is asked with TLS; write http:// or leave this out";
+                errors.push(OptionError::new("tls", text));
+                return (None, None);
+            }
+            Some(Tls(Some(options))) => options,
+            Some(Tls(None)) | None => &default,
+        };
+        let chosen = matches!(self.tls, Some(Tls(Some(_))));
+        let mut made = |client: Result<TlsClient, Vec<OptionError>>, needed: bool| match client {
+            Ok(client) => Some(client),
+            Err(wrong) => {
+                // What only a redirect may need is missed when one leads there.
+                if needed {
+                    errors.extend(wrong);
+                }
+                None
+            }
+        };
+        let here = (secure || chosen).then(|| made(TlsClient::new(options, ALPN), true)).flatten();
+        let follow = self.follow_redirects;
+        let elsewhere =
+            follow.then(|| made(TlsClient::for_strangers(options, ALPN), false)).flatten();
+        (here, elsewhere)
+    }
+}
+
+impl BasicAuth {
+    fn header(&self) -> Option<HeaderValue> {
+        basic(self.username.as_bytes(), self.password.expose().as_bytes())
+    }
+}
+
+fn of_url(url: &Url) -> Option<HeaderValue> {
+    let user: Vec<u8> = percent_decode_str(url.username()).collect();
+    let password: Vec<u8> = percent_decode_str(url.password().unwrap_or_default()).collect();
+    basic(&user, &password)
+}
+
+/// RFC 6750, section 2.1.
+fn bearer(token: &Secret) -> Option<HeaderValue> {
+    sensitive(&format!("Bearer {}", token.expose()))
+}
+
+/// RFC 7617: the user name ends at the first colon.
+fn basic(user: &[u8], password: &[u8]) -> Option<HeaderValue> {
+    if user.contains(&b':') {
+        return None;
+    }
+    let pair = [user, b":", password].concat();
+    sensitive(&format!("Basic {}", BASE64.encode(pair)))
+}
+
+/// A header value that no debug output shows.
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

@@ -1,0 +1,80 @@
+//! Where a request goes: a URL, taken apart once.
+
+use hyper::Uri;
+use hyper::header::HeaderValue;
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute as semconv;
+use url::{Position, Url};
+
+use crate::net::{Endpoint, shared};
+
+/// A URL without user name, password and fragment, and what a request needs of it.
+pub(super) struct Target {
+    url: Url,
+    endpoint: Endpoint,
+    uri: Uri,
+    host: HeaderValue,
+    /// Of the CLIENT span; without the query.
+    attributes: [KeyValue; 3],
+}
+
+impl Target {
+    /// Takes `url` apart.
+    ///
+    /// # Errors
+    /// What is wrong with it and what would be right; never the URL itself.
+    pub(super) fn new(mut url: Url) -> Result<Self, &'static str> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err("the scheme is not HTTP's; write http:// or https://");
+        }
+        let wrong = "the URL names no host; write \"http://host/path\"";
+        let host = url.host().ok_or(wrong)?;
+        let port = url.port_or_known_default().ok_or(wrong)?;
+        let endpoint = Endpoint::new(host.into(), port)
+            .ok_or("port 0 is nobody's; write one from 1 to 65535")?;
+        // Both are only refused to URLs without a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_fragment(None);
+        let unfit = "the path or query holds a character that must be escaped; write it as %XX";
+        let uri = url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| unfit)?;
+        let host = &url[Position::BeforeHost..Position::AfterPort];
+        let host = HeaderValue::from_str(host).map_err(|_| wrong)?;
+        let full = url[..Position::AfterPath].to_owned();
+        let [address, port] = endpoint.attributes();
+        let attributes = [KeyValue::new(semconv::URL_FULL, shared(full)), address, port];
+        Ok(Self { url, endpoint, uri, host, attributes })
+    }
+
+    pub(super) const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Path and query, as the request line has them.
+    pub(super) const fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// The `Host` header.
+    pub(super) const fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    pub(super) fn attributes(&self) -> Vec<KeyValue> {
+        self.attributes.to_vec()
+    }
+
+    pub(super) fn is_secure(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// Scheme, host and port are the same: what is secret may be sent to both.
+    pub(super) fn same_origin(&self, other: &Self) -> bool {
+        self.url.scheme() == other.url.scheme() && self.endpoint == other.endpoint
+    }
+
+    /// The URL that `reference` is for a document here (RFC 3986, section 5).
+    pub(super) fn join(&self, reference: &str) -> Option<Url> {
+        self.url.join(reference).ok()
+    }
+}

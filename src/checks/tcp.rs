@@ -1,0 +1,150 @@
+//! The `tcp` kind: whether a port accepts connections and, where asked, says what it should.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute as semconv;
+use regex::bytes::Regex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::check::{Check, Context, Detail, Failure};
+use crate::config::{KindOptions, OptionError, Secret, Tls};
+use crate::model::{Phase, Reason, Server};
+use crate::net::{self, Endpoint, Stream, TlsClient};
+
+/// Most bytes that are read in search of what is expected.
+const MOST: usize = 64 * 1024;
+
+/// A connection; optionally a text to send and one to expect.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TcpOptions {
+    /// Where to connect: `"db:5432"`, `"127.0.0.1:25"` or `"[::1]:25"`.
+    address: String,
+    /// Text to send once connected, such as `"PING\r\n"`.
+    send: Option<Secret>,
+    /// What must come back.
+    #[serde(default)]
+    expect: ExpectOptions,
+    /// Speak TLS: `true`, or a table of options. Default false.
+    #[serde(default)]
+    tls: Tls,
+}
+
+/// What must come back over the connection.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ExpectOptions {
+    /// Regular expression to be found in what the peer sends, at most 64 KiB of it. Tried each
+    /// time that more arrives; without it nothing is read.
+    regex: Option<String>,
+}
+
+impl KindOptions for TcpOptions {
+    const NAME: &'static str = "tcp";
+    const SUMMARY: &'static str = "connect; optionally send and expect";
+
+    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        let mut errors = Vec::new();
+        let endpoint = Endpoint::parse(&self.address)
+            .map_err(|error| errors.push(OptionError::new("address", error)));
+        let expect = self.expect.regex.as_deref().map(Regex::new).transpose().map_err(|error| {
+            errors.push(super::bad_regex("expect.regex", &error));
+        });
+        let tls = self.tls.0.map(|options| TlsClient::new(&options, &[])).transpose();
+        let tls = tls.map_err(|wrong| errors.extend(wrong));
+        let (Ok(endpoint), Ok(expect), Ok(tls)) = (endpoint, expect, tls) else {
+            return Err(errors);
+        };
+        Ok(Arc::new(Tcp { endpoint, send: self.send, expect, tls }))
+    }
+}
+
+struct Tcp {
+    endpoint: Endpoint,
+    send: Option<Secret>,
+    expect: Option<Regex>,
+    tls: Option<TlsClient>,
+}
+
+#[async_trait]
+impl Check for Tcp {
+    fn kind(&self) -> &'static str {
+        TcpOptions::NAME
+    }
+
+    fn server(&self) -> Option<Server> {
+        Some(self.endpoint.server())
+    }
+
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        let [address, port] = self.endpoint.attributes();
+        let attributes = vec![address, port, KeyValue::new(semconv::NETWORK_TRANSPORT, "tcp")];
+        cx.client("tcp connect", attributes, Box::pin(self.ask(cx))).await
+    }
+}
+
+impl Tcp {
+    async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
+        let mut stream = net::open(cx, &self.endpoint, self.tls.as_ref()).await?;
+        if self.send.is_none() && self.expect.is_none() {
+            return Ok(Detail::ok());
+        }
+        let mut received = Vec::new();
+        cx.phase(Phase::Request, self.begin(&mut stream, &mut received)).await?;
+        if let Some(expected) = &self.expect {
+            cx.phase(Phase::Transfer, self.search(&mut stream, &mut received, expected)).await?;
+        }
+        Ok(Detail::ok())
+    }
+
+    /// Sends what is to be sent and waits for the first bytes, where any are expected.
+    async fn begin(&self, stream: &mut Stream, received: &mut Vec<u8>) -> Result<(), Failure> {
+        if let Some(text) = &self.send {
+            let sent = async {
+                stream.write_all(text.expose().as_bytes()).await?;
+                stream.flush().await
+            };
+            sent.await
+                .map_err(|e| net::failure(format_args!("sending to {}", self.endpoint), &e))?;
+        }
+        if self.expect.is_some() && self.read(stream, received).await? == 0 {
+            let text = format!("{} closed the connection without a word", self.endpoint);
+            return Err(Failure::new(Reason::ConnectionReset, text));
+        }
+        Ok(())
+    }
+
+    /// Reads until `expected` is found.
+    async fn search(
+        &self,
+        stream: &mut Stream,
+        received: &mut Vec<u8>,
+        expected: &Regex,
+    ) -> Result<(), Failure> {
+        while !expected.is_match(received) {
+            let (reason, what) = if received.len() >= MOST {
+                (Reason::TooLarge, "sent 64 KiB without what `expect.regex` asks for")
+            } else if self.read(stream, received).await? == 0 {
+                (Reason::UnexpectedBody, "ended its answer without what `expect.regex` asks for")
+            } else {
+                continue;
+            };
+            return Err(Failure::new(reason, format!("{} {what}", self.endpoint)).answered());
+        }
+        Ok(())
+    }
+
+    /// Appends what has arrived, up to the bound; 0 at the end.
+    async fn read(&self, stream: &mut Stream, received: &mut Vec<u8>) -> Result<usize, Failure> {
+        let room = MOST.saturating_sub(received.len());
+        stream
+            .take(room as u64)
+            .read_buf(received)
+            .await
+            .map_err(|e| net::failure(format_args!("reading from {}", self.endpoint), &e))
+    }
+}

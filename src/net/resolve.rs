@@ -1,0 +1,165 @@
+//! From a name to its addresses, as a new client on this host would find them.
+//!
+//! Nothing is cached: a check that went on using an address which the name no longer has would
+//! miss just what it is there to see.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::ResolverConfig;
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use tokio::runtime;
+use tokio::time::Instant;
+
+use crate::check::Failure;
+use crate::model::Reason;
+
+use super::failure::{brief, reason_of};
+
+/// Longest wait for one name server, so that a second one still fits into a run's timeout.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often the system's files are looked at for a change.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// The addresses of `name`, at least one: those of IPv6 first, then alternating.
+pub(super) async fn lookup(name: &str) -> Result<Vec<IpAddr>, Failure> {
+    if is_localhost(name) {
+        return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+    }
+    let found = shared()?.lookup_ip(name).await.map_err(|error| refuse(name, &error))?;
+    let addresses = alternate(found.iter());
+    if addresses.is_empty() {
+        return Err(Failure::new(Reason::DnsNotFound, format!("{name} has no address")));
+    }
+    Ok(addresses)
+}
+
+/// RFC 6761, section 6.3: these names are always this host's.
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let (_, top) = name.rsplit_once('.').unwrap_or(("", name));
+    top.eq_ignore_ascii_case("localhost")
+}
+
+/// Alternates the families (RFC 8305, section 4), so that the second address tried is of the
+/// other one; IPv6 goes first, as it does for an ordinary client.
+fn alternate(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let (v6, v4): (Vec<_>, Vec<_>) = addresses.partition(IpAddr::is_ipv6);
+    let (mut v6, mut v4) = (v6.into_iter(), v4.into_iter());
+    let mut ordered = Vec::new();
+    loop {
+        let pair = [v6.next(), v4.next()];
+        if pair == [None, None] {
+            return ordered;
+        }
+        ordered.extend(pair.into_iter().flatten());
+    }
+}
+
+fn refuse(name: &str, error: &NetError) -> Failure {
+    if error.is_nx_domain() {
+        return Failure::new(Reason::DnsNotFound, format!("the name {name} does not exist"));
+    }
+    if error.is_no_records_found() {
+        return Failure::new(Reason::DnsNotFound, format!("{name} has no address"));
+    }
+    let reason = match error {
+        NetError::Io(error) if reason_of(error) == Reason::LocalResource => Reason::LocalResource,
+        _ => Reason::DnsFailed,
+    };
+    Failure::new(reason, format!("looking up {name} failed: {}", brief(error)))
+}
+
+/// The resolver that all checks share, and what it was made from.
+struct Shared {
+    resolver: TokioResolver,
+    /// Its sockets belong to the runtime that it was first used on.
+    runtime: runtime::Id,
+    files: [Option<SystemTime>; 2],
+    seen: Instant,
+}
+
+static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
+
+/// The shared resolver; it is made anew when the system's name servers or hosts file changed, as
+/// they do when a VPN comes up.
+fn shared() -> Result<TokioResolver, Failure> {
+    let runtime = runtime::Handle::current().id();
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(current) = shared.as_mut().filter(|s| s.runtime == runtime) {
+        if current.seen.elapsed() < REFRESH {
+            return Ok(current.resolver.clone());
+        }
+        current.seen = Instant::now();
+        if current.files == files() {
+            return Ok(current.resolver.clone());
+        }
+    }
+    let files = files();
+    let resolver = system().map_err(|error| {
+        Failure::new(Reason::DnsFailed, format!("no resolver on this host: {}", brief(error)))
+    })?;
+    let made = Shared { resolver: resolver.clone(), runtime, files, seen: Instant::now() };
+    *shared = Some(made);
+    Ok(resolver)
+}
+
+fn files() -> [Option<SystemTime>; 2] {
+    ["/etc/resolv.conf", "/etc/hosts"]
+        .map(|file| Path::new(file).metadata().and_then(|m| m.modified()).ok())
+}
+
+/// A resolver as the system's files say.
+fn system() -> Result<TokioResolver, NetError> {
+    let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|_| {
+        // Without a readable resolv.conf the hosts file still counts; nobody else is asked.
+        let nobody = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+        TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())
+    });
+    let options = builder.options_mut();
+    options.timeout = options.timeout.min(SERVER_TIMEOUT);
+    options.cache_size = 0;
+    builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn localhost_needs_no_name_server() {
+        for name in ["localhost", "LOCALHOST.", "orders.localhost"] {
+            let found = lookup(name).await.expect(name);
+            assert_eq!(found, [IpAddr::from([127, 0, 0, 1]), Ipv6Addr::LOCALHOST.into()]);
+        }
+        assert!(!is_localhost("localhost.example"));
+        assert!(!is_localhost("notlocalhost"));
+    }
+
+    #[test]
+    fn families_alternate_and_ipv6_goes_first() {
+        let [a, b, c]: [IpAddr; 3] =
+            ["10.0.0.1", "10.0.0.2", "fd00::1"].map(|a| a.parse().unwrap());
+        assert_eq!(alternate([a, b, c].into_iter()), [c, a, b]);
+        assert_eq!(alternate([a, b].into_iter()), [a, b]);
+        assert!(alternate(std::iter::empty()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_resolver_serves_a_runtime_and_another_runtime_gets_its_own() {
+        shared().expect("a resolver");
+        let seen = || SHARED.lock().unwrap().as_ref().map(|s| s.runtime);
+        let here = seen();
+        let other = std::thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { shared().map(|_| ()) }).expect("a resolver");
+        });
+        other.join().unwrap();
+        assert_ne!(seen(), here);
+    }
+}
