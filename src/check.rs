@@ -276,6 +276,8 @@ impl Context {
 pub struct Declared {
     pub(crate) check: Arc<dyn Check>,
     pub(crate) options: Options,
+    /// Digest of everything it was made of, where a configuration declared it.
+    pub(crate) revision: Option<[u8; 32]>,
 }
 
 /// What a declaration may say about any check, of whatever kind.
@@ -373,7 +375,7 @@ impl Options {
 
     /// Declares `check` with these options.
     pub fn check(self, check: impl Check) -> Declared {
-        Declared { check: Arc::new(check), options: self }
+        Declared { check: Arc::new(check), options: self, revision: None }
     }
 
     /// Declares a check that awaits what `f` returns; any error fails the run.
@@ -430,6 +432,6 @@ impl fmt::Debug for Declared {
         f.debug_struct("Declared")
             .field("kind", &self.check.kind())
             .field("options", &self.options)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
