@@ -65,12 +65,15 @@ impl Kind {
 }
 
 fn read<O: KindOptions>(options: toml::Value) -> Result<Parsed, OptionError> {
-    match serde_path_to_error::deserialize::<_, O>(options) {
-        Ok(options) => Ok(Box::new(move || options.build())),
-        Err(error) => {
-            let path = error.path().to_string();
-            let path = if path == "." { String::new() } else { path };
-            Err(OptionError::new(path, error.inner().message()))
-        }
-    }
+    let options = read_options::<O>(options)?;
+    Ok(Box::new(move || options.build()))
+}
+
+/// Reads `T` out of `options`; the error tells the path within them.
+pub(super) fn read_options<T: DeserializeOwned>(options: toml::Value) -> Result<T, OptionError> {
+    serde_path_to_error::deserialize(options).map_err(|error| {
+        let path = error.path().to_string();
+        let path = if path == "." { String::new() } else { path };
+        OptionError::new(path, error.inner().message())
+    })
 }

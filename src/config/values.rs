@@ -2,13 +2,15 @@
 //! that describes it.
 //!
 //! Parsing here is pure: references to files and variables were replaced before (see
-//! [`super::tree`]), and two markers in the schema tell the loader where that applies:
-//! `x-secret` (also takes `{ file = … }` and `{ env = … }`) and `x-path` (relative to the file
-//! that holds it).
+//! [`super::tree`]), and markers in the schema tell the loader where that applies: `x-secret`
+//! (also takes `{ file = … }` and `{ env = … }`), `x-path` (relative to the file that holds it),
+//! and beside it `x-pem` (that file's `certificates` or `key` are part of the configuration).
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -18,6 +20,9 @@ use serde::de::{self, Deserialize, Deserializer};
 /// A span of time, written with its unit: `"250ms"`, `"5s"`, `"1h 30m"`, `"30d"`. Above zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(pub Duration);
+
+/// Longest span taken: sums of a few of them still fit the clocks' types.
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -32,7 +37,10 @@ impl<'de> Deserialize<'de> for Period {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Period, E> {
                 match humantime::parse_duration(text) {
                     Ok(Duration::ZERO) => {
-                        Err(E::custom("a duration must be above zero, such as \"5s\""))
+                        Err(E::custom("a duration of zero; write one above zero, such as \"5s\""))
+                    }
+                    Ok(duration) if duration > LONGEST => {
+                        Err(E::custom("the duration is too long; at most 100 years are possible"))
                     }
                     Ok(duration) => Ok(Period(duration)),
                     Err(_) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
@@ -53,6 +61,116 @@ impl JsonSchema for Period {
             "type": "string",
             "description": "A duration with its unit, such as \"250ms\", \"5s\" or \"1h 30m\".",
             "pattern": r"^\s*(\d+\s*[A-Za-z]+\s*)+$",
+        })
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// A number of at least 1, such as a threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Count(pub u32);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl de::Visitor<'_> for Number {
+            type Value = Count;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from 1 to {}", u32::MAX)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Count, E> {
+                u32::try_from(number)
+                    .ok()
+                    .filter(|number| *number > 0)
+                    .map(Count)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Signed(number), &self))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Count, E> {
+                self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
+            }
+        }
+        deserializer.deserialize_u32(Number)
+    }
+}
+
+impl JsonSchema for Count {
+    fn schema_name() -> Cow<'static, str> {
+        "Count".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": u32::MAX })
+    }
+}
+
+/// An address to listen on: `"127.0.0.1:8080"`, `"[::]:8080"`, or `"localhost:8080"`, which is
+/// 127.0.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Listen(pub SocketAddr);
+
+impl Listen {
+    /// Whether only this host can reach it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.0.ip().to_canonical().is_loopback()
+    }
+}
+
+/// The text is no address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an address and port, such as 127.0.0.1:8080, [::]:8080 or localhost:8080")]
+pub struct NotAnAddress;
+
+impl FromStr for Listen {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        let port = text.strip_prefix("localhost:");
+        let local = port
+            .and_then(|port| port.parse().ok())
+            .map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        local.or_else(|| text.parse().ok()).map(Self).ok_or(NotAnAddress)
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = Listen;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "an address and port, such as \"127.0.0.1:8080\", \"[::]:8080\" or \
+                     \"localhost:8080\"",
+                )
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Listen, E> {
+                text.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl JsonSchema for Listen {
+    fn schema_name() -> Cow<'static, str> {
+        "Listen".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "An address and port, such as \"127.0.0.1:8080\" or \"[::]:8080\".",
         })
     }
 }
@@ -217,10 +335,13 @@ impl JsonSchema for ConfigPath {
 #[serde(deny_unknown_fields)]
 pub struct TlsOptions {
     /// PEM file with the authorities to trust instead of the system's.
+    #[schemars(extend("x-pem" = "certificates"))]
     pub ca: Option<ConfigPath>,
     /// PEM file with the client certificate chain; needs `key`.
+    #[schemars(extend("x-pem" = "certificates"))]
     pub cert: Option<ConfigPath>,
     /// PEM file with the client certificate's private key; needs `cert`.
+    #[schemars(extend("x-pem" = "key"))]
     pub key: Option<ConfigPath>,
     /// Name to ask for and to verify instead of the host's.
     pub server_name: Option<String>,

@@ -1,0 +1,49 @@
+//! The configuration of a service that is given none: one check, the database.
+
+use super::expand::Environment;
+
+/// What its diagnostics call it.
+pub(super) const NAME: &str = "built-in configuration";
+
+/// Its text. The kind follows the scheme of `DATABASE_URL`; without one the check is the
+/// service's own SQLite file.
+pub(super) fn text(environment: &Environment) -> Result<String, &'static str> {
+    let Some(url) = environment.non_empty("DATABASE_URL") else {
+        return Ok(check("sqlite", "path", "\"vitalsign.db\""));
+    };
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("postgres" | "postgresql") => Ok(check("postgres", "url", "\"${DATABASE_URL}\"")),
+        Some("mysql" | "mariadb") => Ok(check("mysql", "url", "\"${DATABASE_URL}\"")),
+        Some("sqlite") => {
+            // A reference in the path would be replaced as if the user had written it here.
+            let path = sqlite_path(&url).replace("${", "$${");
+            Ok(check("sqlite", "path", &toml::Value::String(path).to_string()))
+        }
+        _ => Err("the scheme of `DATABASE_URL` is not known; set one of postgres://, \
+                  postgresql://, mysql://, mariadb:// and sqlite:"),
+    }
+}
+
+fn check(kind: &str, option: &str, value: &str) -> String {
+    format!("[checks.database]\nkind = \"{kind}\"\n{option} = {value}\n")
+}
+
+/// The path of `sqlite:path`, `sqlite://path` or `sqlite:///path`, without parameters.
+fn sqlite_path(url: &str) -> &str {
+    let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    path.split_once('?').map_or(path, |(path, _)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_url_is_cut_to_its_path() {
+        assert_eq!(sqlite_path("sqlite:data.db"), "data.db");
+        assert_eq!(sqlite_path("sqlite://data.db?mode=ro"), "data.db");
+        assert_eq!(sqlite_path("sqlite:///var/lib/data.db"), "/var/lib/data.db");
+    }
+}

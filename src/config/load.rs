@@ -1,0 +1,316 @@
+//! From files to a [`Loaded`] configuration: the order in which its parts are read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::checks::{CheckReader, Defaults, Draft, Schemas};
+use super::depends;
+use super::diagnostics::{ConfigError, Report};
+use super::expand::Environment;
+use super::names;
+use super::prepare::Prepare;
+use super::read;
+use super::rules;
+use super::sections::{
+    AlertmanagerSection, DefaultsSection, HistorySection, IncludeSection, MaintenanceSection,
+    ServerSection, ServiceSection, TelemetrySection,
+};
+use super::settings::{Server, Service, Settings, Telemetry};
+use super::tree::{self, At, Entry, Node, Source, Table, Value};
+use super::watch::{self, Watch};
+use super::{Loaded, Loader, NamedCheck};
+
+const SECTIONS: [&str; 9] = [
+    "service",
+    "server",
+    "defaults",
+    "checks",
+    "maintenance",
+    "history",
+    "telemetry",
+    "alertmanager",
+    "include",
+];
+
+/// A configuration on its way in.
+pub(super) struct Loading<'a> {
+    loader: &'a Loader,
+    sources: Vec<Source>,
+    report: Report,
+    files: BTreeSet<PathBuf>,
+    patterns: Vec<String>,
+}
+
+impl<'a> Loading<'a> {
+    pub(super) fn new(loader: &'a Loader) -> Self {
+        Self {
+            loader,
+            sources: Vec::new(),
+            report: Report::default(),
+            files: BTreeSet::new(),
+            patterns: Vec::new(),
+        }
+    }
+
+    /// Takes in the main file, whose text was read from `path`.
+    pub(super) fn file(mut self, path: &Path, text: &str) -> Result<Loaded, ConfigError> {
+        self.files.insert(absolute(path));
+        let root = self.parse(path.display().to_string(), &absolute(path), text);
+        self.finish(root, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Takes in a text that is in no file; its relative paths start from the working directory.
+    pub(super) fn text(mut self, name: &str, text: &str) -> Result<Loaded, ConfigError> {
+        let root = self.parse(name.to_owned(), &absolute(Path::new(name)), text);
+        self.finish(root, Path::new(""))
+    }
+
+    fn parse(&mut self, name: String, path: &Path, text: &str) -> Table {
+        let base = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let source = Source::new(name, base, text);
+        let file = self.sources.len();
+        let root = tree::parse(file, &source, self.environment(), &mut self.report);
+        self.sources.push(source);
+        match root.value {
+            Value::Table(table) => table,
+            _ => Table::new(),
+        }
+    }
+
+    fn environment(&self) -> &'a Environment {
+        &self.loader.environment
+    }
+
+    fn finish(mut self, mut root: Table, folder: &Path) -> Result<Loaded, ConfigError> {
+        self.unknown_sections(&root);
+        let mut checks = BTreeMap::new();
+        self.take_checks(&mut root, &mut checks);
+        self.include(&mut root, folder, &mut checks);
+
+        let (defaults, node) = self.section::<DefaultsSection>(&mut root, "defaults");
+        let defaults = Defaults::of(defaults.unwrap_or_default(), &node, &mut self.report);
+        let drafts = self.read_checks(checks, defaults);
+        depends::check(&drafts, &mut self.report);
+
+        let settings = self.settings(&mut root);
+        self.unavailable(&mut root, &drafts);
+        let (checks, disabled) = finished(drafts);
+        if checks.is_empty() {
+            let start = At { file: 0, offset: 0 };
+            let message = "no check is declared; the service is up without asking anything";
+            self.report.warning(start, "checks", message);
+        }
+        let Self { sources, report, files, patterns, .. } = self;
+        let warnings = report.finish(&sources)?;
+        // Without an error every section was read.
+        let settings = settings.ok_or_else(|| ConfigError::Invalid(Vec::new()))?;
+        Ok(Loaded { settings, checks, disabled, warnings, watch: Watch { files, patterns } })
+    }
+
+    fn unknown_sections(&mut self, root: &Table) {
+        for (key, entry) in root.iter().filter(|(key, _)| !SECTIONS.contains(&key.as_str())) {
+            let advice = names::advice(key, &SECTIONS, "sections");
+            let message = format!("unknown section; {advice}");
+            self.report.error(entry.key_at, entry.node.path.clone(), message);
+        }
+    }
+
+    fn take_checks(&mut self, root: &mut Table, checks: &mut BTreeMap<String, Entry>) {
+        let Some(section) = root.remove("checks") else { return };
+        let Value::Table(table) = section.node.value else {
+            let message = "no table of checks; write each as [checks.NAME]";
+            self.report.option(&section.node, "", message);
+            return;
+        };
+        for (name, entry) in table {
+            if let Some(first) = checks.get(&name) {
+                let at = first.key_at;
+                let place = self.sources.get(at.file).map_or_else(String::new, |source| {
+                    let (line, column) = source.position(at);
+                    format!(" at {}:{line}:{column}", source.name)
+                });
+                let message =
+                    format!("declared twice, first{place}; give each check a name of its own");
+                self.report.error(entry.key_at, entry.node.path.clone(), message);
+            } else {
+                checks.insert(name, entry);
+            }
+        }
+    }
+
+    fn include(&mut self, root: &mut Table, folder: &Path, checks: &mut BTreeMap<String, Entry>) {
+        let (section, node) = self.section::<IncludeSection>(root, "include");
+        let Some(section) = section else { return };
+        rules::include(&section, &node, &mut self.report);
+        let mut included = BTreeSet::new();
+        for (index, name) in section.files.iter().enumerate() {
+            let (place, _) = node.locate(&format!("files[{index}]"));
+            if place.poisoned {
+                continue;
+            }
+            match self.included_by(name, folder) {
+                Ok(paths) => {
+                    for path in paths {
+                        // A pattern beside the file that holds it may match that file.
+                        if !self.files.contains(&absolute(&path)) {
+                            included.insert((path, index));
+                        }
+                    }
+                }
+                Err(message) => self.report.option(&node, &format!("files[{index}]"), message),
+            }
+        }
+        for (path, index) in included {
+            if self.files.insert(absolute(&path)) {
+                self.included_file(&path, &node, index, checks);
+            }
+        }
+    }
+
+    fn included_by(&mut self, name: &str, folder: &Path) -> Result<Vec<PathBuf>, String> {
+        if !watch::is_pattern(name) {
+            return Ok(vec![folder.join(name)]);
+        }
+        glob::Pattern::new(name).map_err(|error| {
+            format!("no pattern: {}; write one such as \"conf.d/*.toml\"", error.msg)
+        })?;
+        let unusable = || "the folder of this file is not UTF-8; write an absolute path".to_owned();
+        let watched = watch::pattern_in(&absolute(folder), name).ok_or_else(unusable)?;
+        self.patterns.push(watched);
+        let pattern = watch::pattern_in(folder, name).ok_or_else(unusable)?;
+        Ok(watch::matches(&pattern))
+    }
+
+    fn included_file(
+        &mut self,
+        path: &Path,
+        include: &Node,
+        index: usize,
+        checks: &mut BTreeMap<String, Entry>,
+    ) {
+        let text = match super::read_text(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let message = match error {
+                    ConfigError::Unreadable { source, .. } => {
+                        format!("cannot read `{}`: {source}; name a readable file", path.display())
+                    }
+                    _ => format!("`{}` is not UTF-8; write it as UTF-8 text", path.display()),
+                };
+                return self.report.option(include, &format!("files[{index}]"), message);
+            }
+        };
+        let mut root = self.parse(path.display().to_string(), &absolute(path), &text);
+        self.take_checks(&mut root, checks);
+        for entry in root.values() {
+            let message = "not allowed in an included file; it may hold [checks.NAME] only";
+            self.report.error(entry.key_at, entry.node.path.clone(), message);
+        }
+    }
+
+    fn read_checks(&mut self, checks: BTreeMap<String, Entry>, defaults: Defaults) -> Vec<Draft> {
+        let schemas = Schemas::of(self.loader.kinds);
+        let reader = CheckReader { kinds: self.loader.kinds, schemas: &schemas, defaults };
+        let mut prepare = self.prepare();
+        checks.into_iter().map(|(name, entry)| reader.read(&name, entry, &mut prepare)).collect()
+    }
+
+    fn settings(&mut self, root: &mut Table) -> Option<Settings> {
+        let flag = self.loader.listen;
+        let (service, node) = self.section::<ServiceSection>(root, "service");
+        if let Some(service) = &service {
+            rules::service(service, &node, &mut self.report);
+        }
+        let (server, node) = self.section::<ServerSection>(root, "server");
+        if let Some(server) = &server {
+            rules::server(server, flag, &node, &mut self.report);
+        }
+        let (telemetry, node) = self.section::<TelemetrySection>(root, "telemetry");
+        if let Some(telemetry) = &telemetry {
+            rules::telemetry(telemetry, &node, &mut self.report);
+        }
+        let name = self.environment().non_empty("OTEL_SERVICE_NAME");
+        Some(Settings {
+            service: Service::of(service?, name),
+            server: Server::of(server?, flag),
+            telemetry: Telemetry::of(telemetry?),
+        })
+    }
+
+    /// Validates the sections that are not available yet, and refuses them.
+    fn unavailable(&mut self, root: &mut Table, drafts: &[Draft]) {
+        if root.contains_key("history") {
+            let (section, node) = self.section::<HistorySection>(root, "history");
+            if let Some(section) = section {
+                rules::history(&section, &node, &mut self.report);
+            }
+            rules::refuse_unavailable("history", &node, &mut self.report);
+        }
+        if root.contains_key("alertmanager") {
+            let (section, node) = self.section::<AlertmanagerSection>(root, "alertmanager");
+            if let Some(section) = section {
+                rules::alertmanager(&section, &node, &mut self.report);
+            }
+            rules::refuse_unavailable("alertmanager", &node, &mut self.report);
+        }
+        let Some(windows) = root.remove("maintenance") else { return };
+        let known: Vec<&str> = drafts.iter().map(|draft| draft.name.as_str()).collect();
+        let Value::Array(windows) = windows.node.value else {
+            let message = "no list of windows; write each as [[maintenance]]";
+            return self.report.option(&windows.node, "", message);
+        };
+        for mut node in windows {
+            if let Some(section) =
+                read::section::<MaintenanceSection>(&mut node, &mut self.prepare())
+            {
+                rules::maintenance(&section, &known, &node, &mut self.report);
+            }
+            rules::refuse_unavailable("maintenance", &node, &mut self.report);
+        }
+    }
+
+    /// Takes a section out of the file and reads it; one that is not there is empty.
+    fn section<T>(&mut self, root: &mut Table, name: &str) -> (Option<T>, Node)
+    where
+        T: serde::de::DeserializeOwned + schemars::JsonSchema,
+    {
+        let start = At { file: 0, offset: 0 };
+        let mut node = root.remove(name).map_or_else(|| Node::empty(start, name), |e| e.node);
+        let section = read::section(&mut node, &mut self.prepare());
+        (section, node)
+    }
+
+    fn prepare(&mut self) -> Prepare<'_> {
+        Prepare {
+            environment: &self.loader.environment,
+            sources: &self.sources,
+            report: &mut self.report,
+            files: &mut self.files,
+        }
+    }
+}
+
+/// The enabled checks and the names of the others. A dependency on a check that is disabled says
+/// nothing, as that one is never down.
+fn finished(drafts: Vec<Draft>) -> (Vec<NamedCheck>, Vec<String>) {
+    let (enabled, disabled): (Vec<Draft>, Vec<Draft>) =
+        drafts.into_iter().partition(|draft| draft.enabled);
+    let disabled: Vec<String> = disabled.into_iter().map(|draft| draft.name).collect();
+    let checks = enabled
+        .into_iter()
+        .filter_map(|draft| {
+            let mut declared = draft.declared?;
+            declared.options.depends_on.retain(|name| !disabled.contains(name));
+            Some(NamedCheck { name: draft.name, declared })
+        })
+        .collect();
+    (checks, disabled)
+}
+
+/// The path from the root; where there is no working directory it stays as it is.
+fn absolute(path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() {
+        return std::env::current_dir().unwrap_or_default();
+    }
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,147 @@
+//! Reads a struct out of a tree, and tells every error instead of the first.
+//!
+//! serde stops at what it cannot read. So that value is reported at its place and taken out, and
+//! the rest is read again.
+
+use std::collections::BTreeSet;
+
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
+use super::diagnostics::Report;
+use super::kind::{OptionError, read_options};
+use super::names;
+use super::prepare::{MISSING, Prepare, SchemaRef};
+use super::tree::{Entry, Node, Value, key_text};
+
+/// Reads the section `node` as a `T`, whose schema finds unknown and missing keys.
+pub(super) fn section<T: DeserializeOwned + JsonSchema>(
+    node: &mut Node,
+    prepare: &mut Prepare<'_>,
+) -> Option<T> {
+    let mut generator = SchemaGenerator::default();
+    let schema = T::json_schema(&mut generator).to_value();
+    let definitions = generator.take_definitions(true);
+    prepare.run(node, SchemaRef { schema: &schema, definitions: &definitions }, &[]);
+    all_errors(node, prepare.report, &read_options::<T>)
+}
+
+/// Reads `node` with `read` until it succeeds or nothing is left to take out.
+///
+/// What comes back was read beside errors when the report has any: it is good for finding more of
+/// them, not for use.
+pub(super) fn all_errors<R>(
+    node: &mut Node,
+    report: &mut Report,
+    read: &impl Fn(toml::Value) -> Result<R, OptionError>,
+) -> Option<R> {
+    let mut stood_in = BTreeSet::new();
+    loop {
+        let error = match read(node.to_toml()) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let progress = match quoted_after(&error.message, "missing field ") {
+            Some(field) => stand_in(node, &error.path, field, &mut stood_in, report),
+            None => report_and_remove(node, &error, report),
+        };
+        if !progress {
+            return None;
+        }
+    }
+}
+
+/// Puts an empty text where a required option is missing, so that the others are still checked;
+/// where that is no use either, takes out the table.
+fn stand_in(
+    node: &mut Node,
+    path: &str,
+    field: &str,
+    stood_in: &mut BTreeSet<String>,
+    report: &mut Report,
+) -> bool {
+    let Some(holder) = node.locate_mut(path) else { return false };
+    let (at, path_of_field) = (holder.at, holder.path_of(&key_text(field)));
+    if !report.knows(at.file, &path_of_field) {
+        report.absent(at, path_of_field.clone(), MISSING);
+    }
+    if !stood_in.insert(path_of_field.clone()) {
+        return node.remove(path).is_some();
+    }
+    let Some(table) = holder.table_mut() else { return false };
+    let mut placeholder = Node::new(at, path_of_field, Value::Boolean(false));
+    placeholder.poison();
+    table.insert(field.to_owned(), Entry { key_at: at, node: placeholder });
+    true
+}
+
+fn report_and_remove(node: &mut Node, error: &OptionError, report: &mut Report) -> bool {
+    let (found, rest) = node.locate(&error.path);
+    let existing = error.path.len() - rest.len();
+    report.option(node, &error.path[..existing], safe(found, &error.message));
+    node.remove(&error.path[..existing]).is_some()
+}
+
+/// serde's message in our form, and without the value where that must not show.
+fn safe(node: &Node, message: &str) -> String {
+    let hides = |node: &Node| {
+        node.hidden
+            && node.text().is_none_or(|text| {
+                let escaped: String = text.chars().flat_map(char::escape_debug).collect();
+                text.is_empty() || message.contains(text) || message.contains(&escaped)
+            })
+    };
+    let message = if node.any(&hides) {
+        match message.rsplit_once(", expected ") {
+            Some((_, right)) => format!("invalid value, expected {right}"),
+            None => "invalid value".to_owned(),
+        }
+    } else {
+        message.to_owned()
+    };
+    in_our_words(&message)
+}
+
+fn in_our_words(message: &str) -> String {
+    if let Some(name) = quoted_after(message, "unknown field ") {
+        return format!("unknown option; {}", names::advice(name, &listed(message), "options"));
+    }
+    if let Some(name) = quoted_after(message, "unknown variant ") {
+        let advice = names::advice(name, &listed(message), "values");
+        return format!("unknown value `{name}`; {advice}");
+    }
+    let Some((wrong, right)) = message.rsplit_once(", expected ") else {
+        if message.contains("; ") {
+            return message.to_owned();
+        }
+        return format!("{message}; see the option's description");
+    };
+    let wrong = match wrong {
+        "invalid type: map" => "invalid type: table",
+        "invalid type: sequence" => "invalid type: array",
+        other => other,
+    };
+    let right = match right {
+        "a map" => "a table",
+        "a sequence" => "an array",
+        "a boolean" | "bool" => "true or false",
+        "f64" | "f32" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
+    };
+    format!("{wrong}; expected {right}")
+}
+
+/// The name in back-quotes after `start`.
+fn quoted_after<'a>(message: &'a str, start: &str) -> Option<&'a str> {
+    let rest = message.strip_prefix(start)?.strip_prefix('`')?;
+    rest.split_once("`, expected").map(|(name, _)| name).or_else(|| rest.split('`').next())
+}
+
+/// The names that serde lists as expected.
+fn listed(message: &str) -> Vec<&str> {
+    let list = message.rsplit_once(", expected ").map_or("", |(_, list)| list);
+    list.split('`').skip(1).step_by(2).collect()
+}

@@ -1,0 +1,261 @@
+//! What the sections must satisfy beyond the types of their options.
+
+use jiff::tz::TimeZone;
+use url::Url;
+
+use super::diagnostics::Report;
+use super::names;
+use super::sections::{
+    AlertmanagerSection, HistorySection, IncludeSection, MaintenanceSection, ServerSection,
+    ServiceSection, TelemetrySection,
+};
+use super::settings::{self, Details};
+use super::tree::{Node, Value};
+use super::values::{Listen, Secret};
+
+const NO_URL: &str = "not an http or https URL; write one such as \"http://127.0.0.1:4317\"";
+
+pub(super) fn service(section: &ServiceSection, node: &Node, report: &mut Report) {
+    let options = [
+        ("name", &section.name),
+        ("version", &section.version),
+        ("environment", &section.environment),
+        ("instance", &section.instance),
+    ];
+    for (key, value) in options {
+        if value.as_deref() == Some("") {
+            report.option(node, key, "the text is empty; write some, or leave the option out");
+        }
+    }
+}
+
+pub(super) fn server(
+    section: &ServerSection,
+    flag: Option<Listen>,
+    node: &Node,
+    report: &mut Report,
+) {
+    for (key, token) in [("token", &section.token), ("metrics_token", &section.metrics_token)] {
+        // Nobody could send another one in a header, and anybody could send an empty one.
+        let sendable = |token: &Secret| {
+            !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic())
+        };
+        if token.as_ref().is_some_and(|token| !sendable(token)) {
+            let message =
+                "no token that a header can carry; write visible ASCII characters without spaces";
+            report.option(node, key, message);
+        }
+    }
+    if section.details == Some(Details::Always) && !settings::listen(section, flag).is_loopback() {
+        let message = "\"always\" would tell causes to other hosts; write \"auto\" with a `token`, \
+                       or listen on a loopback address";
+        report.option(node, "details", message);
+    }
+    let drain = section.drain_delay.map_or(settings::DRAIN_DELAY, |period| period.0);
+    let shutdown = section.shutdown_timeout.map_or(settings::SHUTDOWN_TIMEOUT, |period| period.0);
+    if drain >= shutdown {
+        let drain = humantime::format_duration(drain);
+        let shutdown = humantime::format_duration(shutdown);
+        if section.drain_delay.is_some() {
+            let message = format!(
+                "{drain} is not shorter than `shutdown_timeout`; write less than {shutdown}"
+            );
+            report.option(node, "drain_delay", message);
+        } else {
+            let message = format!("not longer than `drain_delay`; write more than {drain}");
+            report.option(node, "shutdown_timeout", message);
+        }
+    }
+}
+
+pub(super) fn telemetry(section: &TelemetrySection, node: &Node, report: &mut Report) {
+    if section.traces_endpoint.as_ref().is_some_and(|url| !is_web_url(url.expose())) {
+        report.option(node, "traces_endpoint", NO_URL);
+    }
+    if section.keep_healthy_traces.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+        report.option(node, "keep_healthy_traces", "out of range; write a share from 0 to 1");
+    }
+    if section.trace_url.as_ref().is_some_and(|url| !url.contains("{trace_id}") || !is_web_url(url))
+    {
+        let message = "no link to a trace; write an http or https URL with {trace_id} in it";
+        report.option(node, "trace_url", message);
+    }
+}
+
+pub(super) fn include(section: &IncludeSection, node: &Node, report: &mut Report) {
+    no_duplicates(&section.files, "files", node, report);
+}
+
+pub(super) fn history(section: &HistorySection, node: &Node, report: &mut Report) {
+    let known = ["sqlite:", "postgres://", "postgresql://"];
+    let Some(url) = section.url.as_ref().map(Secret::expose) else { return };
+    if url != "off" && !known.iter().any(|scheme| url.starts_with(scheme)) {
+        let message = "no place to keep a history; write \"sqlite:PATH\", \"postgres://…\" or \
+                       \"off\"";
+        report.option(node, "url", message);
+    }
+}
+
+pub(super) fn alertmanager(section: &AlertmanagerSection, node: &Node, report: &mut Report) {
+    if section.urls.is_empty() {
+        report.option(node, "urls", "no URL is listed; write at least one");
+    }
+    for (index, url) in section.urls.iter().enumerate() {
+        if !is_web_url(url.expose()) {
+            report.option(node, &format!("urls[{index}]"), NO_URL);
+        }
+    }
+    let urls: Vec<String> = section.urls.iter().map(|url| url.expose().to_owned()).collect();
+    no_duplicates(&urls, "urls", node, report);
+}
+
+pub(super) fn maintenance(
+    section: &MaintenanceSection,
+    known_checks: &[&str],
+    node: &Node,
+    report: &mut Report,
+) {
+    let named = section.checks.as_deref().unwrap_or_default();
+    no_duplicates(named, "checks", node, report);
+    for (index, name) in named.iter().enumerate() {
+        unknown_check(name, &format!("checks[{index}]"), known_checks, node, report);
+    }
+    if let Some(days) = &section.every {
+        if days.is_empty() {
+            report.option(node, "every", "no day is listed; list some, or leave the option out");
+        }
+        let days: Vec<String> = days.iter().map(|day| format!("{day:?}")).collect();
+        no_duplicates(&days, "every", node, report);
+    }
+    if section.from.is_some() || section.until.is_some() {
+        single_window(section, node, report);
+    } else {
+        recurring_window(section, node, report);
+    }
+}
+
+fn single_window(section: &MaintenanceSection, node: &Node, report: &mut Report) {
+    let others = [
+        ("start", section.start.is_some()),
+        ("duration", section.duration.is_some()),
+        ("every", section.every.is_some()),
+        ("timezone", section.timezone.is_some()),
+    ];
+    for (key, _) in others.iter().filter(|(_, given)| *given) {
+        report.option(node, key, "no part of a single window; leave it out, or `from` and `until`");
+    }
+    let mut instant = |key: &str, value: Option<&toml::Value>| {
+        let Some(value) = value else {
+            let message = "missing; a single window needs both `from` and `until`";
+            report.absent(node.at, node.path_of(key), message);
+            return None;
+        };
+        let parsed = text_of(value).and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        if parsed.is_none() {
+            let message = "no RFC 3339 time; write one such as \"2026-01-31T22:00:00Z\"";
+            report.option(node, key, message);
+        }
+        parsed
+    };
+    let from = instant("from", section.from.as_ref());
+    let until = instant("until", section.until.as_ref());
+    if let (Some(from), Some(until)) = (from, until)
+        && until <= from
+    {
+        report.option(node, "until", "not after `from`; write a later time");
+    }
+}
+
+fn recurring_window(section: &MaintenanceSection, node: &Node, report: &mut Report) {
+    for (key, given) in
+        [("start", section.start.is_some()), ("duration", section.duration.is_some())]
+    {
+        if !given {
+            let message = "missing; a window needs `start` and `duration`, or `from` and `until`";
+            report.absent(node.at, node.path_of(key), message);
+        }
+    }
+    if let Some(start) = &section.start
+        && text_of(start).is_none_or(|text| text.parse::<jiff::civil::Time>().is_err())
+    {
+        report.option(node, "start", "no time of day; write one such as \"23:00\"");
+    }
+    if let Some(name) = &section.timezone
+        && TimeZone::get(name).is_err()
+    {
+        report.option(node, "timezone", "unknown; write an IANA name such as \"Europe/Berlin\"");
+    }
+}
+
+/// Times may be written as strings or as TOML's own.
+fn text_of(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Datetime(time) => Some(time.to_string()),
+        _ => None,
+    }
+}
+
+/// Reports what this version understands but does not do yet.
+pub(super) fn refuse_unavailable(section: &str, node: &Node, report: &mut Report) {
+    const ENDING: &str = "not available in this version";
+    match section {
+        "maintenance" => {
+            report.option(node, "", format!("maintenance windows are {ENDING}"));
+        }
+        "alertmanager" => {
+            report.option(node, "", format!("sending alerts to Alertmanager is {ENDING}"));
+        }
+        "history" => {
+            let off = |url: &Node| matches!(&url.value, Value::String(text) if text == "off");
+            if node.get("url").is_some_and(|url| !off(url)) {
+                report.option(node, "url", format!("a history other than \"off\" is {ENDING}"));
+            }
+            if node.get("retention").is_some() {
+                report.option(node, "retention", format!("keeping a history is {ENDING}"));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Reports a check's name that no check has; `known` are sorted.
+pub(super) fn unknown_check(
+    name: &str,
+    path: &str,
+    known: &[&str],
+    node: &Node,
+    report: &mut Report,
+) {
+    if known.binary_search(&name).is_ok() {
+        return;
+    }
+    let (found, _) = node.locate(path);
+    if found.poisoned {
+        return;
+    }
+    let (what, advice) = if found.hidden {
+        ("no check has this name".to_owned(), names::list("checks", known))
+    } else {
+        (format!("no check is named `{name}`"), names::advice(name, known, "checks"))
+    };
+    report.absent(found.at, found.path.clone(), format!("{what}; {advice}"));
+}
+
+/// Reports what stands in a list more than once.
+pub(super) fn no_duplicates<T: PartialEq>(
+    items: &[T],
+    key: &str,
+    node: &Node,
+    report: &mut Report,
+) {
+    for (index, item) in items.iter().enumerate() {
+        if items[..index].contains(item) {
+            report.option(node, &format!("{key}[{index}]"), "listed twice; list it once");
+        }
+    }
+}
+
+fn is_web_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}

@@ -1,0 +1,160 @@
+//! The sections of a configuration other than its checks, as they are written.
+//!
+//! Their doc comments are the reference that users read; what a section means once it is loaded
+//! is in [`super::settings`].
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::settings::{Details, LogFormat, LogLevel, TracesProtocol};
+use super::values::{ConfigPath, Count, Listen, Period, Secret};
+
+/// What is observed: resource attributes of traces and the head of the status document.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServiceSection {
+    /// Its name. Default `vitalsign`; the variable `OTEL_SERVICE_NAME` wins.
+    pub(super) name: Option<String>,
+    /// Its version. Default vitalsign's own.
+    pub(super) version: Option<String>,
+    /// Where it is deployed, such as `production`.
+    pub(super) environment: Option<String>,
+    /// Which of several this one is. Default the host name.
+    pub(super) instance: Option<String>,
+}
+
+/// The HTTP server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServerSection {
+    /// Address and port to listen on. Default `127.0.0.1:8080`.
+    pub(super) listen: Option<Listen>,
+    /// Who is told causes and figures. Default `auto`.
+    pub(super) details: Option<Details>,
+    /// Bearer token that gives the right to details.
+    pub(super) token: Option<Secret>,
+    /// Bearer token that `/metrics` asks for. Default: none is asked for.
+    pub(super) metrics_token: Option<Secret>,
+    /// How long everything is still served after the signal to stop. Default 5 s; shorter than
+    /// `shutdown_timeout`.
+    pub(super) drain_delay: Option<Period>,
+    /// Longest time from the signal to stop to the exit. Default 25 s.
+    pub(super) shutdown_timeout: Option<Period>,
+    /// How long the check runtime may stand still before `/health` is 503. Default 30 s.
+    pub(super) liveness_timeout: Option<Period>,
+    /// How long a client may take to send its request's headers. Default 10 s.
+    pub(super) header_timeout: Option<Period>,
+    /// Connections open at once; one more makes the longest-idle one close. Default 1024.
+    pub(super) max_connections: Option<Count>,
+    /// Serve HTTPS with this certificate. Default: plain HTTP.
+    pub(super) tls: Option<ServerTls>,
+}
+
+/// The certificate that the HTTP server shows.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTls {
+    /// PEM file with the certificate chain, the server's own first.
+    #[schemars(extend("x-pem" = "certificates"))]
+    pub cert: ConfigPath,
+    /// PEM file with its private key.
+    #[schemars(extend("x-pem" = "key"))]
+    pub key: ConfigPath,
+}
+
+/// What applies to every check that does not say otherwise.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DefaultsSection {
+    /// Time from one due run to the next. Default 10 s.
+    pub(super) interval: Option<Period>,
+    /// Longest one run may take, shorter than the interval. Default 2 s or half the interval,
+    /// whichever is less.
+    pub(super) timeout: Option<Period>,
+    /// Failed runs in a row that make a check down. Default 3.
+    pub(super) failure_threshold: Option<Count>,
+    /// Good runs in a row that bring it back. Default 1.
+    pub(super) success_threshold: Option<Count>,
+}
+
+/// Logs and traces.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TelemetrySection {
+    /// Least severe level that is logged. Default `info`; the variable `RUST_LOG` wins.
+    pub(super) log_level: Option<LogLevel>,
+    /// Form of the log. Default `auto`.
+    pub(super) log_format: Option<LogFormat>,
+    /// Base URL of an OTLP collector, `http` or `https`. Default: no traces are sent; the
+    /// variables `OTEL_EXPORTER_OTLP_*` win.
+    pub(super) traces_endpoint: Option<Secret>,
+    /// How traces are sent. Default `grpc`.
+    pub(super) traces_protocol: Option<TracesProtocol>,
+    /// Share of the traces of ordinary successful runs that is kept, 0 to 1. Default 0.05.
+    pub(super) keep_healthy_traces: Option<f64>,
+    /// URL of a trace for people, with `{trace_id}` where its id goes.
+    pub(super) trace_url: Option<String>,
+}
+
+/// Where the history of runs is kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HistorySection {
+    /// `sqlite:` with a path, `postgres://…`, or `off`.
+    pub(super) url: Option<Secret>,
+    /// How long it is kept. Default 30 days.
+    pub(super) retention: Option<Period>,
+}
+
+/// Sends status changes to Alertmanager instead of leaving alerts to Prometheus' rules.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AlertmanagerSection {
+    /// Base URLs of every Alertmanager of the cluster, `http` or `https`.
+    pub(super) urls: Vec<Secret>,
+}
+
+/// Other files with checks.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IncludeSection {
+    /// Files or patterns such as `conf.d/*.toml`, relative to this file.
+    #[serde(default)]
+    pub(super) files: Vec<String>,
+}
+
+/// A time in which checks gate nothing and count for nothing.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MaintenanceSection {
+    /// The checks it is for. Default all.
+    pub(super) checks: Option<Vec<String>>,
+    /// Time of day at which it starts, such as `23:00`; needs `duration`.
+    #[schemars(with = "Option<String>")]
+    pub(super) start: Option<toml::Value>,
+    /// How long it lasts.
+    pub(super) duration: Option<Period>,
+    /// Days of the week. Default every day.
+    pub(super) every: Option<Vec<Day>>,
+    /// Time zone of `start`, such as `Europe/Berlin`. Default UTC.
+    pub(super) timezone: Option<String>,
+    /// Start of a single window, RFC 3339; needs `until`.
+    #[schemars(with = "Option<String>")]
+    pub(super) from: Option<toml::Value>,
+    /// End of a single window, RFC 3339.
+    #[schemars(with = "Option<String>")]
+    pub(super) until: Option<toml::Value>,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub(super) enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
