@@ -7,11 +7,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusHandle;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
+use vitalsign::checks::KINDS;
 use vitalsign::config::{ConfigError, Loaded, Loader};
-use vitalsign::{Builder, Health, checks::KINDS, http, metrics};
+use vitalsign::telemetry::{Guard, Telemetry};
+use vitalsign::{Builder, Health, http, metrics};
 
 use crate::cli::{CANNOT_LISTEN, CONFIGURATION, IO, OK};
 use crate::commands::complain;
@@ -57,4 +61,167 @@ pub(crate) fn describe(loaded: &Loaded) -> Builder {
         Some(environment) => builder.environment(environment),
         None => builder,
     }
+}
+
+/// `vitalsign serve`
+pub(crate) fn serve(config: Option<PathBuf>, listen: Option<SocketAddr>) -> u8 {
+    start(config, listen).err().unwrap_or(OK)
+}
+
+fn start(config: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), u8> {
+    let loaded = load(config, listen)?;
+    let (listener, server) = bind(&loaded)?;
+    let cannot_start = |e: std::io::Error| complain(IO, &format!("cannot start a runtime: {e}"));
+    let checks_on = runtime::Builder::new_multi_thread()
+        .worker_threads(CHECK_THREADS)
+        .thread_name("checks")
+        .enable_all()
+        .build()
+        .map_err(cannot_start)?;
+    let serve_on = runtime::Builder::new_current_thread().enable_all().build();
+    let serve_on = serve_on.map_err(cannot_start)?;
+    // The recorder comes first: handles that are asked for before it go nowhere.
+    let exporter = metrics::install().map_err(|e| complain(IO, &e.to_string()))?;
+    let telemetry = Telemetry::read(&loaded.settings, |name| std::env::var(name).ok())
+        .and_then(Telemetry::install)
+        .map_err(|error| complain(CONFIGURATION, &error.to_string()))?;
+    std::panic::set_hook(Box::new(log_panic));
+    metrics::collect(&[("http", serve_on.handle()), ("checks", checks_on.handle())]);
+    let stopped = serve_on.block_on(run(loaded, listener, server, exporter, telemetry, &checks_on));
+    // A check that blocks its thread must not keep the process.
+    checks_on.shutdown_background();
+    stopped
+}
+
+/// Listens where the configuration says.
+fn bind(loaded: &Loaded) -> Result<(TcpListener, http::Server), u8> {
+    let settings = &loaded.settings.server;
+    let mut server = http::Server::new()
+        .header_timeout(settings.header_timeout)
+        .max_connections(settings.max_connections as usize);
+    if let Some(tls) = &settings.tls {
+        let read = |path: &std::path::Path| {
+            std::fs::read(path)
+                .map_err(|e| complain(CONFIGURATION, &format!("server.tls: {}: {e}", path.display())))
+        };
+        let config = http::tls_config(&read(&tls.cert.0)?, &read(&tls.key.0)?)
+            .map_err(|e| complain(CONFIGURATION, &format!("server.tls: {e}")))?;
+        server = server.tls(config);
+    }
+    let address = settings.listen;
+    let refuse = |e| complain(CANNOT_LISTEN, &format!("cannot listen on {address}: {e}"));
+    let listener = TcpListener::bind(address).map_err(refuse)?;
+    listener.set_nonblocking(true).map_err(refuse)?;
+    Ok((listener, server))
+}
+
+/// Serves until the first signal, drains, and stops within the shutdown timeout.
+async fn run(
+    loaded: Loaded,
+    listener: TcpListener,
+    server: http::Server,
+    exporter: PrometheusHandle,
+    telemetry: Guard,
+    checks_on: &Runtime,
+) -> Result<(), u8> {
+    let settings = loaded.settings.server.clone();
+    let io = |e: std::io::Error| complain(IO, &format!("cannot start: {e}"));
+    let mut signals = Signals::new().map_err(io)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
+    let address = listener.local_addr().map_err(io)?;
+    let mut builder = describe(&loaded)
+        .details(settings.details)
+        .liveness_timeout(settings.liveness_timeout)
+        .check_runtime(checks_on.handle().clone())
+        .max_concurrent_runs(concurrent_runs())
+        .propagator(telemetry.propagator())
+        .keep_traces_by_outcome(telemetry.keeps_traces())
+        .exporter(exporter);
+    if let Some(token) = settings.token {
+        builder = builder.token(token);
+    }
+    if let Some(token) = settings.metrics_token {
+        builder = builder.metrics_token(token);
+    }
+    let checks = loaded.checks.len();
+    for check in loaded.checks {
+        builder = builder.check(check.name, check.declared);
+    }
+    let health = builder.build().map_err(|e| complain(CONFIGURATION, &e.to_string()))?;
+    tracing::info!(%address, checks, version = env!("CARGO_PKG_VERSION"), "serving");
+
+    let mut deadline = Instant::now();
+    let stop = async {
+        let signal = signals.next().await;
+        deadline = Instant::now() + settings.shutdown_timeout;
+        // On the other runtime, so that not even a busy server delays the second signal.
+        checks_on.spawn(exit_at_second(signals));
+        health.drain();
+        let drain_delay = humantime::format_duration(settings.drain_delay).to_string();
+        tracing::info!(signal, drain_delay, "draining: readiness is 503, all is still served");
+        tokio::time::sleep(settings.drain_delay).await;
+        tracing::info!("the listener closes, requests in flight are finished");
+        let left = deadline.saturating_duration_since(Instant::now());
+        deadline - FLUSH.min(left / 2)
+    };
+    let stopped = server.serve(listener, health.clone().into_app(), stop).await;
+    if stopped.requests_cut > 0 {
+        tracing::warn!(requests = stopped.requests_cut, "requests were cut at the deadline");
+    }
+    drop(health);
+    telemetry.shutdown(deadline.saturating_duration_since(Instant::now())).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The signals that ask to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The number of the next one.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+        }
+    }
+}
+
+/// Whoever asks twice does not want to wait.
+async fn exit_at_second(mut signals: Signals) {
+    let signal = signals.next().await;
+    tracing::warn!(signal, "second signal: stopped at once");
+    std::process::exit(128 + signal);
+}
+
+/// Half of the descriptors that this process may open: each run may hold one, and clients and
+/// files need some too. The soft limit is raised to the hard one first.
+fn concurrent_runs() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = raised;
+        }
+    }
+    let descriptors = limit.current.unwrap_or(u64::from(u32::MAX));
+    usize::try_from(descriptors / 2).unwrap_or(usize::MAX).clamp(16, 16_384)
+}
+
+/// Logs where a panic happened, and its text if that is a part of the program: a computed one may
+/// hold what nobody should read.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let text = panic.payload().downcast_ref::<&'static str>().copied();
+    tracing::error!(place, text, "a panic");
 }

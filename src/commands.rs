@@ -15,7 +15,7 @@ use crate::cli::{CONFIGURATION, FAILED, Format, IO, OK, USAGE};
 
 /// `vitalsign validate`
 pub(crate) fn validate(config: Option<PathBuf>) -> u8 {
-    let loaded = match app::load(config) {
+    let loaded = match app::load(config, None) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -29,7 +29,7 @@ pub(crate) fn validate(config: Option<PathBuf>) -> u8 {
 
 /// `vitalsign check`
 pub(crate) fn check(config: Option<PathBuf>, names: &[String], format: Format) -> u8 {
-    let loaded = match app::load(config) {
+    let loaded = match app::load(config, None) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

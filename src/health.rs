@@ -1,6 +1,5 @@
 //! The library's front door: declare checks, build, merge a router.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,24 +10,12 @@ use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::check::Declared;
-use crate::config::Secret;
+use crate::config::{Details, Secret};
 use crate::model::Sink;
 use crate::plan::{self, Defaults, PlanError};
 use crate::run::Propagator;
 use crate::scheduler::Scheduler;
 use crate::state::{HealthState, ServiceInfo, Setup};
-
-/// Who is shown more than names and statuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Details {
-    /// Loopback clients that no proxy forwarded, and whoever brings the token.
-    #[default]
-    Auto,
-    /// Everybody; for listeners that only this machine reaches.
-    Always,
-    /// Nobody.
-    Never,
-}
 
 /// Why a [`Health`] cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -251,11 +238,11 @@ impl Builder {
         self
     }
 
-    /// Says that a [trace-keeping processor](crate::keep) obeys: traces are then kept by outcome,
-    /// not only by the sampled flag.
+    /// Says whether a [trace-keeping processor](crate::keep) obeys: traces are then kept by
+    /// outcome, not only by the sampled flag. Default false.
     #[must_use]
-    pub fn keep_traces_by_outcome(mut self) -> Self {
-        self.keeps_tail = true;
+    pub fn keep_traces_by_outcome(mut self, obeyed: bool) -> Self {
+        self.keeps_tail = obeyed;
         self
     }
 

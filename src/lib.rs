@@ -49,7 +49,8 @@ pub mod state;
 pub mod traces;
 
 pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_fn};
-pub use health::{BuildError, Builder, Details, Health};
+pub use config::Details;
+pub use health::{BuildError, Builder, Health};
 pub use model::{
     CheckInfo, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run, Server, ServiceStatus,
     Sink, SkipReason, Status, Trace, Transition,

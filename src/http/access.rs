@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
-use crate::config::Secret;
-use crate::health::{Access, Details};
+use crate::config::{Details, Secret};
+use crate::health::Access;
 
 /// Wrong tokens from one address within [`WINDOW`] before it is told to stop.
 const WRONG_TOKENS: u32 = 10;
