@@ -5,6 +5,18 @@ mod tcp;
 
 use crate::config::{Kind, OptionError};
 
+pub mod mysql;
+pub mod postgres;
+pub mod sqlite;
+
+mod sql;
+mod sql_client;
+mod sql_error;
+mod sql_lag;
+mod sql_pool;
+mod sql_tls;
+mod sql_url;
+
 /// Every built-in kind, sorted by name.
 pub const KINDS: &[Kind] = &[Kind::of::<http::HttpOptions>(), Kind::of::<tcp::TcpOptions>()];
 
@@ -15,3 +27,8 @@ fn bad_regex(path: &str, error: &regex::Error) -> OptionError {
     let what = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
     OptionError::new(path, format!("{what}; write a regular expression of the regex crate"))
 }
+pub const KINDS: &[Kind] = &[
+    Kind::of::<mysql::MysqlOptions>(),
+    Kind::of::<postgres::PostgresOptions>(),
+    Kind::of::<sqlite::SqliteOptions>(),
+];

@@ -1,0 +1,201 @@
+//! What the SQL kinds share: the question put to a database, and how its answer is judged.
+//!
+//! In flow an open connection and a [`Question`]; out flows a verdict on the rows that came back.
+//! Rows are counted as they stream in and dropped at once, never collected.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute as semconv;
+use schemars::JsonSchema;
+use sqlx::{Connection, Either};
+
+use crate::check::Failure;
+use crate::config::OptionError;
+use crate::model::{Reason, Server};
+
+/// Rows read at most; a health check that returns more is reading a table.
+const MAX_ROWS: u64 = 10_000;
+
+/// What the answer to the query must be.
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpectRows {
+    /// Exact number of rows the query returns; another one fails the run with `unexpected_body`.
+    /// At most 10000. Default: any number.
+    #[serde(default)]
+    pub(super) rows: Option<u64>,
+}
+
+/// One family of databases, as the shared code sees it.
+pub(super) trait Dialect: sqlx::Database {
+    /// The kind's name.
+    const KIND: &'static str;
+    /// The query asked unless another is configured.
+    const QUERY: &'static str;
+
+    /// What a server's own error stands for.
+    fn reason(error: &dyn sqlx::error::DatabaseError) -> Reason;
+
+    /// The code of a server's own error, as `db.response.status_code` shows it.
+    fn code(error: &dyn sqlx::error::DatabaseError) -> Option<String> {
+        error.code().map(std::borrow::Cow::into_owned)
+    }
+
+    /// Where connections with these options go.
+    fn target(options: &Options<Self>) -> Target;
+
+    /// Sends `sql` as it is, without preparing it, so that poolers in between do not mind.
+    fn rows(conn: &mut Self::Connection, sql: String) -> Rows<'_, Self>;
+}
+
+/// Rows and ends of statements, as they arrive.
+pub(super) type Rows<'c, D> = BoxStream<
+    'c,
+    Result<Either<<D as sqlx::Database>::QueryResult, <D as sqlx::Database>::Row>, sqlx::Error>,
+>;
+
+/// Connect options of a family of databases.
+pub(super) type Options<D> = <<D as sqlx::Database>::Connection as Connection>::Options;
+
+/// Where a database is, for spans and messages; never with a password.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// `db.system.name`.
+    pub(super) system: &'static str,
+    /// `db.namespace`: the database's name.
+    pub(super) namespace: Option<String>,
+    /// Host and port, or the path of a socket.
+    pub(super) server: Option<Server>,
+}
+
+impl Target {
+    /// Host and port for people.
+    pub(super) fn place(&self) -> String {
+        match &self.server {
+            Some(Server { address, port: Some(port) }) if address.contains(':') => {
+                format!("[{address}]:{port}")
+            }
+            Some(Server { address, port: Some(port) }) => format!("{address}:{port}"),
+            Some(Server { address, port: None }) => address.clone(),
+            None => self.namespace.clone().unwrap_or_else(|| self.system.to_owned()),
+        }
+    }
+
+    /// The CLIENT span's name: `{db.operation.name} {target}`, or as much of it as is known.
+    pub(super) fn span_name(&self, question: &Question) -> String {
+        let target = self.namespace.clone().unwrap_or_else(|| self.place());
+        match question.operation() {
+            Some(operation) => format!("{operation} {target}"),
+            None => target,
+        }
+    }
+
+    /// The CLIENT span's attributes.
+    pub(super) fn attributes(&self, question: &Question) -> Vec<KeyValue> {
+        let mut all = vec![KeyValue::new(semconv::DB_SYSTEM_NAME, self.system)];
+        if let Some(namespace) = &self.namespace {
+            all.push(KeyValue::new(semconv::DB_NAMESPACE, namespace.clone()));
+        }
+        if let Some(operation) = question.operation() {
+            all.push(KeyValue::new(semconv::DB_OPERATION_NAME, operation));
+            all.push(KeyValue::new(semconv::DB_QUERY_TEXT, question.sql.clone()));
+        }
+        if let Some(Server { address, port }) = &self.server {
+            all.push(KeyValue::new(semconv::SERVER_ADDRESS, address.clone()));
+            all.extend(port.map(|port| KeyValue::new(semconv::SERVER_PORT, i64::from(port))));
+        }
+        all
+    }
+}
+
+/// The query of a check, and the number of rows it must return.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    pub(super) sql: String,
+    /// Whether the query came from the configuration: it may be slow, and may hold literals that
+    /// no span should show.
+    pub(super) custom: bool,
+    rows: Option<u64>,
+}
+
+impl Question {
+    /// The default question of `D`.
+    pub(super) fn default_of<D: Dialect>() -> Self {
+        Self { sql: D::QUERY.to_owned(), custom: false, rows: None }
+    }
+
+    /// The configured question, or what is wrong with it.
+    pub(super) fn read<D: Dialect>(
+        query: Option<String>,
+        expect: ExpectRows,
+        errors: &mut Vec<OptionError>,
+    ) -> Self {
+        let query = query.filter(|sql| sql != D::QUERY);
+        if query.as_ref().is_some_and(|sql| sql.trim().is_empty()) {
+            errors.push(OptionError::new(
+                "query",
+                format!("it is empty; leave it out to ask `{}`", D::QUERY),
+            ));
+        }
+        if expect.rows.is_some_and(|rows| rows > MAX_ROWS) {
+            errors.push(OptionError::new(
+                "expect.rows",
+                format!("more than a check reads; at most {MAX_ROWS}"),
+            ));
+        }
+        let custom = query.is_some();
+        Self { sql: query.unwrap_or_else(|| D::QUERY.to_owned()), custom, rows: expect.rows }
+    }
+
+    /// `db.operation.name`, known for the default query alone.
+    fn operation(&self) -> Option<&'static str> {
+        (!self.custom).then_some("SELECT")
+    }
+
+    /// Judges the number of rows that came back.
+    pub(super) fn judge(&self, rows: u64) -> Result<(), Failure> {
+        if rows > MAX_ROWS {
+            let message = format!("the query returned more than {MAX_ROWS} rows");
+            return Err(Failure::new(Reason::TooLarge, message).answered());
+        }
+        match self.rows {
+            Some(wanted) if wanted != rows => {
+                let message = format!("the query returned {rows} rows instead of {wanted}");
+                Err(Failure::new(Reason::UnexpectedBody, message).answered())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Counts the rows of `sql`, and stops one past the bound.
+pub(super) async fn count<D: Dialect>(
+    conn: &mut D::Connection,
+    sql: String,
+) -> Result<u64, sqlx::Error> {
+    let mut stream = D::rows(conn, sql);
+    let mut rows = 0;
+    while let Some(item) = stream.next().await {
+        if matches!(item?, Either::Right(_)) {
+            rows += 1;
+            if rows > MAX_ROWS {
+                break;
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Awaits a step of the driver; a panic in it is an answer that it could not read.
+///
+/// The driver slices some packets without looking at their length.
+pub(super) async fn shielded<T>(
+    step: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    AssertUnwindSafe(step).catch_unwind().await.unwrap_or_else(|_| {
+        Err(sqlx::Error::Protocol("an answer of a shape that the protocol does not have".into()))
+    })
+}

@@ -1,0 +1,187 @@
+//! From a driver's error to the cause of a failed run, without any secret.
+
+use std::fmt;
+use std::io;
+
+use opentelemetry_semantic_conventions::attribute as semconv;
+use rustls::CertificateError;
+
+use super::sql::Dialect;
+use crate::check::{Context, Failure};
+use crate::config::Secret;
+use crate::model::Reason;
+
+/// Characters of a server's text shown at most.
+const MAX_TEXT: usize = 300;
+
+/// No greeting or first answer of a database is longer; a length above it is another protocol's
+/// text read as one.
+const MAX_GREETING: u64 = 1 << 20;
+
+/// Texts that no message may show: what a server says is passed on, and it might repeat what it
+/// was sent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Redaction(Vec<Secret>);
+
+impl Redaction {
+    /// Hides `secrets` from every message.
+    pub(super) fn of(secrets: impl IntoIterator<Item = String>) -> Self {
+        Self(secrets.into_iter().filter(|s| !s.is_empty()).map(Secret::new).collect())
+    }
+
+    /// `text` in one line, bounded and without secrets.
+    pub(super) fn clean(&self, text: &str) -> String {
+        let mut text = text.replace(|c: char| c.is_control(), " ");
+        for secret in &self.0 {
+            text = text.replace(secret.expose(), "[secret]");
+        }
+        match text.char_indices().nth(MAX_TEXT) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
+    }
+
+    /// The failure that `error` stands for; `step` is what was being done.
+    ///
+    /// A server's own error code goes to the CLIENT span.
+    pub(super) fn failure<D: Dialect>(
+        &self,
+        cx: &Context,
+        step: impl fmt::Display,
+        error: &sqlx::Error,
+    ) -> Failure {
+        let (reason, text) = match error {
+            sqlx::Error::Database(error) => {
+                if let Some(code) = D::code(error.as_ref()) {
+                    cx.attribute(semconv::DB_RESPONSE_STATUS_CODE, code);
+                }
+                (D::reason(error.as_ref()), self.clean(error.message()))
+            }
+            sqlx::Error::Io(error) => {
+                let (reason, text) = of_io(error);
+                (reason, self.clean(&text))
+            }
+            sqlx::Error::Tls(error) => {
+                let reason = error.downcast_ref().map_or(Reason::TlsFailed, of_tls);
+                (reason, self.clean(&error.to_string()))
+            }
+            sqlx::Error::Protocol(text) if is_end_instead_of_tls_answer(text) => {
+                (Reason::ConnectionReset, "the server closed the connection".to_owned())
+            }
+            // A value that does not decode and a row that is not there are answers of servers
+            // that only nearly speak the protocol.
+            sqlx::Error::Protocol(_)
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::TypeNotFound { .. }
+            | sqlx::Error::RowNotFound => (Reason::Protocol, self.clean(&error.to_string())),
+            _ => (Reason::Other, self.clean(&error.to_string())),
+        };
+        Failure::new(reason, format!("{step}: {text}"))
+    }
+}
+
+/// Whether the driver took the end of the stream for the zero byte of its own buffer: its text
+/// is then about the answer 0x00 to the request for TLS.
+fn is_end_instead_of_tls_answer(text: &str) -> bool {
+    text.ends_with("SSLRequest: 0x00")
+}
+
+/// The reason and text of an I/O error, which may be a TLS or a look-up error inside.
+fn of_io(error: &io::Error) -> (Reason, String) {
+    let text = error.to_string();
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return (of_tls(tls), text);
+    }
+    if let Some(cause) = text.strip_prefix("failed to lookup address information: ") {
+        return (of_lookup(cause), text);
+    }
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof if expected_bytes(&text) > MAX_GREETING => {
+            (Reason::Protocol, "the answer does not speak the protocol".to_owned())
+        }
+        io::ErrorKind::UnexpectedEof => {
+            (Reason::ConnectionReset, "the server closed the connection".to_owned())
+        }
+        io::ErrorKind::InvalidData => (Reason::Protocol, text),
+        _ => (Reason::of_io(error), text),
+    }
+}
+
+/// The length that a peer announced before it closed, which the driver tells in its text:
+/// `expected to read 5526600 bytes, got 0 bytes at EOF`.
+fn expected_bytes(text: &str) -> u64 {
+    let announced = text.strip_prefix("expected to read ").and_then(|t| t.split(' ').next());
+    announced.and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// The reason of a failed look-up, told from the resolver's text, for the standard library keeps
+/// no code: glibc, musl and macOS in turn.
+fn of_lookup(cause: &str) -> Reason {
+    let unknown = [
+        "Name or service not known",
+        "No address associated with hostname",
+        "Name does not resolve",
+        "Name has no usable address",
+        "nodename nor servname provided",
+    ];
+    if unknown.iter().any(|text| cause.starts_with(text)) {
+        Reason::DnsNotFound
+    } else {
+        Reason::DnsFailed
+    }
+}
+
+/// The reason of a failed TLS handshake.
+fn of_tls(error: &rustls::Error) -> Reason {
+    let rustls::Error::InvalidCertificate(cause) = error else { return Reason::TlsFailed };
+    match cause {
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => Reason::TlsExpired,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Reason::TlsNameMismatch
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => Reason::TlsUntrusted,
+        _ => Reason::TlsFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_wherever_it_stands() {
+        let redaction = Redaction::of(["hunter2".to_owned(), String::new()]);
+        assert_eq!(redaction.clean("no hunter2\nhere"), "no [secret] here");
+        assert_eq!(format!("{redaction:?}"), "Redaction([[secret]])");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let cut = Redaction::default().clean(&"é".repeat(MAX_TEXT + 1));
+        assert_eq!(cut.chars().count(), MAX_TEXT + 1);
+        assert!(cut.ends_with('…'));
+    }
+
+    #[test]
+    fn an_announced_length_tells_another_protocol_from_a_closed_connection() {
+        let closed = |text: &str| of_io(&io::Error::new(io::ErrorKind::UnexpectedEof, text)).0;
+        assert_eq!(closed("expected to read 4 bytes, got 0 bytes at EOF"), Reason::ConnectionReset);
+        assert_eq!(closed("expected to read 5526600 bytes, got 9 bytes at EOF"), Reason::Protocol);
+        assert_eq!(closed("unexpected end of file"), Reason::ConnectionReset);
+    }
+
+    #[test]
+    fn a_name_that_is_unknown_differs_from_a_resolver_that_fails() {
+        let of = |cause: &str| {
+            of_io(&io::Error::other(format!("failed to lookup address information: {cause}"))).0
+        };
+        assert_eq!(of("Name or service not known"), Reason::DnsNotFound);
+        assert_eq!(of("Temporary failure in name resolution"), Reason::DnsFailed);
+    }
+}

@@ -1,0 +1,139 @@
+//! A check of an application's own pool: whether it gives a connection that answers, and how
+//! full it is.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::pool::PoolConnection;
+use sqlx::{ConnectOptions, Connection, Pool};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::sql::{Dialect, Question, count, shielded};
+use super::sql_error::Redaction;
+use crate::check::{Check, Context, Detail, Failure};
+use crate::model::{Measurement, Phase, Reason, Server};
+
+static CONNECTIONS: Measurement =
+    Measurement { name: "pool_connections", help: "Connections that the pool holds." };
+static IDLE: Measurement =
+    Measurement { name: "pool_idle_connections", help: "Connections of the pool that are free." };
+static IN_USE: Measurement = Measurement {
+    name: "pool_in_use_connections",
+    help: "Connections of the pool that are lent out or being opened.",
+};
+static MAX: Measurement =
+    Measurement { name: "pool_max_connections", help: "Connections that the pool may hold." };
+
+/// Asks a database through the application's own pool; made by a kind's `pool`.
+///
+/// The run takes a connection as the application would and asks the kind's default query over
+/// it. A pool that gives none is asked why with one connection beside it.
+pub(super) struct PoolCheck<D: sqlx::Database>(Pool<D>);
+
+impl<D: sqlx::Database> PoolCheck<D> {
+    pub(super) const fn new(pool: Pool<D>) -> Self {
+        Self(pool)
+    }
+}
+
+impl<D: sqlx::Database> fmt::Debug for PoolCheck<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PoolCheck").field(&self.0).finish()
+    }
+}
+
+impl<D: Dialect> PoolCheck<D> {
+    /// Notes how full the pool is, and tells whether it is exhausted.
+    fn measure(&self, cx: &Context) -> bool {
+        let (size, max) = (self.0.size(), self.0.options().get_max_connections());
+        let idle = u32::try_from(self.0.num_idle()).unwrap_or(u32::MAX).min(size);
+        cx.measure(&CONNECTIONS, size.into());
+        cx.measure(&IDLE, idle.into());
+        cx.measure(&IN_USE, (size - idle).into());
+        cx.measure(&MAX, max.into());
+        size >= max && idle == 0
+    }
+
+    /// A connection of the pool, or why there is none.
+    async fn acquire(&self, cx: &Context) -> Result<PoolConnection<D>, Failure> {
+        let exhausted = self.measure(cx);
+        let started = Instant::now();
+        // The last quarter is for finding out why.
+        match timeout(cx.remaining() / 4 * 3, self.0.acquire()).await {
+            Ok(Ok(conn)) => Ok(conn),
+            Ok(Err(sqlx::Error::PoolClosed)) => {
+                Err(Failure::new(Reason::NotServing, "the application has closed its pool"))
+            }
+            Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) => {
+                Err(self.diagnose(cx, exhausted, started.elapsed()).await)
+            }
+            Ok(Err(error)) => Err(Redaction::default().failure::<D>(cx, "connect", &error)),
+        }
+    }
+
+    /// Tells a pool that is exhausted from a server that takes no connection.
+    async fn diagnose(&self, cx: &Context, exhausted: bool, waited: Duration) -> Failure {
+        let waited = waited.as_millis();
+        let options = self.0.connect_options();
+        let deadline = cx.deadline() - cx.remaining() / 4;
+        let beside = timeout_at(deadline, shielded(options.connect())).await;
+        let message = match beside {
+            Ok(Err(error)) => return Redaction::default().failure::<D>(cx, "connect", &error),
+            Ok(Ok(conn)) => {
+                let _ = timeout_at(deadline, conn.close()).await;
+                if exhausted {
+                    let max = self.0.options().get_max_connections();
+                    format!(
+                        "the pool is exhausted: all {max} connections are in use, and none \
+                             became free within {waited} ms"
+                    )
+                } else {
+                    return Failure::new(
+                        Reason::Timeout,
+                        format!(
+                            "the pool gave no connection within {waited} ms, though the \
+                                 server takes connections"
+                        ),
+                    );
+                }
+            }
+            Err(_) => {
+                return Failure::new(
+                    Reason::Timeout,
+                    format!(
+                        "the pool gave no connection within {waited} ms, and the server \
+                             does not answer a new one"
+                    ),
+                );
+            }
+        };
+        Failure::new(Reason::Overloaded, message)
+    }
+
+    async fn call(&self, cx: &Context, question: &Question) -> Result<Detail, Failure> {
+        let mut conn = cx.phase(Phase::Connect, self.acquire(cx)).await?;
+        let asked = shielded(count::<D>(&mut conn, question.sql.clone()));
+        let rows = cx.phase(Phase::Request, asked).await;
+        rows.map_err(|error| Redaction::default().failure::<D>(cx, "query", &error))?;
+        Ok(Detail::ok())
+    }
+}
+
+#[async_trait]
+impl<D: Dialect> Check for PoolCheck<D> {
+    fn kind(&self) -> &'static str {
+        D::KIND
+    }
+
+    fn server(&self) -> Option<Server> {
+        D::target(&self.0.connect_options()).server
+    }
+
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        let target = D::target(&self.0.connect_options());
+        let question = Question::default_of::<D>();
+        let name = target.span_name(&question);
+        cx.client(&name, target.attributes(&question), self.call(cx, &question)).await
+    }
+}

@@ -1,0 +1,312 @@
+//! The `sqlite` kind: opens a database file and asks one query.
+//!
+//! The driver works on a thread of its own. A run that is cancelled interrupts the statement and
+//! thereby frees the thread; a wait for a lock ends by itself before the deadline.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqlitePool};
+use tokio::time::Instant;
+
+use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count};
+use super::sql_error::Redaction;
+use super::sql_pool::PoolCheck;
+use crate::check::{Check, Context, Detail, Failure};
+use crate::config::{ConfigPath, KindOptions, OptionError};
+use crate::model::{Phase, Reason};
+
+const MEMORY: &str = ":memory:";
+
+/// Steps of SQLite's virtual machine between two looks at whether the run was cancelled: well
+/// below a millisecond.
+const STEPS: i32 = 1_000;
+
+/// Options of a `sqlite` check.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteOptions {
+    /// The database file, or `:memory:`. Also as a URL, `sqlite:orders.db` or
+    /// `sqlite:///var/lib/orders.db`, with `?mode=` `ro`, `rw`, `rwc` or `memory`. A relative
+    /// path is relative to the file that holds it.
+    path: ConfigPath,
+    /// The query to ask. Default `SELECT count(*) FROM sqlite_schema`, which reads the file;
+    /// `SELECT 1` would not.
+    query: Option<String>,
+    /// What the answer must be.
+    #[serde(default)]
+    expect: ExpectRows,
+    /// Create the file if it is missing. Default false: a missing file fails the run.
+    #[serde(default)]
+    create: bool,
+}
+
+impl KindOptions for SqliteOptions {
+    const NAME: &'static str = "sqlite";
+    const SUMMARY: &'static str = "open a SQLite database and ask a query";
+
+    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        let mut errors = Vec::new();
+        let question = Question::read::<Sqlite>(self.query, self.expect, &mut errors);
+        let location = Location::read(&self.path.0).unwrap_or_else(|message| {
+            errors.push(OptionError::new("path", message));
+            Location { path: PathBuf::new(), mode: Mode::Existing }
+        });
+        if self.create && location.mode == Mode::ReadOnly {
+            errors.push(OptionError::new("create", "the path says mode=ro; drop one of the two"));
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(&location.path)
+            .create_if_missing(self.create || location.mode == Mode::Create)
+            .read_only(location.mode == Mode::ReadOnly)
+            .disable_statement_logging();
+        Ok(Arc::new(File { target: Sqlite::target(&options), options, question }))
+    }
+}
+
+/// Where the database is and how it is opened.
+#[derive(Debug, PartialEq, Eq)]
+struct Location {
+    path: PathBuf,
+    mode: Mode,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Mode {
+    ReadOnly,
+    Existing,
+    Create,
+}
+
+impl Location {
+    /// Reads a path or URL; a relative one may have been put below a folder by then.
+    fn read(path: &Path) -> Result<Self, String> {
+        let text = path.to_str().ok_or("the path is not UTF-8, as SQLite wants it")?;
+        let start = match text.find("sqlite:") {
+            Some(start) if start == 0 || text[..start].ends_with('/') => start,
+            _ => return Self::of(Path::new(""), text, Mode::Existing),
+        };
+        let (folder, url) = text.split_at(start);
+        let rest = &url["sqlite:".len()..];
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let (name, query) = rest.split_once('?').unwrap_or((rest, "mode=rw"));
+        match query {
+            "mode=rw" => Self::of(Path::new(folder), name, Mode::Existing),
+            "mode=rwc" => Self::of(Path::new(folder), name, Mode::Create),
+            "mode=ro" => Self::of(Path::new(folder), name, Mode::ReadOnly),
+            "mode=memory" => Self::of(Path::new(""), MEMORY, Mode::Existing),
+            _ => Err("only mode is known after the ?; right are mode=ro, rw, rwc or memory".into()),
+        }
+    }
+
+    fn of(folder: &Path, name: &str, mode: Mode) -> Result<Self, String> {
+        if name.is_empty() {
+            return Err("no file is named; right is a path or :memory:".into());
+        }
+        let in_memory = name == MEMORY || name.ends_with("/:memory:");
+        let path = if in_memory { MEMORY.into() } else { folder.join(name) };
+        Ok(Self { path, mode })
+    }
+}
+
+/// A check of the application's own pool: takes a connection, asks
+/// `SELECT count(*) FROM sqlite_schema`, and reports how full the pool is.
+///
+/// A pool that is exhausted fails the run with [`Reason::Overloaded`].
+#[must_use]
+pub fn pool(pool: SqlitePool) -> impl Check {
+    PoolCheck::new(pool)
+}
+
+impl Dialect for Sqlite {
+    const KIND: &'static str = SqliteOptions::NAME;
+    const QUERY: &'static str = "SELECT count(*) FROM sqlite_schema";
+
+    fn reason(error: &dyn DatabaseError) -> Reason {
+        error.code().and_then(|code| code.parse().ok()).map_or(Reason::QueryFailed, reason)
+    }
+
+    fn target(options: &SqliteConnectOptions) -> Target {
+        let name = options.get_filename().file_name().map(|n| n.to_string_lossy().into_owned());
+        Target { system: "sqlite", namespace: name, server: None }
+    }
+
+    fn rows(conn: &mut SqliteConnection, sql: String) -> Rows<'_, Self> {
+        sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(conn)
+    }
+}
+
+const CANNOT_OPEN: u16 = 14;
+
+/// The reason of a result code, whose low byte is the primary one.
+fn reason(code: u16) -> Reason {
+    match code & 0xff {
+        // Busy and locked: somebody else holds it.
+        5 | 6 => Reason::Overloaded,
+        // Out of memory.
+        7 => Reason::LocalResource,
+        // Interrupted, which our own deadline does.
+        9 => Reason::Timeout,
+        // The disk fails, or the file cannot be opened.
+        10 | CANNOT_OPEN => Reason::Other,
+        // The file is not a database.
+        26 => Reason::Protocol,
+        _ => Reason::QueryFailed,
+    }
+}
+
+/// Asks a database file.
+struct File {
+    options: SqliteConnectOptions,
+    target: Target,
+    question: Question,
+}
+
+impl File {
+    async fn open(&self, cx: &Context) -> Result<SqliteConnection, Failure> {
+        // A quarter is left to tell that it was locked.
+        let options = self.options.clone().busy_timeout(cx.remaining() / 4 * 3);
+        match options.connect().await {
+            Ok(conn) => Ok(conn),
+            Err(error) => Err(self.failure(cx, "open", error).await),
+        }
+    }
+
+    async fn failure(&self, cx: &Context, step: &str, error: sqlx::Error) -> Failure {
+        let path = self.options.get_filename();
+        let step = format!("{step} {}", path.display());
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        let code = code.and_then(|code| code.parse::<u16>().ok()).unwrap_or(0);
+        let failure = Redaction::default().failure::<Sqlite>(cx, &step, &error);
+        if code & 0xff != CANNOT_OPEN {
+            return failure;
+        }
+        // SQLite does not tell why; the system does.
+        match cause(path).await {
+            Some(cause) => Failure::new(Reason::of_io(&cause), format!("{step}: {cause}")),
+            None => failure,
+        }
+    }
+
+    async fn call(&self, cx: &Context) -> Result<Detail, Failure> {
+        let mut conn = cx.phase(Phase::Connect, self.open(cx)).await?;
+        let cancelled = Cancel::default();
+        if let Err(error) = cancelled.watch(&mut conn, cx.deadline()).await {
+            return Err(self.failure(cx, "open", error).await);
+        }
+        let asked = count::<Sqlite>(&mut conn, self.question.sql.clone());
+        let rows = cx.phase(Phase::Request, asked).await;
+        let verdict = match rows {
+            Ok(rows) => self.question.judge(rows).map(|()| Detail::ok()),
+            Err(error) => Err(self.failure(cx, "query", error).await),
+        };
+        let _ = tokio::time::timeout(cx.remaining() / 2, conn.close()).await;
+        verdict
+    }
+}
+
+/// Why the file cannot be opened, as the system tells it.
+async fn cause(path: &Path) -> Option<io::Error> {
+    match tokio::fs::metadata(path).await {
+        Ok(found) if found.is_dir() => Some(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => tokio::fs::File::open(path).await.err(),
+        Err(error) => Some(error),
+    }
+}
+
+/// Tells the driver's thread that nobody waits any more: set when it is dropped with the run.
+#[derive(Default)]
+struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Interrupts a statement of `conn` once this is dropped or `deadline` has passed.
+    async fn watch(
+        &self,
+        conn: &mut SqliteConnection,
+        deadline: Instant,
+    ) -> Result<(), sqlx::Error> {
+        let cancelled = Arc::clone(&self.0);
+        conn.lock_handle().await?.set_progress_handler(STEPS, move || {
+            !cancelled.load(Ordering::Relaxed) && Instant::now() < deadline
+        });
+        Ok(())
+    }
+}
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Check for File {
+    fn kind(&self) -> &'static str {
+        Sqlite::KIND
+    }
+
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        let name = self.target.span_name(&self.question);
+        cx.client(&name, self.target.attributes(&self.question), self.call(cx)).await
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File")
+            .field("target", &self.target)
+            .field("question", &self.question)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_may_be_written_as_a_url() {
+        let read = |text: &str| {
+            Location::read(Path::new(text)).map(|l| (l.path.display().to_string(), l.mode))
+        };
+        let existing = |path: &str| Ok((path.to_owned(), Mode::Existing));
+        assert_eq!(read("a.db"), existing("a.db"));
+        assert_eq!(read("sqlite:a.db"), existing("a.db"));
+        assert_eq!(read("sqlite://a.db"), existing("a.db"));
+        assert_eq!(read("sqlite:///var/a.db"), existing("/var/a.db"));
+        assert_eq!(read("/etc/vs/sqlite:a.db"), existing("/etc/vs/a.db"));
+        assert_eq!(read("/etc/vs/sqlite:///var/a.db"), existing("/var/a.db"));
+        assert_eq!(read("/etc/vs/:memory:"), existing(MEMORY));
+        assert_eq!(read("sqlite::memory:"), existing(MEMORY));
+        assert_eq!(read("/etc/sqlite:x?mode=memory"), existing(MEMORY));
+        assert_eq!(read("sqlite:a.db?mode=rwc"), Ok(("a.db".into(), Mode::Create)));
+        assert_eq!(read("sqlite:a.db?mode=ro"), Ok(("a.db".into(), Mode::ReadOnly)));
+        assert!(read("sqlite:a.db?cache=shared").is_err());
+        assert!(read("").is_err() && read("sqlite:").is_err());
+    }
+
+    #[test]
+    fn the_code_of_an_error_gives_its_reason() {
+        for (code, wanted) in [
+            (5, Reason::Overloaded),
+            (6, Reason::Overloaded),
+            (261, Reason::Overloaded),
+            (14, Reason::Other),
+            (11, Reason::QueryFailed),
+            (26, Reason::Protocol),
+            (1, Reason::QueryFailed),
+        ] {
+            assert_eq!(reason(code), wanted, "{code}");
+        }
+    }
+}
