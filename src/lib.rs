@@ -2,6 +2,7 @@
 pub mod check;
 pub mod checks;
 pub mod config;
+pub mod keep;
 pub mod model;
 pub mod net;
 pub mod traces;
