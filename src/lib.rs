@@ -46,6 +46,10 @@ mod plan;
 mod run;
 mod scheduler;
 pub mod state;
+pub mod keep;
+pub mod model;
+pub mod net;
+pub mod telemetry;
 pub mod traces;
 
 pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_fn};

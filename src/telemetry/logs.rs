@@ -1,0 +1,138 @@
+//! The log: which lines, in which form.
+
+use std::io::IsTerminal;
+
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, LevelFilter, filter_fn};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::fmt::{MakeWriter, format};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, fmt};
+
+use super::environment::Problem;
+use super::{LogFormat, Settings};
+use crate::traces;
+
+/// Libraries that speak of every connection: below `warn` they are heard only through `RUST_LOG`.
+const CHATTY: [&str; 10] = [
+    "h2",
+    "hickory_proto",
+    "hickory_resolver",
+    "hyper",
+    "hyper_util",
+    "opentelemetry",
+    "opentelemetry_sdk",
+    "reqwest",
+    "rustls",
+    "tower",
+];
+
+/// Where lines go.
+pub struct Output {
+    writer: BoxMakeWriter,
+    terminal: bool,
+}
+
+impl Output {
+    /// Standard error.
+    #[must_use]
+    pub fn stderr() -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        Self { writer: BoxMakeWriter::new(std::io::stderr), terminal }
+    }
+
+    /// A writer that is no terminal.
+    pub fn to<W>(writer: W) -> Self
+    where
+        W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    {
+        Self { writer: BoxMakeWriter::new(writer), terminal: false }
+    }
+
+    /// The same, taken for a terminal.
+    #[must_use]
+    pub fn as_terminal(self) -> Self {
+        Self { terminal: true, ..self }
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("terminal", &self.terminal).finish_non_exhaustive()
+    }
+}
+
+/// What is logged and how.
+#[derive(Debug)]
+pub(super) struct Logs {
+    filter: EnvFilter,
+    format: LogFormat,
+    colour: bool,
+}
+
+impl Logs {
+    /// Reads `RUST_LOG` and `NO_COLOR`, and the settings where they are silent.
+    pub(super) fn read(
+        settings: &Settings,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problem> {
+        let set = |name| env(name).filter(|value| !value.trim().is_empty());
+        let filter = match set("RUST_LOG") {
+            Some(directives) => EnvFilter::builder().parse(&directives).map_err(|error| {
+                let message = format!("{error}; use a level such as info, or info,vitalsign=debug");
+                Problem { name: "RUST_LOG", message }
+            })?,
+            None => of_level(&settings.log_level)?,
+        };
+        Ok(Self { filter, format: settings.log_format, colour: set("NO_COLOR").is_none() })
+    }
+
+    /// The layer that writes lines to `output`; the spans of runs are not its business.
+    pub(super) fn layer<S>(self, output: Output) -> Box<dyn Layer<S> + Send + Sync>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let json = match self.format {
+            LogFormat::Auto => !output.terminal,
+            LogFormat::Text => false,
+            LogFormat::Json => true,
+        };
+        let layer = fmt::layer()
+            .with_writer(output.writer)
+            // With standard error closed, a complaint about it would panic.
+            .log_internal_errors(false);
+        let no_run_spans = filter_fn(|metadata| metadata.target() != traces::TARGET);
+        let filter = self.filter.and(no_run_spans);
+        if json {
+            let fields = format::JsonFields::new();
+            let layer = layer.json().fmt_fields(fields).flatten_event(true);
+            layer.with_current_span(false).with_span_list(false).with_filter(filter).boxed()
+        } else {
+            layer.with_ansi(self.colour && output.terminal).with_filter(filter).boxed()
+        }
+    }
+}
+
+fn of_level(level: &str) -> Result<EnvFilter, Problem> {
+    let wrong = || {
+        let message = format!("{level:?} is no level; use off, error, warn, info, debug or trace");
+        Problem { name: "log_level", message }
+    };
+    let level: LevelFilter = level.parse().map_err(|_| wrong())?;
+    let mut filter = EnvFilter::default().add_directive(level.into());
+    if level > LevelFilter::WARN {
+        for target in CHATTY {
+            let directive = format!("{target}=warn").parse().map_err(|_| wrong())?;
+            filter = filter.add_directive(directive);
+        }
+    }
+    Ok(filter)
+}
+
+/// The filter of the tracing layer: the spans of runs, and no event, which would become one of a
+/// span's.
+pub(super) fn run_spans() -> FilterFn {
+    let run_span: fn(&Metadata<'_>) -> bool =
+        |metadata| metadata.is_span() && metadata.target() == traces::TARGET;
+    filter_fn(run_span).with_max_level_hint(LevelFilter::INFO)
+}
