@@ -15,6 +15,8 @@
 //! # let _ = queue;
 //! ```
 
+mod failure;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -27,8 +29,10 @@ use opentelemetry::propagation::{Injector, TextMapPropagator};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::model::{Gate, Gates, Measurement, Phase, Reason, Server};
+use crate::model::{Gate, Gates, Measurement, Phase, Server};
 use crate::traces;
+
+pub use failure::Failure;
 
 /// One question to one dependency.
 ///
@@ -74,89 +78,6 @@ impl Detail {
 impl From<()> for Detail {
     fn from((): ()) -> Self {
         Self::ok()
-    }
-}
-
-/// Why a run failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub(crate) reason: Reason,
-    pub(crate) message: String,
-    pub(crate) answered: bool,
-}
-
-impl Failure {
-    /// A failure for `reason`, with a redacted message for people.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), answered: false }
-    }
-
-    /// Says that the protocol call itself succeeded and only our expectation was not met: the
-    /// CLIENT span then carries no error.
-    #[must_use]
-    pub fn answered(mut self) -> Self {
-        self.answered = true;
-        self
-    }
-
-    /// The reason.
-    #[must_use]
-    pub const fn reason(&self) -> Reason {
-        self.reason
-    }
-
-    /// The message.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-}
-
-/// Any error fails a run: an I/O error in its chain gives the reason, its texts the message.
-impl<E: std::error::Error + 'static> From<E> for Failure {
-    fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut reason = io_reason(&error);
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            if !message.contains(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-            reason = reason.or_else(|| io_reason(cause));
-            source = cause.source();
-        }
-        Self::new(reason.unwrap_or(Reason::Other), message)
-    }
-}
-
-fn io_reason(error: &(dyn std::error::Error + 'static)) -> Option<Reason> {
-    error.downcast_ref::<std::io::Error>().map(Reason::of_io)
-}
-
-impl Reason {
-    /// The reason that an I/O error stands for; [`Reason::Other`] when none does.
-    #[must_use]
-    pub fn of_io(error: &std::io::Error) -> Self {
-        use std::io::ErrorKind as Kind;
-        match error.kind() {
-            Kind::ConnectionRefused => Self::ConnectionRefused,
-            Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::BrokenPipe
-            | Kind::UnexpectedEof => Self::ConnectionReset,
-            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => {
-                Self::Unreachable
-            }
-            Kind::TimedOut => Self::Timeout,
-            Kind::AddrNotAvailable | Kind::OutOfMemory => Self::LocalResource,
-            _ => match error.raw_os_error() {
-                // EMFILE, ENFILE, ENOBUFS, ENOMEM: what is wanting is ours, not the dependency's.
-                Some(24 | 23 | 105 | 12) => Self::LocalResource,
-                _ => Self::Other,
-            },
-        }
     }
 }
 

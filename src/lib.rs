@@ -62,4 +62,9 @@ pub use model::{
 pub use plan::{Defaults, PlanError, is_check_name, is_label_name};
 pub use run::Propagator;
 pub use scheduler::Revision;
+pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_fn};
+pub use health::{BuildError, Builder, Details, Health};
+pub use model::*;
+pub use plan::{Defaults, PlanError};
+pub use run::Propagator;
 pub use state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};
