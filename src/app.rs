@@ -54,9 +54,8 @@ pub(crate) fn load(config: Option<PathBuf>, listen: Option<SocketAddr>) -> Resul
 /// Describes the service of a configuration, without its checks.
 pub(crate) fn describe(loaded: &Loaded) -> Builder {
     let service = &loaded.settings.service;
-    let builder = Health::builder(&service.name)
-        .version(&service.version)
-        .instance(&service.instance);
+    let builder =
+        Health::builder(&service.name).version(&service.version).instance(&service.instance);
     match &service.environment {
         Some(environment) => builder.environment(environment),
         None => builder,
@@ -101,8 +100,9 @@ fn bind(loaded: &Loaded) -> Result<(TcpListener, http::Server), u8> {
         .max_connections(settings.max_connections as usize);
     if let Some(tls) = &settings.tls {
         let read = |path: &std::path::Path| {
-            std::fs::read(path)
-                .map_err(|e| complain(CONFIGURATION, &format!("server.tls: {}: {e}", path.display())))
+            std::fs::read(path).map_err(|e| {
+                complain(CONFIGURATION, &format!("server.tls: {}: {e}", path.display()))
+            })
         };
         let config = http::tls_config(&read(&tls.cert.0)?, &read(&tls.key.0)?)
             .map_err(|e| complain(CONFIGURATION, &format!("server.tls: {e}")))?;

@@ -100,16 +100,12 @@ impl Sink for Ended {
     }
 }
 
-async fn run_once(
-    loaded: &Loaded,
-    checks: Vec<Named>,
-) -> Result<Snapshot, vitalsign::BuildError> {
+async fn run_once(loaded: &Loaded, checks: Vec<Named>) -> Result<Snapshot, vitalsign::BuildError> {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let mut waiting: BTreeSet<String> = checks.iter().map(|(name, _)| name.clone()).collect();
     let all = waiting.len();
-    let mut builder = app::describe(loaded)
-        .max_concurrent_runs(all.max(1))
-        .sink(Arc::new(Ended(sender)));
+    let mut builder =
+        app::describe(loaded).max_concurrent_runs(all.max(1)).sink(Arc::new(Ended(sender)));
     for (name, declared) in checks {
         builder = builder.check(name, declared);
     }
@@ -144,9 +140,11 @@ fn text(snapshot: &Snapshot, everything: bool, failed: bool, colours: bool) -> S
             Status::Down => "31",
             Status::Unknown => "35",
         };
-        text += &if colours { format!("\x1b[{colour}m{line}\x1b[0m\n") } else { format!("{line}\n") };
+        text +=
+            &if colours { format!("\x1b[{colour}m{line}\x1b[0m\n") } else { format!("{line}\n") };
         let run = check.last_run.as_deref();
-        if let Some(message) = run.filter(|r| r.reason.is_some()).and_then(|r| r.message.as_deref()) {
+        if let Some(message) = run.filter(|r| r.reason.is_some()).and_then(|r| r.message.as_deref())
+        {
             text += &format!("    {message}\n");
         }
     }

@@ -40,15 +40,13 @@ pub mod checks;
 pub mod config;
 mod health;
 pub mod http;
+pub mod keep;
 pub mod model;
 mod net;
 mod plan;
 mod run;
 mod scheduler;
 pub mod state;
-pub mod keep;
-pub mod model;
-pub mod net;
 pub mod telemetry;
 pub mod traces;
 
@@ -62,9 +60,4 @@ pub use model::{
 pub use plan::{Defaults, PlanError, is_check_name, is_label_name};
 pub use run::Propagator;
 pub use scheduler::Revision;
-pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_fn};
-pub use health::{BuildError, Builder, Details, Health};
-pub use model::*;
-pub use plan::{Defaults, PlanError};
-pub use run::Propagator;
 pub use state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};

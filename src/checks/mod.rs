@@ -1,14 +1,8 @@
-//! The built-in check kinds, one file each, and the list of them.
+//! The built-in check kinds, one file or folder each, and the list of them.
 
 mod http;
-mod tcp;
-
-use crate::config::{Kind, OptionError};
-
 pub mod mysql;
 pub mod postgres;
-pub mod sqlite;
-
 mod sql;
 mod sql_client;
 mod sql_error;
@@ -16,9 +10,19 @@ mod sql_lag;
 mod sql_pool;
 mod sql_tls;
 mod sql_url;
+pub mod sqlite;
+mod tcp;
+
+use crate::config::{Kind, OptionError};
 
 /// Every built-in kind, sorted by name.
-pub const KINDS: &[Kind] = &[Kind::of::<http::HttpOptions>(), Kind::of::<tcp::TcpOptions>()];
+pub const KINDS: &[Kind] = &[
+    Kind::of::<http::HttpOptions>(),
+    Kind::of::<mysql::MysqlOptions>(),
+    Kind::of::<postgres::PostgresOptions>(),
+    Kind::of::<sqlite::SqliteOptions>(),
+    Kind::of::<tcp::TcpOptions>(),
+];
 
 /// What is wrong with the regular expression at `path`, on one line.
 fn bad_regex(path: &str, error: &regex::Error) -> OptionError {
@@ -27,8 +31,3 @@ fn bad_regex(path: &str, error: &regex::Error) -> OptionError {
     let what = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
     OptionError::new(path, format!("{what}; write a regular expression of the regex crate"))
 }
-pub const KINDS: &[Kind] = &[
-    Kind::of::<mysql::MysqlOptions>(),
-    Kind::of::<postgres::PostgresOptions>(),
-    Kind::of::<sqlite::SqliteOptions>(),
-];

@@ -8,12 +8,12 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Router;
 
 use super::problem::Problem;
 use super::{Routes, accept, health_json};
@@ -67,7 +67,8 @@ fn probe(routes: &Routes, gate: Gate, request: &Request) -> Response {
     let details = || routes.guard.shows_causes(headers, request.extensions());
     let code = code_of(answer.status);
     if query.verbose {
-        return (code, typed(TEXT), verbose(routes, gate, &answer, &query, details())).into_response();
+        return (code, typed(TEXT), verbose(routes, gate, &answer, &query, details()))
+            .into_response();
     }
     if wants_health_json {
         let body = health_json::render(routes.state.service(), &answer, details());
@@ -82,7 +83,8 @@ fn plain(routes: &Routes, gate: Gate) -> Response {
     let cached = &routes.cache[gate as usize];
     let current = cached.load_full().filter(|r| r.changes == changes).unwrap_or_else(|| {
         let answer = routes.state.answer::<&str>(gate, &[]);
-        let rendered = Rendered { changes, code: code_of(answer.status), body: json(&answer).into() };
+        let rendered =
+            Rendered { changes, code: code_of(answer.status), body: json(&answer).into() };
         let rendered = Arc::new(rendered);
         cached.store(Some(Arc::clone(&rendered)));
         rendered

@@ -37,35 +37,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 use url::Url;
 
+use crate::config;
 use crate::keep::{Bounds, HeadSampler, KeepProcessor};
 use delivery::Delivery;
 use environment::{Plan, Propagator, Sampling};
 use logs::Logs;
 
+pub use crate::config::{LogFormat, TracesProtocol as Protocol};
 pub use environment::Problem;
 pub use logs::Output;
-
-/// How spans are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Protocol {
-    /// `grpc`: the endpoint is the collector's address.
-    #[default]
-    Grpc,
-    /// `http/protobuf`: `/v1/traces` is appended to the endpoint.
-    HttpProtobuf,
-}
-
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    #[default]
-    Auto,
-    /// Text, coloured on a terminal unless `NO_COLOR` is set.
-    Text,
-    /// One JSON object a line, the event's fields beside `timestamp`, `level` and `message`.
-    Json,
-}
 
 /// Who reports: the resource attributes of spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +88,29 @@ impl Settings {
             keep_healthy_traces: 0.05,
             log_level: "info".to_owned(),
             log_format: LogFormat::default(),
+        }
+    }
+}
+
+impl From<&config::Settings> for Settings {
+    fn from(settings: &config::Settings) -> Self {
+        let config::Settings { service, telemetry, .. } = settings;
+        Self {
+            service: Service {
+                name: service.name.clone(),
+                version: service.version.clone(),
+                instance: service.instance.clone(),
+                environment: service.environment.clone(),
+            },
+            // It was validated as a URL when it was read.
+            traces_endpoint: telemetry
+                .traces_endpoint
+                .as_ref()
+                .and_then(|e| e.expose().parse().ok()),
+            traces_protocol: telemetry.traces_protocol,
+            keep_healthy_traces: telemetry.keep_healthy_traces,
+            log_level: telemetry.log_level.as_str().to_owned(),
+            log_format: telemetry.log_format,
         }
     }
 }
@@ -219,6 +222,12 @@ impl Guard {
         self.propagator.clone()
     }
 
+    /// Whether traces are kept by outcome, that is sent to a collector.
+    #[must_use]
+    pub fn keeps_traces(&self) -> bool {
+        self.pipeline.as_ref().is_some_and(|pipeline| pipeline.delivery.is_some())
+    }
+
     /// `service.name` as spans carry it: the settings', unless a variable says otherwise.
     ///
     /// `None` when `OTEL_SDK_DISABLED` is `true`, for there are no spans then.
@@ -276,6 +285,11 @@ impl Pipeline {
             SdkTracerProvider::builder().with_resource(resource.clone()).with_span_limits(limits);
         let mut builder = match plan.sampling {
             Sampling::Off => builder.with_sampler(Sampler::AlwaysOff),
+            // What is sent nowhere must not be announced as sampled: dependencies would store
+            // traces without a root.
+            Sampling::Share(_) if plan.target.is_none() => {
+                builder.with_sampler(HeadSampler::new(0.0))
+            }
             Sampling::Share(share) => builder.with_sampler(HeadSampler::new(share)),
         };
         let mut delivery = None;
