@@ -153,6 +153,9 @@ impl Context {
     ///
     /// The span is an error when the call fails without having been [answered](Failure::answered),
     /// or is cancelled.
+    ///
+    /// # Errors
+    /// Those of `call`.
     pub async fn client<T, F>(
         &self,
         name: &str,
@@ -376,6 +379,6 @@ impl fmt::Debug for Declared {
         f.debug_struct("Declared")
             .field("kind", &self.check.kind())
             .field("options", &self.options)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

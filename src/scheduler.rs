@@ -121,12 +121,6 @@ impl Scheduler {
             stopped.task.abort();
         }
     }
-
-    /// The checks of the current plan, in no order.
-    pub(crate) fn plan(&self) -> Vec<Scheduled> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.values().map(|r| r.scheduled.clone()).collect()
-    }
 }
 
 impl Drop for Scheduler {

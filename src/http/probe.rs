@@ -25,7 +25,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The probe routes.
 pub(crate) fn router(routes: &Arc<Routes>) -> Router {
-    let mut router = Router::new();
+    let mut probes = Router::new();
     let paths: [(Gate, &[&str]); 3] = [
         (Gate::Health, &["/health", "/healthz", "/livez"]),
         (Gate::Ready, &["/ready", "/readyz"]),
@@ -36,10 +36,10 @@ pub(crate) fn router(routes: &Arc<Routes>) -> Router {
             let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
                 probe(&routes, gate, &request)
             };
-            router = router.route(path, get(answer));
+            probes = probes.route(path, get(answer));
         }
     }
-    router
+    probes
         .route("/health/{check}", get(single))
         .route("/ready/{check}", get(single))
         .with_state(Arc::clone(routes))

@@ -24,7 +24,7 @@ use crate::model::{CheckInfo, Gate, Sink};
 
 pub(crate) use entry::{Cell, Entry};
 pub(crate) use figures::{Exemplar, Histogram};
-pub(crate) use record::{Planned, Recorded};
+pub(crate) use record::Planned;
 pub(crate) use tally::Tally;
 
 pub use figures::BUCKETS;
