@@ -1,4 +1,5 @@
 //! What users of vitalsign see, a module a story.
 
 mod server;
+mod configuration;
 mod support;

@@ -31,7 +31,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(1);
 #[serde(deny_unknown_fields)]
 pub(super) struct CommonOptions {
     /// What it asks: one of the check kinds.
-    #[allow(dead_code, reason = "it was looked up in the tree, before the kind's own options")]
+    #[expect(dead_code, reason = "it was looked up in the tree, before the kind's own options")]
     kind: String,
     /// Shown to people on the status page.
     description: Option<String>,

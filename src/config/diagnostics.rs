@@ -102,9 +102,13 @@ impl Report {
         self.push(at, path.into(), message.into(), Nature::Presence);
     }
 
-    /// Something is missing. Not reported beside a syntax error, which may have hidden it.
+    /// Something is missing. Not reported beside a syntax error, which may have hidden it, nor
+    /// where something else was wrong with it.
     pub(super) fn absent(&mut self, at: At, path: impl Into<String>, message: impl Into<String>) {
-        self.push(at, path.into(), message.into(), Nature::Absence);
+        let path = path.into();
+        if !self.knows(at.file, &path) {
+            self.push(at, path, message.into(), Nature::Absence);
+        }
     }
 
     /// The text at `at` is no TOML; findings on the same `line` would only be its consequences.
@@ -129,7 +133,7 @@ impl Report {
     }
 
     /// Whether anything was found at `path` in `file`, or below it.
-    pub(super) fn knows(&self, file: usize, path: &str) -> bool {
+    fn knows(&self, file: usize, path: &str) -> bool {
         self.errors.iter().any(|found| {
             found.at.file == file
                 && found.path.strip_prefix(path).is_some_and(|rest| {

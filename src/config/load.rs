@@ -8,6 +8,7 @@ use super::depends;
 use super::diagnostics::{ConfigError, Report};
 use super::expand::Environment;
 use super::names;
+use super::parse;
 use super::prepare::Prepare;
 use super::read;
 use super::rules;
@@ -16,7 +17,7 @@ use super::sections::{
     ServerSection, ServiceSection, TelemetrySection,
 };
 use super::settings::{Server, Service, Settings, Telemetry};
-use super::tree::{self, At, Entry, Node, Source, Table, Value};
+use super::tree::{At, Entry, Node, Source, Table, Value};
 use super::watch::{self, Watch};
 use super::{Loaded, Loader, NamedCheck};
 
@@ -69,7 +70,7 @@ impl<'a> Loading<'a> {
         let base = path.parent().unwrap_or(Path::new("/")).to_owned();
         let source = Source::new(name, base, text);
         let file = self.sources.len();
-        let root = tree::parse(file, &source, self.environment(), &mut self.report);
+        let root = parse::parse(file, &source, self.environment(), &mut self.report);
         self.sources.push(source);
         match root.value {
             Value::Table(table) => table,

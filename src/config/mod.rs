@@ -1,10 +1,10 @@
 //! Configuration: from a TOML file and the environment to checks and settings.
 //!
 //! ```text
-//! text ─► tree ─► prepare ─► read ─► rules ─► Loaded
-//!         spans,  secrets,   serde,  what types
-//!         ${NAME} unknown    all     cannot say
-//!                 keys       errors
+//! text ─► parse ─► prepare ─► read ─► rules ─► Loaded
+//!         spans,   secrets,   serde,  what types
+//!         ${NAME}  unknown    all     cannot say
+//!                  keys       errors
 //! ```
 //!
 //! Every error is found in one go, each with its position; see [`Diagnostic`]. No message ever
@@ -16,6 +16,7 @@ use std::path::Path;
 
 use crate::check::Declared;
 
+mod address;
 mod checks;
 mod depends;
 mod diagnostics;
@@ -24,6 +25,7 @@ mod expand;
 pub mod kind;
 mod load;
 mod names;
+mod parse;
 mod pem;
 mod prepare;
 mod read;
@@ -34,12 +36,13 @@ mod tree;
 pub mod values;
 mod watch;
 
+pub use address::{Listen, NotAnAddress};
 pub use diagnostics::{ConfigError, Diagnostic};
 pub use kind::{Kind, KindOptions, OptionError, Parsed};
 pub use settings::{
     Details, LogFormat, LogLevel, Server, ServerTls, Service, Settings, Telemetry, TracesProtocol,
 };
-pub use values::{ByteSize, ConfigPath, Count, Listen, Period, Secret, Tls, TlsOptions};
+pub use values::{ByteSize, ConfigPath, Count, Period, Secret, Tls, TlsOptions};
 pub use watch::Watch;
 
 use expand::Environment;

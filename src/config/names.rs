@@ -24,9 +24,6 @@ pub(super) fn advice(name: &str, known: &[&str], plural: &str) -> String {
 
 /// ``the options are `a`, `b` ``.
 pub(super) fn list(plural: &str, known: &[&str]) -> String {
-    let mut known = known.to_vec();
-    known.sort_unstable();
-    known.dedup();
     let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
     format!("the {plural} are {}", known.join(", "))
 }

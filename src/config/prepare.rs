@@ -86,7 +86,8 @@ impl Prepare<'_> {
             if let Some(schema) = applicable.property(key).or(rest) {
                 self.run(&mut entry.node, SchemaRef { schema, definitions }, &[]);
             } else if closed {
-                let candidates: Vec<&str> = known.iter().chain(others).copied().collect();
+                let mut candidates: Vec<&str> = known.iter().chain(others).copied().collect();
+                candidates.sort_unstable();
                 let advice = names::advice(key, &candidates, "options");
                 let path = entry.node.path.clone();
                 self.report.error(entry.key_at, path, format!("unknown option; {advice}"));
@@ -98,10 +99,7 @@ impl Prepare<'_> {
         }
         if !applicable.ambiguous {
             for key in applicable.required().filter(|key| !table.contains_key(*key)) {
-                let path = shell.path_of(key);
-                if !self.report.knows(shell.at.file, &path) {
-                    self.report.absent(shell.at, path, MISSING);
-                }
+                self.report.absent(shell.at, shell.path_of(key), MISSING);
             }
         }
     }
@@ -142,11 +140,11 @@ impl Prepare<'_> {
         }
         let path = self.absolute(file, text);
         self.files.insert(path.clone());
-        let read = read_bounded(&path).map_err(|wrong| {
-            format!("cannot read the secret's file: {wrong}; name a readable file")
-        })?;
+        let shown = path.display();
+        let read = read_bounded(&path)
+            .map_err(|wrong| format!("cannot read `{shown}`: {wrong}; name a readable file"))?;
         let mut secret = String::from_utf8(read)
-            .map_err(|_| "the secret's file is not UTF-8; write it as UTF-8 text".to_owned())?;
+            .map_err(|_| format!("`{shown}` is not UTF-8; write the secret as UTF-8 text"))?;
         if secret.ends_with('\n') {
             secret.pop();
             if secret.ends_with('\r') {

@@ -62,9 +62,7 @@ fn stand_in(
 ) -> bool {
     let Some(holder) = node.locate_mut(path) else { return false };
     let (at, path_of_field) = (holder.at, holder.path_of(&key_text(field)));
-    if !report.knows(at.file, &path_of_field) {
-        report.absent(at, path_of_field.clone(), MISSING);
-    }
+    report.absent(at, path_of_field.clone(), MISSING);
     if !stood_in.insert(path_of_field.clone()) {
         return node.remove(path).is_some();
     }
@@ -126,7 +124,10 @@ fn in_our_words(message: &str) -> String {
         "a sequence" => "an array",
         "a boolean" | "bool" => "true or false",
         "f64" | "f32" => "a number",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0",
         "i8" | "i16" | "i32" | "i64" => "a whole number",
         other if other.starts_with("struct ") => "a table",
         other => other,

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use url::Url;
 
+use super::address::Listen;
 use super::diagnostics::Report;
 use super::names;
 use super::sections::{
@@ -11,9 +12,9 @@ use super::sections::{
 };
 use super::settings::{self, Details};
 use super::tree::{Node, Value};
-use super::values::{Listen, Secret};
+use super::values::Secret;
 
-const NO_URL: &str = "not an http or https URL; write one such as \"http://127.0.0.1:4317\"";
+const NO_URL: &str = "not an http or https URL; write one such as \"http://host:port\"";
 
 pub(super) fn service(section: &ServiceSection, node: &Node, report: &mut Report) {
     let options = [

@@ -6,8 +6,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::address::Listen;
 use super::settings::{Details, LogFormat, LogLevel, TracesProtocol};
-use super::values::{ConfigPath, Count, Listen, Period, Secret};
+use super::values::{ConfigPath, Count, Period, Secret};
 
 /// What is observed: resource attributes of traces and the head of the status document.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -103,6 +104,7 @@ pub(super) struct HistorySection {
     /// `sqlite:` with a path, `postgres://…`, or `off`.
     pub(super) url: Option<Secret>,
     /// How long it is kept. Default 30 days.
+    #[expect(dead_code, reason = "it is refused for now")]
     pub(super) retention: Option<Period>,
 }
 

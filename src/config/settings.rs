@@ -6,8 +6,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::address::Listen;
 use super::sections::{ServerSection, ServiceSection, TelemetrySection};
-use super::values::{Listen, Period, Secret};
+use super::values::{Period, Secret};
 
 pub use super::sections::ServerTls;
 

@@ -1,16 +1,9 @@
 //! A configuration file as a tree of values that know where they stand.
-//!
-//! In flows the text of a file; out flows a [`Node`] whose strings have their `${NAME}` replaced,
-//! with every syntax error reported.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
-use toml::de::{DeTable, DeValue};
-
-use super::diagnostics::Report;
-use super::expand::{Environment, expand};
 
 /// A place in one of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +21,7 @@ pub(super) struct Source {
     pub(super) name: String,
     /// Folder that its relative paths start from, absolute.
     pub(super) base: PathBuf,
-    text: String,
+    pub(super) text: String,
     line_starts: Vec<usize>,
 }
 
@@ -49,7 +42,7 @@ impl Source {
         (line, before.chars().count() + 1)
     }
 
-    fn line(&self, number: usize) -> &str {
+    pub(super) fn line(&self, number: usize) -> &str {
         let start = self.line_starts.get(number.wrapping_sub(1)).copied().unwrap_or(0);
         self.text[start..].lines().next().unwrap_or_default()
     }
@@ -268,169 +261,4 @@ enum Step {
 pub(super) fn key_text(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
-}
-
-/// Parses a file. What can be read despite syntax errors is returned.
-pub(super) fn parse(
-    file: usize,
-    source: &Source,
-    environment: &Environment,
-    report: &mut Report,
-) -> Node {
-    let mut text = source.text.clone();
-    let mut known = Vec::new();
-    loop {
-        let (table, errors) = DeTable::parse_recoverable(&text);
-        let mut cut = None;
-        for error in errors {
-            let span = error.span().unwrap_or_default();
-            // The parser gives up on the rest of the file at a key without a value.
-            if error.message().starts_with("key with no value") && cut.is_none() {
-                cut = Some(span.start);
-            }
-            if !known.contains(&(span.start, error.message().to_owned())) {
-                known.push((span.start, error.message().to_owned()));
-                syntax_error(At { file, offset: span.start }, error.message(), source, report);
-            }
-        }
-        let shorter = cut
-            .filter(|_| known.len() < MAX_SYNTAX_ERRORS)
-            .and_then(|offset| with_line_blanked(&text, offset));
-        let Some(shorter) = shorter else {
-            let root = At { file, offset: 0 };
-            let mut builder = Builder { file, environment, report };
-            return builder.table(root, String::new(), table.get_ref());
-        };
-        text = shorter;
-    }
-}
-
-/// Enough to mend a file by; a file that is no TOML at all would have one a line.
-const MAX_SYNTAX_ERRORS: usize = 100;
-
-/// The text with a line replaced by spaces, so that what follows keeps its place; none when the
-/// line is blank.
-fn with_line_blanked(text: &str, offset: usize) -> Option<String> {
-    let start = text.get(..offset)?.rfind('\n').map_or(0, |i| i + 1);
-    let end = text[start..].find('\n').map_or(text.len(), |i| start + i);
-    let blank = " ".repeat(end - start);
-    (text[start..end] != blank).then(|| format!("{}{blank}{}", &text[..start], &text[end..]))
-}
-
-fn syntax_error(at: At, message: &str, source: &Source, report: &mut Report) {
-    let (line, _) = source.position(at);
-    let path = path_of_line(source, line);
-    if message == "duplicate key" {
-        report.error(at, path, "declared twice; each name may stand only once");
-        return;
-    }
-    let message = match message.split_once(", expected ") {
-        Some((wrong, right)) => format!("{wrong}; expected {right}"),
-        None => format!("{message}; expected TOML, such as `key = \"value\"`"),
-    };
-    report.syntax(at, line, path, message);
-}
-
-/// The option that a line of text is about, by its key and the last header above it.
-fn path_of_line(source: &Source, line: usize) -> String {
-    let header = |text: &str| {
-        let inner = text.trim().strip_prefix('[')?.trim_start_matches('[');
-        let inner = inner.split([']', '#']).next().unwrap_or(inner).trim();
-        let key = |c: char| c.is_alphanumeric() || "._-\"' ".contains(c);
-        (!inner.is_empty() && inner.chars().all(key)).then(|| inner.to_owned())
-    };
-    let text = source.line(line);
-    if let Some(header) = header(text) {
-        return header;
-    }
-    let above = (1..line).rev().find_map(|n| header(source.line(n)));
-    let key = text.split_once('=').map(|(key, _)| key.trim()).filter(|key| {
-        !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "._-\"'".contains(c))
-    });
-    let parts: Vec<&str> = above.as_deref().into_iter().chain(key).collect();
-    if parts.is_empty() { "syntax".to_owned() } else { parts.join(".") }
-}
-
-struct Builder<'a> {
-    file: usize,
-    environment: &'a Environment,
-    report: &'a mut Report,
-}
-
-impl Builder<'_> {
-    fn table(&mut self, at: At, path: String, table: &DeTable<'_>) -> Node {
-        let mut node = Node::new(at, path, Value::Table(Table::new()));
-        let mut entries = Table::new();
-        for (key, value) in table {
-            let key_at = At { file: self.file, offset: key.span().start };
-            let path = node.path_of(&key_text(key.get_ref()));
-            let child = self.value(value.span().start, path, value.get_ref());
-            entries.insert(key.get_ref().to_string(), Entry { key_at, node: child });
-        }
-        node.value = Value::Table(entries);
-        node
-    }
-
-    fn value(&mut self, offset: usize, path: String, value: &DeValue<'_>) -> Node {
-        let at = At { file: self.file, offset };
-        let value = match value {
-            DeValue::String(text) => return self.string(at, path, text),
-            DeValue::Integer(number) => {
-                match i64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(number) => Value::Integer(number),
-                    Err(_) => {
-                        return self.unusable(
-                            at,
-                            path,
-                            "the number is too large; write one that fits 64 bits",
-                        );
-                    }
-                }
-            }
-            DeValue::Float(number) => match number.as_str().parse::<f64>() {
-                Ok(number) if number.is_finite() => Value::Float(number),
-                _ => {
-                    return self.unusable(
-                        at,
-                        path,
-                        "this is no finite number; write one such as 0.5",
-                    );
-                }
-            },
-            DeValue::Boolean(flag) => Value::Boolean(*flag),
-            DeValue::Datetime(time) => Value::Datetime(*time),
-            DeValue::Array(items) => {
-                let items = items.iter().enumerate().map(|(index, item)| {
-                    self.value(item.span().start, format!("{path}[{index}]"), item.get_ref())
-                });
-                Value::Array(items.collect())
-            }
-            DeValue::Table(table) => return self.table(at, path, table),
-        };
-        Node::new(at, path, value)
-    }
-
-    fn string(&mut self, at: At, path: String, text: &str) -> Node {
-        match expand(text, self.environment) {
-            Ok(expanded) => {
-                let hidden = expanded != text;
-                let mut node = Node::new(at, path, Value::String(expanded));
-                node.hidden = hidden;
-                node
-            }
-            Err(message) => {
-                self.report.error(at, path.clone(), message);
-                let mut node = Node::new(at, path, Value::Boolean(false));
-                node.poison();
-                node
-            }
-        }
-    }
-
-    fn unusable(&mut self, at: At, path: String, what: &str) -> Node {
-        self.report.error(at, path.clone(), what);
-        let mut node = Node::new(at, path, Value::Boolean(false));
-        node.poison();
-        node
-    }
 }

@@ -1,0 +1,196 @@
+//! Configurations: what is accepted, what is rejected, and what is said about it.
+
+use std::collections::BTreeMap;
+use std::env::VarError;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use proptest::prelude::*;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use vitalsign::config::{
+    ByteSize, ConfigError, ConfigPath, Details, Kind, KindOptions, Loaded, Loader, OptionError,
+    Secret, Tls,
+};
+use vitalsign::{Check, Context, Detail, Failure};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+
+/// A kind with an option of each sort that the built-in ones have.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Sample {
+    /// Where it is.
+    url: Secret,
+    #[serde(default)]
+    expect: Expect,
+    #[serde(default)]
+    headers: BTreeMap<String, Secret>,
+    #[serde(default)]
+    meta: BTreeMap<String, String>,
+    mode: Option<Mode>,
+    max_size: Option<ByteSize>,
+    data: Option<ConfigPath>,
+    tls: Option<Tls>,
+    login: Option<Login>,
+    count: Option<u16>,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Expect {
+    status: Vec<u16>,
+    body_regex: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    user: String,
+    password: Secret,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Primary,
+    Replica,
+}
+
+impl KindOptions for Sample {
+    const NAME: &'static str = "sample";
+    const SUMMARY: &'static str = "nothing";
+
+    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        let mut errors = Vec::new();
+        if !self.url.expose().starts_with("sample://") {
+            errors.push(OptionError::new("url", "not a sample URL; write sample://…"));
+        }
+        if let Some(Err(_)) = self.expect.body_regex.as_deref().map(regex::Regex::new) {
+            errors.push(OptionError::new("expect.body_regex", "no regular expression; mend it"));
+        }
+        for (index, status) in self.expect.status.iter().enumerate() {
+            if !(100..600).contains(status) {
+                let path = format!("expect.status[{index}]");
+                errors.push(OptionError::new(path, "no HTTP status; write 100 to 599"));
+            }
+        }
+        if errors.is_empty() { Ok(Arc::new(Built(self))) } else { Err(errors) }
+    }
+}
+
+struct Built(Sample);
+
+#[async_trait]
+impl Check for Built {
+    fn kind(&self) -> &'static str {
+        // What the built check holds is told by the kind's name, the one text that a test can see.
+        let Sample { url, headers, meta, mode, max_size, data, tls, login, count, .. } = &self.0;
+        let login = login.as_ref().map(|login| (&login.user, login.password.expose()));
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name, value.expose())).collect();
+        let mode = mode.as_ref().map(|mode| matches!(mode, Mode::Primary));
+        let tls = tls.as_ref().and_then(|tls| tls.0.as_ref());
+        let all = (url.expose(), headers, meta, mode, max_size, data, tls.is_some(), login, count);
+        Box::leak(format!("{all:?}").into_boxed_str())
+    }
+
+    async fn run(&self, _: &Context) -> Result<Detail, Failure> {
+        Ok(Detail::ok())
+    }
+}
+
+static KINDS: &[Kind] = &[Kind::of::<Sample>()];
+
+const HIDDEN: &str = "hunter2";
+
+fn lookup(name: &str) -> Result<String, VarError> {
+    match name {
+        "PASSWORD" => Ok(HIDDEN.into()),
+        "URL" => Ok("sample://db".into()),
+        "EMPTY" => Ok(String::new()),
+        _ => Err(VarError::NotPresent),
+    }
+}
+
+fn loader() -> Loader {
+    Loader::new(KINDS).environment(lookup)
+}
+
+fn parse(text: &str) -> Result<Loaded, ConfigError> {
+    loader().parse("vitalsign.toml", text)
+}
+
+fn errors(text: &str) -> Vec<String> {
+    match parse(text) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.diagnostics().iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn toml_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} holds no case", folder.display());
+    files
+}
+
+/// What a case expects: the lines that begin with `#!`, each `line:column: path: message`, with
+/// the name of the file before it where that is another one. `…` at the end stands for anything.
+fn expected(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).expect("a case is text");
+    let lines: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("#! "))
+        .map(|line| {
+            let file = if line.starts_with(|c: char| c.is_ascii_digit()) {
+                path.to_owned()
+            } else {
+                return format!("{}/{line}", path.parent().expect("a folder").display());
+            };
+            format!("{}:{line}", file.display())
+        })
+        .collect();
+    assert!(!lines.is_empty(), "{} expects nothing", path.display());
+    lines
+}
+
+fn compare(path: &Path, kinds: &'static [Kind]) {
+    let loaded = Loader::new(kinds).environment(lookup).load(path);
+    let found = match loaded {
+        Ok(_) => panic!("{} was accepted", path.display()),
+        Err(error) => error,
+    };
+    assert!(!format!("{found} {found:?}").contains(HIDDEN), "a secret shows: {found}");
+    let folder = path.parent().expect("a folder").display().to_string();
+    let found: Vec<String> = found
+        .diagnostics()
+        .iter()
+        .map(|line| line.to_string().replace(&format!("`{folder}/"), "`"))
+        .map(|line| line.replace(&format!(" at {folder}/"), " at "))
+        .collect();
+    let wanted = expected(path);
+    let same = found.len() == wanted.len()
+        && found.iter().zip(&wanted).all(|(found, wanted)| match wanted.strip_suffix('…') {
+            Some(start) => found.starts_with(start) && found.contains("; "),
+            None => found == wanted,
+        });
+    assert!(same, "\nfound:\n{}\nwanted:\n{}\n", found.join("\n"), wanted.join("\n"));
+}
+
+#[test]
+fn every_invalid_file_is_rejected_with_its_messages() {
+    let mut wrong = Vec::new();
+    for path in toml_files(&Path::new(FOLDER).join("invalid")) {
+        if let Err(panic) = std::panic::catch_unwind(|| compare(&path, KINDS)) {
+            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            wrong.push(format!("{}: {text}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
