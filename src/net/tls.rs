@@ -113,7 +113,7 @@ fn configure(
 ) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| brief(error))?
+        .map_err(brief)?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     let mut config = match identity {
@@ -154,7 +154,7 @@ fn trust(roots: RootCertStore) -> Result<Verifier, String> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
         .build()
         .map(|verifier| verifier as Verifier)
-        .map_err(|error| brief(error))
+        .map_err(brief)
 }
 
 /// Trust in the system's authorities, which are read once.

@@ -57,10 +57,9 @@ pub(super) async fn read(
 ) -> Result<Vec<u8>, BodyError> {
     let sink = Sink { bytes: wanted.then(Vec::new), room: max, full: false };
     let mut decoder = match encoding(head) {
-        Encoding::Identity => Decoder::Identity(sink),
-        Encoding::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(sink)), false),
         Encoding::Unknown if wanted => return Err(BodyError::Encoded),
-        Encoding::Unknown => Decoder::Identity(sink),
+        Encoding::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(sink)), false),
+        Encoding::Identity | Encoding::Unknown => Decoder::Identity(sink),
     };
     let longest = match &decoder {
         Decoder::Identity(_) => max,

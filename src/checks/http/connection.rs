@@ -124,8 +124,9 @@ pub(super) fn failure(endpoint: &Endpoint, error: &hyper::Error) -> Failure {
 
 fn is_malformed(error: &io::Error) -> bool {
     let kind = error.kind();
-    let tls = error.get_ref().is_some_and(|e| e.is::<rustls::Error>());
-    matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) && !tls
+    // TLS has words of its own for what is wrong with its records.
+    let plain = error.get_ref().is_none_or(|e| e.downcast_ref::<rustls::Error>().is_none());
+    matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) && plain
 }
 
 fn io_error(error: &hyper::Error) -> Option<&io::Error> {

@@ -55,7 +55,7 @@ enum Answer {
     /// It is as expected.
     Good,
     /// It leads elsewhere.
-    Redirect(Hop),
+    Redirect(Box<Hop>),
 }
 
 #[async_trait]
@@ -73,7 +73,7 @@ impl Check for Http {
         loop {
             match self.request(cx, followed.as_deref()).await? {
                 Answer::Good => return Ok(Detail::ok()),
-                Answer::Redirect(hop) => followed = Some(Box::new(hop.counted()?)),
+                Answer::Redirect(hop) => followed = Some(hop.counted()?),
             }
         }
     }
@@ -101,7 +101,7 @@ impl Http {
         if self.follow
             && let Some(next) = redirect::next(self, hop, &head)?
         {
-            return Ok(Answer::Redirect(next));
+            return Ok(Answer::Redirect(Box::new(next)));
         }
         self.expect.head(target.endpoint(), &head)?;
         let reading = body::read(&head, incoming, self.max_body, self.expect.wants_body());

@@ -253,12 +253,11 @@ impl HttpOptions {
             }
         }
         for (text, value) in &options.json {
-            match JsonPath::parse(text) {
-                Ok(path) => expect.json.push((text.clone(), path, value.clone())),
-                Err(_) => {
-                    let text = format!("{text} is no JSONPath; write one such as $.status");
-                    errors.push(OptionError::new("expect.json", text));
-                }
+            if let Ok(path) = JsonPath::parse(text) {
+                expect.json.push((text.clone(), path, value.clone()));
+            } else {
+                let text = format!("{text} is no JSONPath; write one such as $.status");
+                errors.push(OptionError::new("expect.json", text));
             }
         }
         for (name, regex) in &options.headers {

@@ -38,7 +38,7 @@ const OF_BODY: [HeaderName; 3] =
 
 impl Hop {
     /// This hop, unless it is one too many.
-    pub(super) fn counted(self) -> Result<Self, Failure> {
+    pub(super) fn counted(self: Box<Self>) -> Result<Box<Self>, Failure> {
         if self.count <= MOST {
             return Ok(self);
         }
