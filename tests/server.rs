@@ -1,152 +1,19 @@
 //! The listening server against clients that are slow, many, wrong or gone.
 
-use std::convert::Infallible;
-use std::future::{Future, pending};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::future::pending;
+use std::net::IpAddr;
+use std::process::Stdio;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::ConnectInfo;
-use axum::routing::{get, post};
-use futures_util::stream;
-use http_body_util::{BodyExt, Empty};
-use hyper::Request;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use axum::routing::get;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::process::Command;
 use tokio::time::Instant;
-use tokio_rustls::{TlsConnector, client::TlsStream};
-use tokio_util::sync::CancellationToken;
-use vitalsign::http::{Server, Stopped, tls_config};
 
 use crate::support::http::Client;
-
-/// Short enough to wait for, long enough for a busy machine to complete a request in.
-const HEADER_TIMEOUT: Duration = Duration::from_millis(300);
-
-/// Never reached; a test that needs it hangs instead of closing too early.
-const LONG: Duration = Duration::from_secs(600);
-
-struct Running {
-    address: SocketAddr,
-    stop: oneshot::Sender<Instant>,
-    stopped: JoinHandle<Stopped>,
-}
-
-impl Running {
-    async fn start(server: Server, router: Router) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        let (stop, stopping) = oneshot::channel();
-        let shutdown = async { stopping.await.expect("the test stops it or ends") };
-        let stopped = tokio::spawn(server.serve(listener, router, shutdown));
-        Self { address, stop, stopped }
-    }
-
-    /// Stops with time until the end of days, so that a test that misses an end hangs.
-    async fn stop(self) -> Stopped {
-        self.stop.send(Instant::now() + LONG).expect("it runs");
-        self.stopped.await.expect("it returns")
-    }
-}
-
-/// What handlers of the test router tell, and wait for.
-#[derive(Clone)]
-struct Stage {
-    /// Hears of each request that waits.
-    waiting: mpsc::UnboundedSender<()>,
-    /// Lets waiting requests finish.
-    release: Arc<Semaphore>,
-    /// Hears of each answer that is over or given up.
-    over: Arc<Notify>,
-}
-
-/// Says on the stage that something is over, however it ended.
-struct Over(Arc<Notify>);
-
-impl Drop for Over {
-    fn drop(&mut self) {
-        self.0.notify_one();
-    }
-}
-
-fn stage() -> (Stage, mpsc::UnboundedReceiver<()>) {
-    let (waiting, heard) = mpsc::unbounded_channel();
-    let stage = Stage { waiting, release: Arc::new(Semaphore::new(0)), over: Arc::default() };
-    (stage, heard)
-}
-
-fn router(stage: &Stage) -> Router {
-    let (waits, streams, floods) = (stage.clone(), stage.clone(), stage.clone());
-    Router::new()
-        .route("/", get(|| async { "hello" }))
-        .route(
-            "/peer",
-            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }),
-        )
-        .route("/echo", post(|body: Bytes| async move { body }))
-        .route(
-            "/wait",
-            get(move || async move {
-                let _over = Over(Arc::clone(&waits.over));
-                waits.waiting.send(()).expect("the test listens");
-                waits.release.acquire().await.expect("it is never closed").forget();
-                "waited"
-            }),
-        )
-        .route(
-            "/events",
-            get(move || async move {
-                let release = Arc::clone(&streams.release);
-                Body::from_stream(stream::unfold(release, |release| async {
-                    release.acquire().await.expect("it is never closed").forget();
-                    Some((Ok::<_, Infallible>(Bytes::from_static(b"event")), release))
-                }))
-            }),
-        )
-        .route(
-            "/flood",
-            get(move || async move {
-                let over = Over(Arc::clone(&floods.over));
-                let _ = floods.waiting.send(());
-                Body::from_stream(stream::unfold(over, |over| async {
-                    tokio::task::yield_now().await;
-                    Some((Ok::<_, Infallible>(Bytes::from(vec![b'x'; 100_000])), over))
-                }))
-            }),
-        )
-}
-
-fn quick() -> Server {
-    Server::new().header_timeout(HEADER_TIMEOUT)
-}
-
-fn patient() -> Server {
-    Server::new().header_timeout(LONG)
-}
-
-/// A recorder whose guard, `metrics::set_default_local_recorder`, holds for the test's one thread.
-fn recorder() -> (PrometheusRecorder, PrometheusHandle) {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    (recorder, handle)
-}
-
-fn rejected(metrics: &PrometheusHandle) -> Vec<String> {
-    let text = metrics.render();
-    let series = text.lines().filter_map(|l| l.strip_prefix("health_http_rejected_total{reason="));
-    let mut counted: Vec<_> = series
-        .filter(|line| !line.ends_with(" 0"))
-        .map(|line| line.replace(['"', '}'], ""))
-        .collect();
-    counted.sort();
-    counted
-}
+use crate::support::stage::{LONG, Running, patient, quick, recorder, rejected, router, stage};
 
 #[tokio::test]
 async fn a_silent_client_is_closed_after_the_header_timeout() {
@@ -241,6 +108,49 @@ async fn with_every_connection_busy_a_newcomer_is_refused_and_nobody_cut() {
     for client in &mut clients {
         assert_eq!(client.answer().await.expect("it was not cut").body, "waited");
     }
+}
+
+/// Set in the process that the test on descriptors starts.
+const FEW_DESCRIPTORS: &str = "VITALSIGN_TEST_FEW_DESCRIPTORS";
+
+/// Only a process of its own can run out of descriptors without taking other tests along.
+#[tokio::test]
+#[ignore = "the process that `out_of_descriptors_the_server_makes_room_and_goes_on` starts"]
+async fn server_of_a_process_with_few_descriptors() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    println!("\nlistening on {}", listener.local_addr().expect("its address"));
+    // Started by a run of all ignored tests, it would never end.
+    if std::env::var_os(FEW_DESCRIPTORS).is_some() {
+        patient().serve(listener, router(&stage().0), pending()).await;
+    }
+}
+
+#[tokio::test]
+async fn out_of_descriptors_the_server_makes_room_and_goes_on() {
+    let mut process = Command::new("sh")
+        .args(["-c", "ulimit -n 32 && exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().expect("this test"))
+        .args(["--exact", "server::server_of_a_process_with_few_descriptors"])
+        .args(["--ignored", "--nocapture"])
+        .env(FEW_DESCRIPTORS, "1")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a shell");
+    let mut lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+    let address = loop {
+        let line = lines.next_line().await.expect("text").expect("it says where it listens");
+        if let Some((_, address)) = line.split_once("listening on ") {
+            break address.parse().expect("an address");
+        }
+    };
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        silent.push(Client::connect(address).await);
+    }
+    assert_eq!(Client::connect(address).await.get("/").await.status, 200);
+    silent[0].closed().await;
+    process.kill().await.expect("it was still running");
 }
 
 #[tokio::test]
@@ -396,129 +306,4 @@ async fn handlers_see_the_address_of_the_client() {
         let peer = Client::connect((address, port).into()).await.get("/peer").await.body;
         assert_eq!(peer, address.to_string(), "not as an IPv4-mapped IPv6 address");
     }
-}
-
-/// A certificate for the server, and a connector that trusts it alone.
-fn tls(server: Server) -> (Server, impl Fn(SocketAddr, &'static [u8]) -> Connecting) {
-    let made = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate");
-    let config =
-        tls_config(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes());
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).expect("a certificate");
-    let connect = move |address, protocol: &'static [u8]| {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut client = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider supports them")
-            .with_root_certificates(roots.clone())
-            .with_no_client_auth();
-        client.alpn_protocols = vec![protocol.to_vec()];
-        let connecting: Connecting = Box::pin(async move {
-            let stream = TcpStream::connect(address).await.expect("the server listens");
-            let name = "localhost".try_into().expect("a name");
-            let connector = TlsConnector::from(Arc::new(client));
-            connector.connect(name, stream).await.expect("a handshake")
-        });
-        connecting
-    };
-    (server.tls(config.expect("they fit")), connect)
-}
-
-type Connecting = std::pin::Pin<Box<dyn Future<Output = TlsStream<TcpStream>> + Send>>;
-type Http2 = http2::SendRequest<Empty<Bytes>>;
-
-/// An HTTP/2 connection whose client takes at most `window` bytes that it has not read.
-async fn http2(stream: TlsStream<TcpStream>, window: u32) -> (Http2, CancellationToken) {
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(window)
-        .handshake(TokioIo::new(stream))
-        .await
-        .expect("an HTTP/2 connection");
-    let closed = CancellationToken::new();
-    let ended = closed.clone().drop_guard();
-    tokio::spawn(async move {
-        let _ended = ended;
-        let _ = connection.await;
-    });
-    (sender, closed)
-}
-
-fn get_request(path: &str) -> Request<Empty<Bytes>> {
-    Request::get(format!("https://localhost{path}")).body(Empty::new()).expect("a request")
-}
-
-#[tokio::test]
-async fn tls_carries_http1_and_http2() {
-    let (server, connect) = tls(patient());
-    let running = Running::start(server, router(&stage().0)).await;
-    let mut client = Client::over(connect(running.address, b"http/1.1").await);
-    assert_eq!(client.get("/").await.body, "hello");
-    assert_eq!(client.get("/").await.body, "hello");
-
-    let (mut sender, _) = http2(connect(running.address, b"h2").await, 65_535).await;
-    let answer = sender.send_request(get_request("/peer")).await.expect("an answer");
-    let body = answer.into_body().collect().await.expect("a body").to_bytes();
-    assert_eq!(body, Ipv4Addr::LOCALHOST.to_string());
-    drop(sender);
-    assert_eq!(running.stop().await.requests_cut, 0);
-}
-
-#[tokio::test]
-async fn a_tls_port_refuses_what_is_not_tls_and_silence() {
-    let (recorder, metrics) = recorder();
-    let _guard = metrics::set_default_local_recorder(&recorder);
-    let (server, _) = tls(quick());
-    let running = Running::start(server, router(&stage().0)).await;
-    let mut plain = Client::connect(running.address).await;
-    plain.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
-    plain.closed().await;
-    assert_eq!(rejected(&metrics), ["tls_handshake 1"]);
-    Client::connect(running.address).await.closed().await;
-    assert_eq!(rejected(&metrics), ["header_timeout 1", "tls_handshake 1"]);
-}
-
-#[tokio::test]
-async fn an_http2_stream_in_flight_is_finished_on_a_stop_and_cut_at_the_deadline() {
-    for grace in [LONG, Duration::from_millis(50)] {
-        let (stage, mut waiting) = stage();
-        let (server, connect) = tls(patient());
-        let running = Running::start(server, router(&stage)).await;
-        let (mut sender, _) = http2(connect(running.address, b"h2").await, 65_535).await;
-        let answer = tokio::spawn(sender.send_request(get_request("/wait")));
-        waiting.recv().await;
-        running.stop.send(Instant::now() + grace).expect("it runs");
-        if grace == LONG {
-            stage.release.add_permits(1);
-        }
-        let stopped = running.stopped.await.expect("it returns");
-        stage.over.notified().await;
-        let answered = answer.await.expect("no panic").is_ok();
-        assert_eq!((stopped.requests_cut == 0, answered), (grace == LONG, grace == LONG));
-    }
-}
-
-#[tokio::test]
-async fn an_idle_http2_connection_is_closed() {
-    let (recorder, metrics) = recorder();
-    let _guard = metrics::set_default_local_recorder(&recorder);
-    let (server, connect) = tls(quick());
-    let running = Running::start(server, router(&stage().0)).await;
-    let (mut sender, closed) = http2(connect(running.address, b"h2").await, 65_535).await;
-    sender.send_request(get_request("/")).await.expect("an answer");
-    closed.cancelled().await;
-    assert_eq!(rejected(&metrics), [""; 0]);
-}
-
-#[tokio::test]
-async fn an_http2_client_that_opens_no_window_is_cut() {
-    let (stage, mut waiting) = stage();
-    let (server, connect) = tls(quick());
-    let running = Running::start(server, router(&stage)).await;
-    let (mut sender, closed) = http2(connect(running.address, b"h2").await, 1_000).await;
-    let answer = sender.send_request(get_request("/flood")).await.expect("a head");
-    waiting.recv().await;
-    stage.over.notified().await;
-    closed.cancelled().await;
-    drop(answer);
 }

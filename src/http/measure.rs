@@ -198,3 +198,121 @@ where
         Poll::Ready(result)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn send(app: &Router, method: &str, path: &str) {
+        let request = Request::builder().method(method).uri(path).body(Body::empty());
+        let answered = app.clone().oneshot(request.expect("a request")).await;
+        answered.expect("a router never fails");
+    }
+
+    fn value(metrics: &PrometheusHandle, series: &str) -> Option<f64> {
+        let text = metrics.render();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok())
+    }
+
+    fn count(metrics: &PrometheusHandle, method: &str, route: &str, status: u16) -> Option<f64> {
+        let labels = format!(
+            "http_request_method=\"{method}\",http_route=\"{route}\",http_response_status_code=\"{status}\""
+        );
+        value(metrics, &format!("{DURATION}_count{{{labels}}}"))
+    }
+
+    #[tokio::test]
+    async fn requests_are_counted_by_method_route_and_status() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let app = Router::new()
+            .route("/ready/{check}", get(|| async { "ok" }))
+            .fallback(async || hyper::StatusCode::NOT_FOUND)
+            .layer(Measure::new());
+
+        for check in ["a", "b", "c"] {
+            send(&app, "GET", &format!("/ready/{check}")).await;
+        }
+        send(&app, "HEAD", "/ready/a").await;
+        send(&app, "BREW", "/ready/a").await;
+        send(&app, "get", "/nothing/here").await;
+
+        assert_eq!(count(&metrics, "GET", "/ready/{check}", 200), Some(3.0));
+        assert_eq!(count(&metrics, "HEAD", "/ready/{check}", 200), Some(1.0));
+        assert_eq!(count(&metrics, "_OTHER", "/ready/{check}", 405), Some(1.0));
+        assert_eq!(count(&metrics, "_OTHER", UNMATCHED, 404), Some(1.0));
+        let text = metrics.render();
+        assert!(!text.contains("nothing") && !text.contains("BREW"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_request_is_active_until_it_is_answered_or_given_up() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let app = Router::new().route("/", get(std::future::pending::<()>)).layer(Measure::new());
+        let mut request = Box::pin(send(&app, "GET", "/"));
+        assert!(futures_util::poll!(&mut request).is_pending());
+        assert_eq!(value(&metrics, ACTIVE), Some(1.0));
+        drop(request);
+        assert_eq!(value(&metrics, ACTIVE), Some(0.0));
+        assert_eq!(count(&metrics, "GET", "/", 200), None);
+    }
+
+    #[tokio::test]
+    async fn a_handle_is_asked_for_once() {
+        struct Counting(std::sync::atomic::AtomicUsize);
+        impl metrics::Recorder for Counting {
+            fn describe_counter(
+                &self,
+                _: metrics::KeyName,
+                _: Option<Unit>,
+                _: metrics::SharedString,
+            ) {
+            }
+            fn describe_gauge(
+                &self,
+                _: metrics::KeyName,
+                _: Option<Unit>,
+                _: metrics::SharedString,
+            ) {
+            }
+            fn describe_histogram(
+                &self,
+                _: metrics::KeyName,
+                _: Option<Unit>,
+                _: metrics::SharedString,
+            ) {
+            }
+            fn register_counter(
+                &self,
+                _: &metrics::Key,
+                _: &metrics::Metadata<'_>,
+            ) -> metrics::Counter {
+                metrics::Counter::noop()
+            }
+            fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> Gauge {
+                Gauge::noop()
+            }
+            fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> Histogram {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Histogram::noop()
+            }
+        }
+        let recorder = Counting(0.into());
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let app = Router::new().route("/", get(|| async {})).layer(Measure::new());
+        for _ in 0..5 {
+            send(&app, "GET", "/").await;
+        }
+        assert_eq!(recorder.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+}

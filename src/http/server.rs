@@ -186,17 +186,45 @@ impl Server {
     }
 }
 
-/// The accepting side: what it last logged, and how long it waits after a failure.
+/// A trouble lasts until it has not been met for this long, so that one that comes and goes with
+/// every connection is logged once.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// A trouble that is logged when it begins and when it is over, not each time it is met.
+#[derive(Debug, Default)]
+struct Trouble {
+    last_met: Option<Instant>,
+}
+
+impl Trouble {
+    /// Notes that it was met; true when it has just begun.
+    fn begins(&mut self) -> bool {
+        self.last_met.replace(Instant::now()).is_none()
+    }
+
+    /// Notes that it was not met; true when it is over.
+    fn ends(&mut self) -> bool {
+        let over = self.last_met.is_some_and(|met| met.elapsed() >= QUIET);
+        if over {
+            self.last_met = None;
+        }
+        over
+    }
+}
+
+/// The accepting side: what troubles it, and how long it waits after the next failure.
 struct Accepting<'a> {
     listener: &'a TcpListener,
     ledger: &'a Ledger,
-    full: bool,
-    pause: Option<Duration>,
+    full: Trouble,
+    failing: Trouble,
+    pause: Duration,
 }
 
 impl<'a> Accepting<'a> {
-    const fn new(listener: &'a TcpListener, ledger: &'a Ledger) -> Self {
-        Self { listener, ledger, full: false, pause: None }
+    fn new(listener: &'a TcpListener, ledger: &'a Ledger) -> Self {
+        let (full, failing) = (Trouble::default(), Trouble::default());
+        Self { listener, ledger, full, failing, pause: PAUSES.0 }
     }
 
     /// The next connection that has a slot.
@@ -204,7 +232,7 @@ impl<'a> Accepting<'a> {
         loop {
             match self.listener.accept().await {
                 Ok((socket, peer)) => {
-                    self.recovered();
+                    self.succeeded();
                     if let Some(slot) = self.slot().await {
                         // Without it small answers may wait for the client's acknowledgements.
                         if let Err(error) = socket.set_nodelay(true) {
@@ -225,7 +253,9 @@ impl<'a> Accepting<'a> {
     async fn slot(&mut self) -> Option<Slot> {
         let free = self.ledger.free_slot();
         if free.is_some() {
-            self.full = false;
+            if self.full.ends() {
+                tracing::info!("connections are free again");
+            }
             return free;
         }
         if self.ledger.evict() {
@@ -233,8 +263,7 @@ impl<'a> Accepting<'a> {
             // It ends at its next poll, so that never more than the cap are open.
             return self.ledger.freed_slot().await;
         }
-        if !self.full {
-            self.full = true;
+        if self.full.begins() {
             tracing::warn!("every connection is busy: new ones are refused");
         }
         None
@@ -242,18 +271,20 @@ impl<'a> Accepting<'a> {
 
     /// Waits after an accept that failed for want of descriptors or memory.
     async fn failed(&mut self, error: &io::Error) {
-        let pause = self.pause.map_or(PAUSES.0, |pause| (pause * 2).min(PAUSES.1));
-        if self.pause.replace(pause).is_none() {
+        if self.failing.begins() {
             tracing::error!(%error, "cannot accept connections; trying on");
         }
+        // A connection that ends frees a descriptor.
         if self.ledger.evict() {
             Rejected::EvictedIdle.count();
         }
-        sleep(pause).await;
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSES.1);
     }
 
-    fn recovered(&mut self) {
-        if self.pause.take().is_some() {
+    fn succeeded(&mut self) {
+        self.pause = PAUSES.0;
+        if self.failing.ends() {
             tracing::info!("accepting connections again");
         }
     }
