@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use vitalsign::telemetry::{Guard, LogFormat, Output, Protocol, Service, Settings, Telemetry};
 use vitalsign::traces::{KEEP, TARGET};
 
-use crate::support::otlp::{Answer, Collector};
+use crate::support::otlp::{Answer, Collector, Received};
 
 mod collector_trouble;
 mod environment;
@@ -91,10 +91,10 @@ impl Setup {
             Protocol::Grpc => collector.grpc,
             Protocol::HttpProtobuf => collector.http,
         };
-        self.to_url(&format!("http://{address}"), protocol)
+        self.at(&format!("http://{address}"), protocol)
     }
 
-    fn to_url(mut self, url: &str, protocol: Protocol) -> Self {
+    fn at(mut self, url: &str, protocol: Protocol) -> Self {
         self.settings.traces_endpoint = Some(url.parse().unwrap());
         self.settings.traces_protocol = protocol;
         self

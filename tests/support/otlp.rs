@@ -26,7 +26,7 @@ use tonic::transport::server::TcpIncoming;
 
 /// What the collector answers.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// It takes the spans.
     Take,
     /// It takes the request and rejects so many of its spans.
@@ -40,32 +40,33 @@ pub enum Answer {
 
 /// A request that arrived, taken or not.
 #[derive(Debug, Clone)]
-pub struct Request {
-    pub path: String,
-    pub headers: HeaderMap,
+pub(crate) struct Request {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
 }
 
 /// A span that was taken.
 #[derive(Debug, Clone)]
-pub struct Received {
-    pub span: Span,
-    pub resource: Vec<KeyValue>,
+pub(crate) struct Received {
+    pub(crate) span: Span,
+    pub(crate) resource: Vec<KeyValue>,
 }
 
 impl Received {
     /// A resource attribute as text.
-    pub fn resource(&self, key: &str) -> Option<String> {
+    pub(crate) fn resource(&self, key: &str) -> Option<String> {
         text(&self.resource, key)
     }
 
     /// A span attribute as text.
-    pub fn attribute(&self, key: &str) -> Option<String> {
+    pub(crate) fn attribute(&self, key: &str) -> Option<String> {
         text(&self.span.attributes, key)
     }
 
     /// The trace id as hexadecimal digits.
-    pub fn trace_id(&self) -> String {
-        self.span.trace_id.iter().map(|byte| format!("{byte:02x}")).collect()
+    pub(crate) fn trace_id(&self) -> String {
+        let bytes = self.span.trace_id.as_slice().try_into().expect("16 bytes");
+        format!("{:032x}", u128::from_be_bytes(bytes))
     }
 }
 
@@ -79,9 +80,9 @@ fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
 
 /// The collector.
 #[derive(Clone)]
-pub struct Collector {
-    pub grpc: SocketAddr,
-    pub http: SocketAddr,
+pub(crate) struct Collector {
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
     inner: Arc<Inner>,
 }
 
@@ -98,7 +99,7 @@ struct Seen {
 
 impl Collector {
     /// Starts one that takes everything.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let collector = Self {
@@ -120,36 +121,36 @@ impl Collector {
     }
 
     /// Gives these answers in turn, the last one for good.
-    pub fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
+    pub(crate) fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
         let mut answers: Vec<_> = answers.into_iter().collect();
         answers.reverse();
         *self.inner.answers.lock().unwrap() = answers;
     }
 
     /// The spans taken so far.
-    pub fn spans(&self) -> Vec<Received> {
+    pub(crate) fn spans(&self) -> Vec<Received> {
         self.inner.seen.borrow().spans.clone()
     }
 
     /// The requests that arrived so far.
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.inner.seen.borrow().requests.clone()
     }
 
     /// Waits until at least `count` spans were taken.
-    pub async fn wait_for_spans(&self, count: usize) -> Vec<Received> {
+    pub(crate) async fn wait_for_spans(&self, count: usize) -> Vec<Received> {
         self.wait("spans", move |seen| seen.spans.len() >= count).await;
         self.spans()
     }
 
     /// Waits until at least `count` requests have arrived.
-    pub async fn wait_for_requests(&self, count: usize) -> Vec<Request> {
+    pub(crate) async fn wait_for_requests(&self, count: usize) -> Vec<Request> {
         self.wait("requests", move |seen| seen.requests.len() >= count).await;
         self.requests()
     }
 
     /// Puts TLS before it, with a certificate of its own for `localhost`, which it returns.
-    pub async fn behind_tls(&self, grpc: bool) -> (SocketAddr, String) {
+    pub(crate) async fn behind_tls(&self, grpc: bool) -> (SocketAddr, String) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let pem = made.cert.pem();
         let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());

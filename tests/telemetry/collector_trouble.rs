@@ -14,10 +14,11 @@ fn unavailable(protocol: Protocol) -> Answer {
 async fn trouble_is_logged_once_when_it_begins_and_once_when_it_ends() {
     for protocol in PROTOCOLS {
         let collector = Collector::start().await;
-        collector.answer([unavailable(protocol)]);
-        // Too short for a second attempt.
-        let setup = Setup::new().to(&collector, protocol).env("OTEL_BSP_EXPORT_TIMEOUT", "400");
-        let running = setup.build();
+        collector.answer([match protocol {
+            Protocol::Grpc => Answer::Status(tonic::Code::PermissionDenied),
+            Protocol::HttpProtobuf => Answer::Fail(403, &[]),
+        }]);
+        let running = Setup::new().to(&collector, protocol).build();
         for count in 1..=3 {
             running.run(true);
             collector.wait_for_requests(count).await;
@@ -30,7 +31,7 @@ async fn trouble_is_logged_once_when_it_begins_and_once_when_it_ends() {
         let about = |text| lines.iter().filter(|line| line.contains(text)).collect::<Vec<_>>();
         let [begin] = &*about("traces are not delivered") else { panic!("{lines:#?}") };
         assert!(begin.contains("\"level\":\"WARN\"") && begin.contains("127.0.0.1"), "{begin}");
-        assert!(begin.contains("\"error_type\":\"unavailable\""), "{begin}");
+        assert!(begin.contains("\"error_type\":\"auth_failed\""), "{begin}");
         let [end] = &*about("traces are delivered again") else { panic!("{lines:#?}") };
         assert!(end.contains("\"level\":\"INFO\"") && end.contains("\"spans_lost\":6"), "{end}");
         // Nothing else speaks of it but the runs' own lines.
@@ -45,8 +46,8 @@ async fn a_refused_connection_is_trouble_too() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
-        let setup = Setup::new().to_url(&format!("http://{address}"), protocol);
-        let running = setup.env("OTEL_BSP_EXPORT_TIMEOUT", "400").build();
+        let setup = Setup::new().at(&format!("http://{address}"), protocol);
+        let running = setup.env("OTEL_BSP_EXPORT_TIMEOUT", "2000").build();
         running.run(true);
         running.lines.wait_for("\"error_type\":\"unreachable\"").await;
         assert!(running.lines.text().contains("refused"), "{}", running.lines.text());
@@ -101,7 +102,7 @@ async fn a_collector_that_asks_for_silence_gets_it_until_the_shutdown() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(collector.requests().len(), 1);
     assert_eq!(running.shutdown().await, 0);
-    let ids: Vec<_> = collector.spans().iter().map(|span| span.trace_id()).collect();
+    let ids: Vec<_> = collector.spans().iter().map(Received::trace_id).collect();
     assert_eq!(ids, [&*second, &*second]);
 }
 
@@ -197,5 +198,6 @@ async fn a_full_queue_drops_whole_traces_and_makes_nobody_wait() {
         "otel_sdk_processor_span_processed_total{error_type=\"queue_full\"} 1996",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} not in\n{text}");
-    }
+    } // The collector never answers.
+    assert_eq!(running.guard.shutdown(Duration::ZERO).await, 6);
 }

@@ -5,14 +5,14 @@ use super::*;
 #[tokio::test]
 async fn variables_win_over_the_file() {
     let collector = Collector::start().await;
-    let setup = Setup::new().to_url("http://127.0.0.1:9", Protocol::Grpc);
+    let setup = Setup::new().at("http://127.0.0.1:9", Protocol::Grpc);
     let running = setup
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}/base/", collector.http))
         .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
         .env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
         .env("OTEL_RESOURCE_ATTRIBUTES", "service.name=a, deployment.environment.name=b%2Cc,d=e")
         .build();
-    assert_eq!(running.guard.service_name().as_deref(), Some("a"));
+    assert_eq!(running.guard.service_name(), "a");
     running.run(true);
     assert_eq!(running.shutdown().await, 0);
     let request = &collector.requests()[0];
@@ -78,7 +78,7 @@ async fn an_exporter_of_none_sends_nothing() {
 fn what_is_not_supported_is_refused_by_name() {
     let base = || {
         Setup::new()
-            .to_url("http://127.0.0.1:9", Protocol::HttpProtobuf)
+            .at("http://127.0.0.1:9", Protocol::HttpProtobuf)
             .env("OTEL_TRACES_SAMPLER", "traceidratio")
     };
     assert!(base().read().is_ok());
@@ -160,7 +160,7 @@ fn what_is_not_supported_is_refused_by_name() {
 
 #[test]
 fn grpc_takes_no_path() {
-    let error = Setup::new().to_url("http://127.0.0.1:9/v1", Protocol::Grpc).read().unwrap_err();
+    let error = Setup::new().at("http://127.0.0.1:9/v1", Protocol::Grpc).read().unwrap_err();
     assert_eq!(
         error,
         "traces_endpoint: gRPC takes no path; use the scheme, the host and the port alone"
@@ -184,7 +184,7 @@ async fn a_collector_behind_tls_is_trusted_by_its_certificate() {
         let (address, pem) = collector.behind_tls(protocol == Protocol::Grpc).await;
         std::fs::write(&ca, pem).unwrap();
         let url = format!("https://localhost:{}", address.port());
-        let setup = Setup::new().to_url(&url, protocol);
+        let setup = Setup::new().at(&url, protocol);
         let running = setup.env("OTEL_EXPORTER_OTLP_CERTIFICATE", ca.to_str().unwrap()).build();
         running.run(true);
         collector.wait_for_spans(2).await;

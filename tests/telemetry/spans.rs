@@ -40,7 +40,7 @@ async fn an_ordinary_trace_is_dropped_whole() {
     running.run(false);
     let (kept, _) = running.run(true);
     assert_eq!(running.shutdown().await, 0);
-    let ids: Vec<_> = collector.spans().iter().map(|span| span.trace_id()).collect();
+    let ids: Vec<_> = collector.spans().iter().map(Received::trace_id).collect();
     assert_eq!(ids, [&*kept, &*kept]);
 }
 
@@ -70,10 +70,10 @@ async fn without_a_collector_runs_still_have_ids_and_send_them() {
 async fn a_disabled_sdk_makes_no_ids() {
     let collector = Collector::start().await;
     let setup = Setup::new().to(&collector, Protocol::Grpc).env("OTEL_SDK_DISABLED", "True");
-    let running = setup.build();
+    let running = setup.env("OTEL_SERVICE_NAME", "named").build();
     let (id, traceparent) = running.run(true);
     assert_eq!((id, traceparent), ("0".repeat(32), None));
-    assert_eq!(running.guard.service_name(), None);
+    assert_eq!(running.guard.service_name(), "named");
     running.shutdown().await;
     assert!(collector.requests().is_empty());
 }
