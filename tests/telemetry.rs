@@ -20,6 +20,7 @@ use crate::support::otlp::{Answer, Collector, Received};
 mod collector_trouble;
 mod environment;
 mod lines;
+mod rotel;
 mod spans;
 
 const LONG: Duration = Duration::from_secs(30);

@@ -26,6 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::InstrumentationScope;
 use opentelemetry::propagation::{TextMapCompositePropagator, TextMapPropagator};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::Resource;
@@ -171,10 +172,13 @@ impl Telemetry {
         let propagator = propagator(&plan.propagators);
         let service_name = plan.service_name.clone();
         let pipeline = if plan.disabled { None } else { Some(Pipeline::start(plan)?) };
+        let scope = InstrumentationScope::builder("vitalsign")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build();
         let tracer = pipeline.as_ref().map(|pipeline| {
             // Of all that the layer could add, the conventions ask for nothing.
             tracing_opentelemetry::layer()
-                .with_tracer(pipeline.provider.tracer("vitalsign"))
+                .with_tracer(pipeline.provider.tracer_with_scope(scope))
                 .with_location(false)
                 .with_threads(false)
                 .with_target(false)
