@@ -6,4 +6,8 @@
 mod server;
 mod configuration;
 mod server_tls;
+// clippy.toml allows these in tests, but does not see helpers as such.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
+mod telemetry;

@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) sampling: Sampling,
     pub(super) propagators: Vec<Propagator>,
     pub(super) resource: Vec<KeyValue>,
+    /// The `service.name` among them.
+    pub(super) service_name: String,
     pub(super) limits: SpanLimits,
     /// Where spans go; `None` when they go nowhere.
     pub(super) target: Option<Target>,
@@ -82,6 +84,7 @@ pub(super) fn plan(
         disabled,
         sampling: Sampling::Share(settings.keep_healthy_traces),
         propagators,
+        service_name: String::new(),
         resource: Vec::new(),
         limits: SpanLimits::default(),
         target: None,
@@ -92,8 +95,8 @@ pub(super) fn plan(
             size: 512,
         },
     };
+    (plan.service_name, plan.resource) = reader.resource(settings);
     if !disabled {
-        plan.resource = reader.resource(settings);
         plan.sampling = reader.sampling(settings);
         plan.limits = reader.limits();
         plan.target = reader.target(settings);
@@ -263,21 +266,25 @@ impl Reader<'_> {
         }
     }
 
-    fn resource(&mut self, settings: &Settings) -> Vec<KeyValue> {
+    /// The service's name, and the attributes with it among them.
+    fn resource(&mut self, settings: &Settings) -> (String, Vec<KeyValue>) {
         let service = &settings.service;
         let mut attributes = vec![
-            KeyValue::new(names::SERVICE_NAME, service.name.clone()),
             KeyValue::new(names::SERVICE_VERSION, service.version.clone()),
             KeyValue::new(names::SERVICE_INSTANCE_ID, service.instance.clone()),
         ];
         if let Some(environment) = &service.environment {
             attributes.push(KeyValue::new(names::DEPLOYMENT_ENVIRONMENT_NAME, environment.clone()));
         }
-        attributes.extend(self.resource_attributes());
-        if let Some(name) = self.get("OTEL_SERVICE_NAME") {
-            attributes.push(KeyValue::new(names::SERVICE_NAME, name));
-        }
-        attributes
+        let named = self.resource_attributes();
+        let name_among = named.iter().rfind(|a| a.key.as_str() == names::SERVICE_NAME);
+        let name = self
+            .get("OTEL_SERVICE_NAME")
+            .or_else(|| name_among.map(|a| a.value.to_string()))
+            .unwrap_or_else(|| service.name.clone());
+        attributes.extend(named);
+        attributes.push(KeyValue::new(names::SERVICE_NAME, name.clone()));
+        (name, attributes)
     }
 
     fn resource_attributes(&mut self) -> Vec<KeyValue> {

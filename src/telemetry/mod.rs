@@ -13,6 +13,7 @@
 //! `always_off` records nothing, failures included. The `parentbased_` samplers are the same, for
 //! a run has no parent.
 
+mod courier;
 mod delivery;
 mod environment;
 mod logs;
@@ -25,6 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::InstrumentationScope;
 use opentelemetry::propagation::{TextMapCompositePropagator, TextMapPropagator};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::Resource;
@@ -171,11 +173,15 @@ impl Telemetry {
     pub fn build(self, output: Output) -> Result<(Dispatch, Guard), TelemetryError> {
         let Self { plan, logs } = self;
         let propagator = propagator(&plan.propagators);
+        let service_name = plan.service_name.clone();
         let pipeline = if plan.disabled { None } else { Some(Pipeline::start(plan)?) };
+        let scope = InstrumentationScope::builder("vitalsign")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build();
         let tracer = pipeline.as_ref().map(|pipeline| {
             // Of all that the layer could add, the conventions ask for nothing.
             tracing_opentelemetry::layer()
-                .with_tracer(pipeline.provider.tracer("vitalsign"))
+                .with_tracer(pipeline.provider.tracer_with_scope(scope))
                 .with_location(false)
                 .with_threads(false)
                 .with_target(false)
@@ -187,7 +193,7 @@ impl Telemetry {
         if let Some(delivery) = pipeline.as_ref().and_then(|p| p.delivery.as_ref()) {
             delivery.log_to(&dispatch);
         }
-        Ok((dispatch, Guard { pipeline, propagator }))
+        Ok((dispatch, Guard { pipeline, propagator, service_name }))
     }
 
     /// Builds the subscriber on standard error and makes it the process's own.
@@ -207,6 +213,7 @@ impl Telemetry {
 pub struct Guard {
     pipeline: Option<Pipeline>,
     propagator: Option<SharedPropagator>,
+    service_name: String,
 }
 
 impl fmt::Debug for Guard {
@@ -229,13 +236,9 @@ impl Guard {
     }
 
     /// `service.name` as spans carry it: the settings', unless a variable says otherwise.
-    ///
-    /// `None` when `OTEL_SDK_DISABLED` is `true`, for there are no spans then.
     #[must_use]
-    pub fn service_name(&self) -> Option<String> {
-        let resource = &self.pipeline.as_ref()?.resource;
-        let name = opentelemetry_semantic_conventions::resource::SERVICE_NAME;
-        resource.get_ref(&name.into()).map(ToString::to_string)
+    pub fn service_name(&self) -> &str {
+        &self.service_name
     }
 
     /// Sends the spans that wait for no longer than `within`, and returns how many were lost.
@@ -243,7 +246,7 @@ impl Guard {
     /// Spans that end later are lost. It blocks no thread; a collector that hangs is left at the
     /// deadline. Losses are logged, too.
     pub async fn shutdown(self, within: Duration) -> u64 {
-        let Some(Pipeline { provider, delivery, .. }) = self.pipeline else { return 0 };
+        let Some(Pipeline { provider, delivery }) = self.pipeline else { return 0 };
         let lost = match delivery {
             Some(delivery) => {
                 let (done, stopped) = tokio::sync::oneshot::channel();
@@ -264,7 +267,6 @@ impl Guard {
 #[derive(Debug)]
 struct Pipeline {
     provider: SdkTracerProvider,
-    resource: Resource,
     delivery: Option<Delivery>,
 }
 
@@ -305,7 +307,7 @@ impl Pipeline {
                 builder.with_span_processor(KeepProcessor::with_bounds(started.clone(), bounds));
             delivery = Some(started);
         }
-        Ok(Self { provider: builder.build(), resource, delivery })
+        Ok(Self { provider: builder.build(), delivery })
     }
 }
 

@@ -98,16 +98,21 @@ pub(super) struct Failure {
 /// Spans that the collector rejected of a request it took.
 pub(super) type Rejected = u64;
 
-/// A collector, not yet connected.
+/// A collector and the connection to it.
 pub(super) enum Client {
-    Grpc { endpoint: Box<Endpoint>, metadata: MetadataMap, gzip: bool },
-    Http { client: reqwest::Client, url: Url, headers: HeaderMap, gzip: bool },
-}
-
-/// A collector that can be sent to.
-pub(super) enum Connection {
-    Grpc { client: TraceServiceClient<Channel>, metadata: MetadataMap },
-    Http { client: reqwest::Client, url: Url, headers: HeaderMap, gzip: bool },
+    Grpc {
+        endpoint: Box<Endpoint>,
+        metadata: MetadataMap,
+        gzip: bool,
+        /// Made on the runtime that drives it, when first sent to.
+        channel: Option<TraceServiceClient<Channel>>,
+    },
+    Http {
+        client: reqwest::Client,
+        url: Url,
+        headers: HeaderMap,
+        gzip: bool,
+    },
 }
 
 impl fmt::Debug for Client {
@@ -129,10 +134,10 @@ impl Client {
                     endpoint = endpoint.tls_config(tls.tonic()).map_err(wrong)?;
                 }
                 let metadata = MetadataMap::from_headers(headers);
-                Ok(Self::Grpc { endpoint: Box::new(endpoint), metadata, gzip })
+                Ok(Self::Grpc { endpoint: Box::new(endpoint), metadata, gzip, channel: None })
             }
             Protocol::HttpProtobuf => {
-                let config = tls.rustls().map_err(|error| error.to_string())?;
+                let config = tls.rustls(&url).map_err(|error| error.to_string())?;
                 let client = reqwest::Client::builder()
                     .tls_backend_preconfigured(config)
                     .user_agent(USER_AGENT)
@@ -145,36 +150,17 @@ impl Client {
         }
     }
 
-    /// Makes it ready to send, on the runtime that will drive it; nothing is connected yet.
-    pub(super) fn connect(self) -> Connection {
-        match self {
-            Self::Grpc { endpoint, metadata, gzip } => {
-                let mut client = TraceServiceClient::new(endpoint.connect_lazy());
-                if gzip {
-                    client = client
-                        .send_compressed(CompressionEncoding::Gzip)
-                        .accept_compressed(CompressionEncoding::Gzip);
-                }
-                Connection::Grpc { client, metadata }
-            }
-            Self::Http { client, url, headers, gzip } => {
-                Connection::Http { client, url, headers, gzip }
-            }
-        }
-    }
-}
-
-impl Connection {
     /// Sends `request` once.
     pub(super) async fn send(
         &mut self,
         request: ExportTraceServiceRequest,
     ) -> Result<Rejected, Failure> {
         match self {
-            Self::Grpc { client, metadata } => {
+            Self::Grpc { endpoint, metadata, gzip, channel } => {
+                let channel = channel.get_or_insert_with(|| connect(endpoint, *gzip));
                 let mut request = tonic::Request::new(request);
                 *request.metadata_mut() = metadata.clone();
-                let answer = client.export(request).await.map_err(|status| of_grpc(&status))?;
+                let answer = channel.export(request).await.map_err(|status| of_grpc(&status))?;
                 Ok(rejected(&answer.into_inner()))
             }
             Self::Http { client, url, headers, gzip } => {
@@ -197,6 +183,22 @@ impl Connection {
             }
         }
     }
+
+    /// Leaves a connection that did not answer; the next request opens another.
+    pub(super) fn reconnect(&mut self) {
+        // HTTP/1.1 closes a connection with its unanswered request; HTTP/2 would go on with it.
+        if let Self::Grpc { channel, .. } = self {
+            *channel = None;
+        }
+    }
+}
+
+fn connect(endpoint: &Endpoint, gzip: bool) -> TraceServiceClient<Channel> {
+    let client = TraceServiceClient::new(endpoint.connect_lazy());
+    if !gzip {
+        return client;
+    }
+    client.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip)
 }
 
 fn rejected(answer: &ExportTraceServiceResponse) -> Rejected {

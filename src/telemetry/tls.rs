@@ -1,11 +1,13 @@
 //! TLS towards a collector: the certificate files that the environment names.
 
+use std::fmt;
+use std::sync::Arc;
+
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use std::fmt;
-use std::sync::Arc;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use url::Url;
 
 use super::environment::Problem;
 
@@ -68,8 +70,8 @@ impl TlsMaterial {
         }
     }
 
-    /// For HTTP.
-    pub(super) fn rustls(&self) -> Result<ClientConfig, rustls::Error> {
+    /// For HTTP towards `url`; the system's authorities are read only where TLS is spoken.
+    pub(super) fn rustls(&self, url: &Url) -> Result<ClientConfig, rustls::Error> {
         let mut roots = RootCertStore::empty();
         match &self.ca {
             Some(pem) => {
@@ -77,6 +79,7 @@ impl TlsMaterial {
                     roots.add(cert)?;
                 }
             }
+            None if url.scheme() != "https" => {}
             None => {
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             }
