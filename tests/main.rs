@@ -9,5 +9,6 @@ mod server_tls;
 // clippy.toml allows these in tests, but does not see helpers as such.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod layers;
 mod support;
 mod telemetry;

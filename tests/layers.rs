@@ -1,0 +1,252 @@
+//! The order of the layers: what each module under `src/` may import, and how large and deep the
+//! tree may grow.
+
+mod imports;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use imports::{Import, imports};
+
+/// Each module and the modules that it may import; whatever is not listed may not be imported.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("traces", &["model"]),
+    ("check", &["model", "traces"]),
+    ("config", &["check", "model"]),
+    ("net", &["check", "config", "model"]),
+    ("checks", &["check", "config", "model", "net"]),
+    ("state", &["model"]),
+    ("run", &["check", "model", "state", "traces"]),
+    ("scheduler", &["check", "model", "run", "state"]),
+    ("plan", &["check", "model", "scheduler"]),
+    ("health", &["check", "config", "model", "plan", "run", "scheduler", "state"]),
+    ("metrics", &["model", "state"]),
+    ("history", &["model"]),
+    ("alertmanager", &["model"]),
+    ("http", &["health", "history", "metrics", "model", "state"]),
+    ("keep", &["model", "traces"]),
+    ("telemetry", &["config", "keep", "model", "traces"]),
+    // The program; of the library it uses the public interface alone, by the crate's name.
+    ("app", &[]),
+    ("cli", &["app"]),
+    ("main", &["app", "cli"]),
+];
+
+/// The map of the crate names every module.
+const ROOT: &str = "lib";
+
+/// Longest file that a reader is asked to take in at once.
+const MAX_LINES: usize = 450;
+
+const TOP_LEVEL: &[&str] = &[
+    "benches",
+    "dashboards",
+    "docs",
+    "examples",
+    "src",
+    "target",
+    "tests",
+    "build.rs",
+    "Cargo.lock",
+    "Cargo.toml",
+    "CHANGELOG.md",
+    "clippy.toml",
+    "deny.toml",
+    "docker-compose.yml",
+    "Dockerfile",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "rustfmt.toml",
+];
+
+/// What is wrong with an import by the module path `from`, if anything.
+fn objection(from: &[String], import: &Import) -> Option<String> {
+    let layer = from.first().map_or(ROOT, String::as_str);
+    let target = import.path.first().map_or("*", String::as_str);
+    if layer == ROOT || (layer == target && layer != "checks") {
+        return None;
+    }
+    if layer == "checks" && target == "checks" {
+        return kinds_objection(from, import);
+    }
+    let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
+        return Some(format!("module `{layer}` has no place among the layers; give it one"));
+    };
+    if allowed.contains(&target) {
+        return None;
+    }
+    let path = import.path.join("::");
+    Some(if LAYERS.iter().any(|(name, _)| *name == target) {
+        format!("`{path}` is against the layers; `{layer}` may import {allowed:?}")
+    } else {
+        format!("`{path}` is no module; import it from the one that declares it: {allowed:?}")
+    })
+}
+
+/// Kinds do not know each other; those that speak SQL share the files named `sql…`.
+fn kinds_objection(from: &[String], import: &Import) -> Option<String> {
+    let shared = |module: &str| module == "sql" || module.starts_with("sql_");
+    let kind = from.get(1)?;
+    let other = import.path.get(1).map_or("*", String::as_str);
+    if other == kind || shared(other) {
+        return None;
+    }
+    let path = import.path.join("::");
+    Some(format!("`{path}` belongs to the list or another kind; a kind imports itself and `sql…`"))
+}
+
+/// The path of the module that the file `relative` to `src/` holds.
+fn module_path(relative: &Path) -> Vec<String> {
+    let path = relative.with_extension("");
+    let mut path: Vec<String> =
+        path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    if path.last().is_some_and(|last| last == "mod" || (last == ROOT && path.len() == 1)) {
+        path.pop();
+    }
+    path
+}
+
+/// Every import of the file's text that is against the layers, a line each.
+fn objections(file: &Path, text: &str) -> Vec<String> {
+    let module = module_path(file);
+    // The program is a crate of its own, whose root is the file itself.
+    let root = if module == ["main"] { Vec::new() } else { module.clone() };
+    let found = imports(&root, text).into_iter();
+    found
+        .filter_map(|import| {
+            let objection = objection(&module, &import)?;
+            Some(format!("src/{}:{}: {objection}", file.display(), import.line))
+        })
+        .collect()
+}
+
+/// Every Rust file under `folder` with its text, by its path within.
+fn rust_files(folder: &str) -> BTreeMap<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files = BTreeMap::new();
+    let mut folders = vec![root.clone()];
+    while let Some(next) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&next) else { continue };
+        for entry in entries {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a readable file");
+                let relative = path.strip_prefix(&root).expect("a path within").to_owned();
+                files.insert(relative, text);
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn no_file_imports_against_the_layers() {
+    let files = rust_files("src");
+    assert!(files.contains_key(Path::new("lib.rs")), "the sources are not where they should be");
+    let found: Vec<_> = files.iter().flat_map(|(file, text)| objections(file, text)).collect();
+    assert!(found.is_empty(), "imports against the layers:\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_layers_have_no_cycle() {
+    // Whoever is taken away imports only what is already gone: with a cycle, some stay.
+    let mut left: Vec<_> = LAYERS.to_vec();
+    loop {
+        let names: Vec<&str> = left.iter().map(|(name, _)| *name).collect();
+        let before = left.len();
+        left.retain(|(_, allowed)| allowed.iter().any(|a| names.contains(a)));
+        if left.len() == before {
+            break;
+        }
+    }
+    assert!(left.is_empty(), "a cycle among {left:?}");
+}
+
+#[test]
+fn every_file_is_short_enough_to_read() {
+    for folder in ["src", "tests", "benches", "examples"] {
+        for (file, text) in rust_files(folder) {
+            let lines = text.lines().count();
+            let file = file.display();
+            assert!(lines <= MAX_LINES, "{folder}/{file} has {lines} lines; split it by purpose");
+        }
+    }
+}
+
+#[test]
+fn folders_are_at_most_two_deep() {
+    for file in rust_files("src").keys() {
+        let depth = file.components().count();
+        assert!(depth <= 2, "src/{} lies too deep; src/module/file.rs is deepest", file.display());
+    }
+}
+
+#[test]
+fn the_top_level_holds_only_what_it_should() {
+    let entries = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).expect("a readable folder");
+    for entry in entries {
+        let name = entry.expect("a readable entry").file_name().to_string_lossy().into_owned();
+        // What the service keeps its history in by default may lie where it was tried out.
+        let expected = name.starts_with('.')
+            || name.starts_with("vitalsign.db")
+            || TOP_LEVEL.contains(&name.as_str());
+        assert!(expected, "`{name}` does not belong on the top level");
+    }
+}
+
+#[test]
+fn an_import_against_the_layers_is_named_with_file_line_and_what_is_allowed() {
+    let text = "//! Words.\n\nuse crate::state::{Entry, HealthState};\n";
+    let found = objections(Path::new("traces.rs"), text);
+    let wrong = "`state::Entry` is against the layers; `traces` may import [\"model\"]";
+    assert_eq!(found[0], format!("src/traces.rs:3: {wrong}"));
+    assert_eq!(found.len(), 2, "each name of a group counts: {found:?}");
+}
+
+#[test]
+fn wrong_imports_are_found_in_every_form() {
+    for (file, text) in [
+        ("model.rs", "fn f() { crate::run::once(); }"),
+        ("state/fold.rs", "use super::super::check::Check;"),
+        ("state/mod.rs", "use super::check;"),
+        ("metrics.rs", "mod tests { use super::super::http; }"),
+        ("check.rs", "use crate::{model::Run, config};"),
+        ("check.rs", "use crate::*;"),
+        ("check.rs", "use crate::Status;"),
+        ("check/failure.rs", "use crate::plan;"),
+        ("check.rs", "macro_rules! m { () => { $crate::run::once() } }"),
+        ("check.rs", "pub(in crate::run) fn f() {}"),
+        ("checks/tcp.rs", "use super::http::Options;"),
+        ("checks/tcp.rs", "use crate::checks::KINDS;"),
+        ("checks/http/body.rs", "use super::super::tcp;"),
+        ("checks/sql_pool.rs", "use super::postgres;"),
+        ("cli.rs", "use crate::main;"),
+        ("novelty.rs", "use crate::model::Run;"),
+    ] {
+        assert_eq!(objections(Path::new(file), text).len(), 1, "{file}: {text}");
+    }
+}
+
+#[test]
+fn right_imports_and_mere_mentions_are_left_alone() {
+    for (file, text) in [
+        ("lib.rs", "pub use run::Propagator; pub use crate::scheduler::Scheduler;"),
+        ("model.rs", "//! See [`crate::run`].\n/* use crate::run; /* too */ */"),
+        ("model.rs", "const A: &str = \"use crate::run;\"; const B: char = '\"';"),
+        ("model.rs", "const A: &str = r#\"\"use crate::run;\"\"#;"),
+        ("model.rs", "fn f<'a>(x: &'a str) {} mod tests { use super::*; use super::Run; }"),
+        ("model.rs", "pub(crate) fn f() {} pub(super) fn g() {}"),
+        ("check.rs", "mod failure; pub use self::failure::Failure; use crate::model::*;"),
+        ("check/failure.rs", "use super::Detail; use crate::check::Context;"),
+        ("checks/mod.rs", "use crate::config::Kind; mod tcp; use self::tcp::KIND;"),
+        ("checks/postgres.rs", "use super::sql_pool::Pool; use crate::checks::sql;"),
+        ("checks/http/body.rs", "use super::options::Options; use crate::net::connect;"),
+        ("main.rs", "mod cli; use crate::cli::Arguments; use vitalsign::state::HealthState;"),
+    ] {
+        assert_eq!(objections(Path::new(file), text), [""; 0], "{file}: {text}");
+    }
+}
