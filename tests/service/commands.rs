@@ -1,0 +1,185 @@
+//! The commands that end by themselves, and their exit codes.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::daemon::free_port;
+use crate::support::service::{Ended, Service, command, run};
+
+/// A directory with a configuration of this text.
+fn configured(text: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("vitalsign.toml"), text).expect("the configuration");
+    dir
+}
+
+/// Blocking in these tests is fine: nothing else runs on their threads.
+fn vitalsign(dir: &Path, arguments: &[&str]) -> Ended {
+    run(command(dir, arguments))
+}
+
+fn with(dir: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Ended {
+    let mut command = command(dir, arguments);
+    prepare(&mut command);
+    run(command)
+}
+
+fn mixed() -> tempfile::TempDir {
+    let closed = free_port();
+    configured(&format!(
+        r#"
+        [checks.database]
+        kind = "sqlite"
+        path = "own.db"
+        create = true
+        [checks.cache]
+        kind = "tcp"
+        address = "127.0.0.1:{closed}"
+        gates = []
+        [checks.off]
+        kind = "tcp"
+        address = "127.0.0.1:1"
+        enabled = false
+        "#
+    ))
+}
+
+#[test]
+fn check_runs_every_check_once_and_fails_only_for_gating_ones() {
+    let dir = mixed();
+    let all = vitalsign(dir.path(), &["check"]);
+    assert_eq!(all.code, Some(0), "{all:?}");
+    let lines: Vec<&str> = all.out.lines().collect();
+    assert_eq!(lines[0], "[-]cache failed: connection_refused");
+    assert!(lines[1].starts_with("    ") && lines[1].contains("127.0.0.1"), "{all:?}");
+    assert_eq!(&lines[2..], ["[+]database ok", "ready check passed"]);
+    assert!(!all.out.contains('\x1b'), "no colour without a terminal");
+}
+
+#[test]
+fn a_named_check_that_fails_is_1_whatever_it_gates() {
+    let dir = mixed();
+    let named = vitalsign(dir.path(), &["check", "cache"]);
+    assert_eq!(named.code, Some(1), "{named:?}");
+    assert!(!named.out.contains("database"), "{named:?}");
+    let good = vitalsign(dir.path(), &["check", "database"]);
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let unknown = vitalsign(dir.path(), &["check", "nope"]);
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    assert!(unknown.err.contains("cache, database"), "{unknown:?}");
+    let disabled = vitalsign(dir.path(), &["check", "off"]);
+    assert_eq!(disabled.code, Some(2), "{disabled:?}");
+    assert!(disabled.err.contains("disabled"), "{disabled:?}");
+}
+
+#[test]
+fn check_prints_the_status_document_when_asked() {
+    let dir = mixed();
+    let json = vitalsign(dir.path(), &["check", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!(document["checks"]["database"]["status"], "up");
+    assert_eq!(document["checks"]["cache"]["last_run"]["reason"], "connection_refused");
+    assert_eq!(vitalsign(dir.path(), &["check", "--format", "xml"]).code, Some(2));
+}
+
+#[test]
+fn a_failing_gate_makes_check_1() {
+    let closed = free_port();
+    let text = format!("[checks.a]\nkind = \"tcp\"\naddress = \"127.0.0.1:{closed}\"\n");
+    let dir = configured(&text);
+    let ended = vitalsign(dir.path(), &["check"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.out.ends_with("ready check failed\n"), "{ended:?}");
+}
+
+#[test]
+fn validate_lists_every_error_with_its_position() {
+    let dir = configured("[checks.a]\nkind = \"tpc\"\n\n[checks.B]\nkind = \"tcp\"\n");
+    let ended = vitalsign(dir.path(), &["validate"]);
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    let lines: Vec<&str> = ended.err.lines().collect();
+    assert!(lines[0].starts_with("vitalsign.toml:2:8: checks.a.kind: "), "{ended:?}");
+    assert!(lines[0].contains("did you mean `tcp`?"), "{ended:?}");
+    assert!(lines.iter().any(|l| l.starts_with("vitalsign.toml:4:9: checks.B: ")), "{ended:?}");
+    for command in [&[][..], &["serve"], &["check"]] {
+        assert_eq!(vitalsign(dir.path(), command).code, Some(78), "{command:?}");
+    }
+}
+
+#[test]
+fn validate_says_how_much_is_valid() {
+    let dir = mixed();
+    let ended = vitalsign(dir.path(), &["validate"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.out, "valid: 2 checks, 1 more disabled\n");
+    let empty = tempfile::tempdir().expect("a directory");
+    let embedded = vitalsign(empty.path(), &["validate"]);
+    assert_eq!((embedded.code, embedded.out.as_str()), (Some(0), "valid: 1 check\n"));
+}
+
+#[test]
+fn the_configuration_is_named_by_flag_then_variable() {
+    let dir = mixed();
+    std::fs::write(dir.path().join("bad.toml"), "x = 1\n").expect("a file");
+    let by = |arguments: &[&str], variable: &str| {
+        with(dir.path(), arguments, |c| {
+            c.env("VITALSIGN_CONFIG", variable);
+        })
+        .code
+    };
+    assert_eq!(by(&["validate"], "bad.toml"), Some(78));
+    assert_eq!(by(&["validate"], ""), Some(0), "an empty variable is as none");
+    assert_eq!(by(&["validate", "--config", "vitalsign.toml"], "bad.toml"), Some(0));
+    assert_eq!(by(&["--config", "vitalsign.toml", "validate"], "bad.toml"), Some(0));
+    let missing = vitalsign(dir.path(), &["validate", "--config", "missing.toml"]);
+    assert_eq!(missing.code, Some(78), "{missing:?}");
+    assert!(missing.err.contains("missing.toml"), "{missing:?}");
+}
+
+#[test]
+fn wrong_usage_is_2_and_says_what_would_be_right() {
+    let dir = mixed();
+    for (arguments, hint) in [
+        (&["srve"][..], "serve"),
+        (&["--listen", "nonsense"], "127.0.0.1:8080"),
+        (&["serve", "--listen", ":8080"], "127.0.0.1:8080"),
+        (&["--listen", "127.0.0.1:0", "validate"], "--listen"),
+        (&["probe"], "URL"),
+        (&["probe", "ftp://x"], "http"),
+        (&["probe", "http://x", "--timeout", "2"], "2s"),
+        (&["probe", "http://x", "--timeout", "0s"], "2s"),
+    ] {
+        let ended = vitalsign(dir.path(), arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
+        assert!(ended.err.contains(hint), "{arguments:?}: {ended:?}");
+    }
+    assert_eq!(vitalsign(dir.path(), &["--help"]).code, Some(0));
+    assert_eq!(vitalsign(dir.path(), &["--version"]).code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probe_is_0_on_2xx_and_1_otherwise() {
+    let closed = free_port();
+    let config = format!(
+        "[checks.a]\nkind = \"tcp\"\naddress = \"127.0.0.1:{closed}\"\ninterval = \"1s\"\n"
+    );
+    let service = Service::start(&config).await;
+    service.ready_is(503, r#"{"status":"down","a":"down"}"#).await;
+    let dir = service.dir.path();
+    let probe = |path: &str| {
+        let url = format!("http://{}{path}", service.address);
+        vitalsign(dir, &["probe", &url])
+    };
+    assert_eq!(probe("/health").code, Some(0));
+    let down = probe("/ready");
+    assert_eq!(down.code, Some(1));
+    assert!(down.err.contains("503"), "{down:?}");
+    let refused = vitalsign(dir, &["probe", &format!("http://user:hunter2@127.0.0.1:{closed}/")]);
+    assert_eq!(refused.code, Some(1));
+    assert!(!refused.err.contains("hunter2"), "{refused:?}");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/", silent.local_addr().expect("its address"));
+    let hung = vitalsign(dir, &["probe", &url, "--timeout", "200ms"]);
+    assert_eq!(hung.code, Some(1));
+    assert!(hung.err.contains("200ms"), "{hung:?}");
+}

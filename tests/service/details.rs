@@ -1,0 +1,102 @@
+//! Who is shown more than names and statuses.
+
+use serde_json::Value;
+
+use crate::support::http::Answer;
+use crate::support::daemon::free_port;
+use crate::support::service::Service;
+
+const CLOAKED: [&str; 6] = ["reason", "message", "measurements", "labels", "trace_id", "instance"];
+
+async fn down(server: &str) -> Service {
+    let closed = free_port();
+    let config = format!(
+        r#"
+        [server]
+        {server}
+        [checks.cache]
+        kind = "tcp"
+        address = "127.0.0.1:{closed}"
+        interval = "1s"
+        "#
+    );
+    let service = Service::start(&config).await;
+    service.ready_is(503, r#"{"status":"down","cache":"down"}"#).await;
+    service
+}
+
+fn shows_details(answer: &Answer) -> bool {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let shown = CLOAKED.map(|key| answer.body.contains(&format!(r#""{key}":"#)));
+    assert!(shown == [true; 6] || shown == [false; 6], "all or none: {}", answer.body);
+    shown[0]
+}
+
+const FORWARDED: (&str, &str) = ("x-forwarded-for", "203.0.113.7");
+
+#[tokio::test]
+async fn auto_shows_them_to_local_clients_and_to_the_token() {
+    let service = down(r#"token = "right""#).await;
+    assert!(shows_details(&service.get("/status").await));
+    assert!(!shows_details(&service.get_with("/status", &[FORWARDED]).await));
+    let right = ("authorization", "Bearer right");
+    assert!(shows_details(&service.get_with("/status", &[FORWARDED, right]).await));
+    let one = service.get_with("/status/cache", &[FORWARDED]).await;
+    assert!(!one.body.contains("connection_refused"), "{}", one.body);
+
+    let verbose = service.get_with("/ready?verbose", &[FORWARDED]).await.body;
+    assert_eq!(verbose, "[-]cache failed: reason withheld\nready check failed\n");
+    let verbose = service.get_with("/ready?verbose", &[FORWARDED, right]).await.body;
+    assert_eq!(verbose, "[-]cache failed: connection_refused\nready check failed\n");
+    let ietf = ("accept", "application/health+json");
+    let hidden = service.get_with("/ready", &[FORWARDED, ietf]).await.body;
+    assert!(!hidden.contains("output") && !hidden.contains("refused"), "{hidden}");
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_401_where_details_are_served_and_ignored_on_probes() {
+    let service = down(r#"token = "right""#).await;
+    let wrong = [FORWARDED, ("authorization", "Bearer wrong")];
+    let refused = service.get_with("/status", &wrong).await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    assert!(!refused.body.contains("wrong\""), "{}", refused.body);
+    let probe = service.get_with("/ready?verbose", &wrong).await;
+    assert_eq!(probe.status, 503);
+    assert!(probe.body.contains("reason withheld"));
+    for _ in 0..20 {
+        service.get_with("/status", &wrong).await;
+    }
+    let many = service.get_with("/status", &wrong).await;
+    assert_eq!(many.status, 429);
+    assert!(many.header("retry-after").is_some());
+    let right = service.get_with("/status", &[FORWARDED, ("authorization", "Bearer right")]).await;
+    assert_eq!(right.status, 200);
+}
+
+#[tokio::test]
+async fn never_hides_them_even_from_local_clients() {
+    let service = down(r#"details = "never""#).await;
+    assert!(!shows_details(&service.get("/status").await));
+    let verbose = service.get("/ready?verbose").await.body;
+    assert!(verbose.contains("reason withheld"), "{verbose}");
+}
+
+#[tokio::test]
+async fn always_shows_them_even_behind_a_proxy() {
+    let service = down(r#"details = "always""#).await;
+    assert!(shows_details(&service.get_with("/status", &[FORWARDED]).await));
+}
+
+#[tokio::test]
+async fn metrics_may_ask_for_a_token_of_their_own() {
+    let service = down("metrics_token = \"scrape\"\ndetails = \"always\"").await;
+    assert_eq!(service.get("/metrics").await.status, 401);
+    let wrong = service.get_with("/metrics", &[("authorization", "Bearer x")]).await;
+    assert_eq!(wrong.status, 401);
+    let right = service.get_with("/metrics", &[("authorization", "Bearer scrape")]).await;
+    assert_eq!(right.status, 200);
+    assert_eq!(service.get("/ready").await.status, 503);
+    let status: Value = service.status().await;
+    assert_eq!(status["status"], "down");
+}
