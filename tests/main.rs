@@ -1,4 +1,5 @@
 //! What users of vitalsign see, a module a story.
 
 mod configuration;
+mod configuration_loading;
 mod support;
