@@ -1,5 +1,7 @@
 //! Configurations that are accepted: what they come to, and when they count as changed.
 
+#![allow(clippy::expect_used, reason = "a helper fails a test as its own lines do")]
+
 use std::env::VarError;
 use std::fs;
 use std::path::Path;
@@ -71,7 +73,7 @@ fn every_setting_is_taken_over() {
     assert_eq!(server.metrics_token.as_ref().map(Secret::expose), Some(HIDDEN));
     assert_eq!(server.drain_delay, Duration::from_secs(3));
     assert_eq!(server.shutdown_timeout, Duration::from_secs(20));
-    assert_eq!(server.liveness_timeout, Duration::from_secs(60));
+    assert_eq!(server.liveness_timeout, Duration::from_mins(1));
     assert_eq!(server.header_timeout, Duration::from_secs(5));
     assert_eq!(server.max_connections, 100);
     let tls = server.tls.as_ref().expect("TLS");
@@ -357,8 +359,9 @@ fn the_built_in_configuration_asks_the_database_of_database_url() {
         let loaded = built_in(url).unwrap_or_else(|error| panic!("{url:?}: {error}"));
         let [check] = loaded.checks.as_slice() else { panic!("{:?}", loaded.checks) };
         assert_eq!(check.name, "database");
-        let declared = format!("{:?}", check.declared).replace("\\\"", "\"");
-        let wanted = format!("kind: \"{kind}").replace("\\\"", "\"");
+        let plain = |text: String| text.replace('\\', "");
+        let declared = plain(format!("{:?}", check.declared));
+        let wanted = plain(format!("kind: \"{kind}"));
         assert!(declared.contains(&wanted), "{declared}: {wanted}");
         assert_eq!(loaded.settings.server.listen.to_string(), "127.0.0.1:8080");
     }
@@ -376,7 +379,7 @@ fn a_database_url_of_another_scheme_is_an_error_that_does_not_show_it() {
 /// A valid configuration without files, so that a changed one reads none either.
 fn mutable() -> String {
     let text = fs::read_to_string(Path::new(FOLDER).join("valid/full.toml")).expect("text");
-    text.lines().filter(|l| !l.contains("files =")).map(|line| format!("{line}\n")).collect()
+    text.split_inclusive('\n').filter(|line| !line.contains("files =")).collect()
 }
 
 proptest! {
@@ -422,4 +425,35 @@ proptest! {
 fn the_undamaged_configuration_of_that_test_is_valid_but_for_its_files() {
     let found = errors(&mutable());
     assert!(found.iter().all(|line| line.contains("cannot read")), "{found:?}");
+}
+
+#[test]
+fn the_schema_knows_every_option_of_the_full_example() {
+    let schema = vitalsign::config::schema(KINDS);
+    let text = fs::read_to_string(Path::new(FOLDER).join("valid/full.toml")).expect("text");
+    let example: toml::Table = text.parse().expect("TOML");
+    for (name, section) in &example {
+        let of_section = &schema["properties"][name];
+        assert!(of_section.is_object(), "{name}");
+        let tables: Vec<_> = match name.as_str() {
+            "checks" => section.as_table().into_iter().flat_map(toml::Table::values).collect(),
+            _ => vec![section],
+        };
+        for table in tables.into_iter().filter_map(toml::Value::as_table) {
+            let properties = match name.as_str() {
+                "checks" => &of_section["additionalProperties"]["oneOf"][0]["properties"],
+                _ => &of_section["properties"],
+            };
+            let unknown: Vec<_> =
+                table.keys().filter(|key| properties[key.as_str()].is_null()).collect();
+            assert!(unknown.is_empty(), "{name}: {unknown:?}");
+        }
+    }
+    let check = &schema["properties"]["checks"]["additionalProperties"]["oneOf"][0];
+    assert_eq!(check["properties"]["kind"]["const"], "sample");
+    assert_eq!(check["required"], serde_json::json!(["kind", "url"]));
+    for reference in schema.to_string().split("#/$defs/").skip(1) {
+        let name = reference.split('"').next().unwrap_or_default();
+        assert!(schema["$defs"][name].is_object(), "{name}");
+    }
 }
