@@ -1,5 +1,7 @@
 //! Configurations: what is accepted, what is rejected, and what is said about it.
 
+#![allow(clippy::expect_used, reason = "a helper fails a test as its own lines do")]
+
 use std::collections::BTreeMap;
 use std::env::VarError;
 use std::fs;
@@ -7,16 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use proptest::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use vitalsign::config::{
-    ByteSize, ConfigError, ConfigPath, Details, Kind, KindOptions, Loaded, Loader, OptionError,
-    Secret, Tls,
+    ByteSize, ConfigError, ConfigPath, Kind, KindOptions, Loaded, Loader, OptionError, Secret, Tls,
 };
 use vitalsign::{Check, Context, Detail, Failure};
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+pub(crate) const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 /// A kind with an option of each sort that the built-in ones have.
 #[derive(Deserialize, JsonSchema)]
@@ -101,11 +101,11 @@ impl Check for Built {
     }
 }
 
-static KINDS: &[Kind] = &[Kind::of::<Sample>()];
+pub(crate) static KINDS: &[Kind] = &[Kind::of::<Sample>()];
 
-const HIDDEN: &str = "hunter2";
+pub(crate) const HIDDEN: &str = "hunter2";
 
-fn lookup(name: &str) -> Result<String, VarError> {
+pub(crate) fn lookup(name: &str) -> Result<String, VarError> {
     match name {
         "PASSWORD" => Ok(HIDDEN.into()),
         "URL" => Ok("sample://db".into()),
@@ -114,15 +114,15 @@ fn lookup(name: &str) -> Result<String, VarError> {
     }
 }
 
-fn loader() -> Loader {
+pub(crate) fn loader() -> Loader {
     Loader::new(KINDS).environment(lookup)
 }
 
-fn parse(text: &str) -> Result<Loaded, ConfigError> {
+pub(crate) fn parse(text: &str) -> Result<Loaded, ConfigError> {
     loader().parse("vitalsign.toml", text)
 }
 
-fn errors(text: &str) -> Vec<String> {
+pub(crate) fn errors(text: &str) -> Vec<String> {
     match parse(text) {
         Ok(_) => Vec::new(),
         Err(error) => error.diagnostics().iter().map(ToString::to_string).collect(),
@@ -161,10 +161,8 @@ fn expected(path: &Path) -> Vec<String> {
 }
 
 fn compare(path: &Path, kinds: &'static [Kind]) {
-    let loaded = Loader::new(kinds).environment(lookup).load(path);
-    let found = match loaded {
-        Ok(_) => panic!("{} was accepted", path.display()),
-        Err(error) => error,
+    let Err(found) = Loader::new(kinds).environment(lookup).load(path) else {
+        panic!("{} was accepted", path.display());
     };
     assert!(!format!("{found} {found:?}").contains(HIDDEN), "a secret shows: {found}");
     let folder = path.parent().expect("a folder").display().to_string();
@@ -193,4 +191,33 @@ fn every_invalid_file_is_rejected_with_its_messages() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Cases of the built-in kinds, `KIND-what.toml`; each waits for its kind to be built in.
+#[test]
+fn every_invalid_option_of_a_built_in_kind_is_rejected_at_its_place() {
+    for path in toml_files(&Path::new(FOLDER).join("invalid/kinds")) {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let kind = name.split('-').next().unwrap_or_default();
+        if vitalsign::checks::KINDS.iter().any(|known| known.name == kind) {
+            compare(&path, vitalsign::checks::KINDS);
+        } else {
+            eprintln!("left out: {name}, as the kind is not built in");
+        }
+    }
+}
+
+#[test]
+fn several_unclosed_levels_are_an_error_and_no_overflow() {
+    for depth in [100, 100_000] {
+        for text in [
+            format!("{}x = 1", "a.".repeat(depth)),
+            format!("[{}x]\ny = 1", "a.".repeat(depth)),
+            format!("[checks.{}x]\ny = 1", "a.".repeat(depth)),
+            format!("a = {}1", "[".repeat(depth)),
+            format!("a = {}", "{a=".repeat(depth)),
+        ] {
+            assert!(!errors(&text).is_empty());
+        }
+    }
 }

@@ -7,5 +7,6 @@ mod configuration;
 mod layers;
 mod server;
 mod server_tls;
+mod configuration_loading;
 mod support;
 mod telemetry;

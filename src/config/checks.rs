@@ -21,7 +21,7 @@ use super::values::{Count, Period};
 use crate::check::{Check, Declared, Options};
 use crate::model::Gate;
 
-const RESERVED_NAMES: [&str; 2] = ["status", "incidents"];
+pub(super) const RESERVED_NAMES: [&str; 2] = ["status", "incidents"];
 const RESERVED_LABELS: [&str; 5] = ["check", "kind", "gates", "server_address", "server_port"];
 const MAX_NAME: usize = 63;
 const MIN_INTERVAL: Duration = Duration::from_millis(1);

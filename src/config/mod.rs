@@ -30,6 +30,7 @@ mod pem;
 mod prepare;
 mod read;
 mod rules;
+mod schema;
 mod sections;
 mod settings;
 mod tree;
@@ -39,6 +40,7 @@ mod watch;
 pub use address::{Listen, NotAnAddress};
 pub use diagnostics::{ConfigError, Diagnostic};
 pub use kind::{Kind, KindOptions, OptionError, Parsed};
+pub use schema::schema;
 pub use settings::{
     Details, LogFormat, LogLevel, Server, ServerTls, Service, Settings, Telemetry, TracesProtocol,
 };

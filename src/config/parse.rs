@@ -23,14 +23,12 @@ pub(super) fn parse(
             errors.take(offset, error.message());
             without = without.or_else(|| without_culprit(&text, offset, error.message()));
         }
-        match without.filter(|_| errors.known.len() < MAX_SYNTAX_ERRORS) {
-            Some(shorter) => text = shorter,
-            None => {
-                let root = At { file, offset: 0 };
-                let mut builder = Builder { file, environment, report };
-                return builder.table(root, String::new(), table.get_ref());
-            }
-        }
+        let Some(shorter) = without.filter(|_| errors.known.len() < MAX_SYNTAX_ERRORS) else {
+            let root = At { file, offset: 0 };
+            let mut builder = Builder { file, environment, report };
+            return builder.table(root, String::new(), table.get_ref());
+        };
+        text = shorter;
     }
 }
 

@@ -199,21 +199,17 @@ fn text_of(value: &toml::Value) -> Option<String> {
 
 /// Reports what this version understands but does not do yet.
 pub(super) fn refuse_unavailable(section: &str, node: &Node, report: &mut Report) {
-    const ENDING: &str = "not available in this version";
+    let refused = |what: &str| format!("leave it out; {what} not available in this version");
     match section {
-        "maintenance" => {
-            report.option(node, "", format!("maintenance windows are {ENDING}"));
-        }
-        "alertmanager" => {
-            report.option(node, "", format!("sending alerts to Alertmanager is {ENDING}"));
-        }
+        "maintenance" => report.option(node, "", refused("maintenance windows are")),
+        "alertmanager" => report.option(node, "", refused("sending alerts to Alertmanager is")),
         "history" => {
             let off = |url: &Node| matches!(&url.value, Value::String(text) if text == "off");
             if node.get("url").is_some_and(|url| !off(url)) {
-                report.option(node, "url", format!("a history other than \"off\" is {ENDING}"));
+                report.option(node, "url", refused("a history other than \"off\" is"));
             }
             if node.get("retention").is_some() {
-                report.option(node, "retention", format!("keeping a history is {ENDING}"));
+                report.option(node, "retention", refused("keeping a history is"));
             }
         }
         _ => {}

@@ -1,10 +1,10 @@
 //! The value types of options, each with the text form that a configuration holds and the schema
 //! that describes it.
 //!
-//! Parsing here is pure: references to files and variables were replaced before (see
-//! [`super::tree`]), and markers in the schema tell the loader where that applies: `x-secret`
-//! (also takes `{ file = … }` and `{ env = … }`), `x-path` (relative to the file that holds it),
-//! and beside it `x-pem` (that file's `certificates` or `key` are part of the configuration).
+//! Parsing here is pure: references to files and variables were replaced before. Markers in the
+//! schema tell the loader where that applies: `x-secret` (also takes `{ file = … }` and
+//! `{ env = … }`), `x-path` (relative to the file that holds it), and beside it `x-pem` (that
+//! file's `certificates` or `key` are part of the configuration).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn durations_need_a_unit_and_are_above_zero() {
         assert_eq!(parse::<Period>("\"250ms\""), Ok(Period(Duration::from_millis(250))));
-        assert_eq!(parse::<Period>("\"1h 30m\""), Ok(Period(Duration::from_secs(5400))));
+        assert_eq!(parse::<Period>("\"1h 30m\""), Ok(Period(Duration::from_mins(90))));
         for bad in ["\"5\"", "\"0s\"", "\"0\"", "\"-5s\"", "5", "\"\"", "\"5 parsecs\""] {
             assert!(parse::<Period>(bad).is_err(), "{bad}");
         }
