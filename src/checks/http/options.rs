@@ -120,6 +120,13 @@ impl KindOptions for HttpOptions {
     const SUMMARY: &'static str = "one request; status, headers, body";
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        self.make().map(|check| Arc::new(check) as Arc<dyn Check>)
+    }
+}
+
+impl HttpOptions {
+    /// Makes the check of options that are right.
+    pub(super) fn make(self) -> Result<Http, Vec<OptionError>> {
         let mut errors = Vec::new();
         let url = self.url(&mut errors);
         let method = self.method(&mut errors);
@@ -133,7 +140,7 @@ impl KindOptions for HttpOptions {
         let (Some(target), Some(method), true) = (target, method, errors.is_empty()) else {
             return Err(errors);
         };
-        Ok(Arc::new(Http {
+        Ok(Http {
             target,
             method,
             headers,
@@ -144,11 +151,9 @@ impl KindOptions for HttpOptions {
             tls,
             tls_elsewhere,
             kept: self.reuse.then(Mutex::default),
-        }))
+        })
     }
-}
 
-impl HttpOptions {
     fn url(&self, errors: &mut Vec<OptionError>) -> Option<Url> {
         match Url::parse(self.url.expose()) {
             Ok(url) => Some(url),
