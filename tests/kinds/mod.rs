@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use opentelemetry::trace::Status;
+use schemars::SchemaGenerator;
+use vitalsign::checks::KINDS;
 use vitalsign::{Check, Reason};
 
 use crate::support::checks::{PATIENT, SHORT, ask, check};
@@ -142,6 +144,19 @@ pub(crate) async fn secrets(subject: Subject) {
     for shown in [format!("{messages:?}"), format!("{:?}", spans.ended())] {
         assert!(!shown.contains(SECRET), "{shown}");
     }
+}
+
+#[test]
+fn every_option_of_every_kind_is_documented() {
+    for kind in KINDS {
+        let schema = (kind.schema)(&mut SchemaGenerator::default());
+        assert_eq!(schema.get("additionalProperties"), Some(&false.into()), "{}", kind.name);
+        let options = schema.get("properties").and_then(|p| p.as_object()).expect(kind.name);
+        for (name, option) in options {
+            assert!(option.get("description").is_some(), "{}: {name}", kind.name);
+        }
+    }
+    assert!(KINDS.is_sorted_by_key(|kind| kind.name));
 }
 
 /// The common suite, as a test a scenario.

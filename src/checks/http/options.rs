@@ -44,8 +44,9 @@ pub(crate) struct HttpOptions {
     #[serde(default)]
     expect: ExpectOptions,
     /// Follow redirects, at most 10, and judge the answer at their end. On the way to another
-    /// scheme, host or port the credentials, the configured headers and a client certificate stay
-    /// behind, and a redirect that would take the body there is not followed. Default false.
+    /// scheme, host or port the credentials, a client certificate and the configured headers stay
+    /// behind, but for harmless ones such as `Accept-Language`; a redirect that would take the
+    /// body there is not followed. Default false.
     #[serde(default)]
     follow_redirects: bool,
     /// Longest body accepted, once decoded. It is read to its end even where nothing is expected
@@ -78,6 +79,7 @@ struct BasicAuth {
 /// What an answer must be; all of it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "HttpExpect")]
 struct ExpectOptions {
     /// Statuses, one of which must be the answer's: classes, numbers or ranges. Default `["2xx"]`.
     #[schemars(extend("default" = ["2xx"]))]

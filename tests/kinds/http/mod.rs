@@ -187,7 +187,7 @@ async fn with_reuse_only_what_may_be_repeated_is_sent_anew() {
         let script: Script = Arc::new(|wire| {
             Box::pin(async {
                 let answered = peer::answering(http_answer("200 OK", "", ""))(wire);
-                answered.await?.read(&mut [0; 4096]).await.ok()?;
+                let _heard = answered.await?.read(&mut [0; 4096]).await.ok()?;
                 None
             })
         });
