@@ -8,5 +8,12 @@ mod layers;
 mod server;
 mod server_tls;
 mod configuration_loading;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a fixture that cannot be set up fails its test"
+)]
+
+mod kinds;
 mod support;
 mod telemetry;

@@ -37,6 +37,7 @@ pub(crate) struct TcpOptions {
 /// What must come back over the connection.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TcpExpect")]
 struct ExpectOptions {
     /// Regular expression to be found in what the peer sends, at most 64 KiB of it. Tried each
     /// time that more arrives; without it nothing is read.

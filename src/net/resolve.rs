@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolverConfig;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use tokio::runtime;
 use tokio::time::Instant;
 
@@ -31,7 +31,11 @@ pub(super) async fn lookup(name: &str) -> Result<Vec<IpAddr>, Failure> {
     if is_localhost(name) {
         return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
     }
-    let found = shared()?.lookup_ip(name).await.map_err(|error| refuse(name, &error))?;
+    ask(&shared()?, name).await
+}
+
+async fn ask(resolver: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, Failure> {
+    let found = resolver.lookup_ip(name).await.map_err(|error| refuse(name, &error))?;
     let addresses = alternate(found.iter());
     if addresses.is_empty() {
         return Err(Failure::new(Reason::DnsNotFound, format!("{name} has no address")));
@@ -116,11 +120,15 @@ fn files() -> [Option<SystemTime>; 2] {
 
 /// A resolver as the system's files say.
 fn system() -> Result<TokioResolver, NetError> {
-    let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|_| {
+    let builder = TokioResolver::builder_tokio().unwrap_or_else(|_| {
         // Without a readable resolv.conf the hosts file still counts; nobody else is asked.
         let nobody = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
         TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())
     });
+    build(builder)
+}
+
+fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, NetError> {
     let options = builder.options_mut();
     options.timeout = options.timeout.min(SERVER_TIMEOUT);
     options.cache_size = 0;
@@ -129,7 +137,92 @@ fn system() -> Result<TokioResolver, NetError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
+    use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
+    use hickory_resolver::proto::rr::rdata::{A, AAAA};
+    use hickory_resolver::proto::rr::{RData, Record, RecordType};
+    use tokio::net::UdpSocket;
+
     use super::*;
+
+    /// A resolver whose only name server knows `orders.example`; under `empty.example` it has
+    /// names without addresses, under `broken.example` it fails, and `mute.example` it ignores.
+    async fn resolver() -> (TokioResolver, Arc<AtomicUsize>) {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            loop {
+                let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+                let mut message = Message::from_vec(&buffer[..length]).unwrap();
+                message.metadata.message_type = MessageType::Response;
+                let query = message.queries[0].clone();
+                let name = query.name().to_lowercase();
+                let data = match query.query_type() {
+                    RecordType::A => RData::A(A::new(10, 0, 0, 1)),
+                    _ => RData::AAAA(AAAA::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)),
+                };
+                match name.to_utf8().as_str() {
+                    "orders.example." => {
+                        message.answers.push(Record::from_rdata(query.name().clone(), 600, data));
+                    }
+                    "empty.example." => {}
+                    "broken.example." => message.metadata.response_code = ResponseCode::ServFail,
+                    "mute.example." => continue,
+                    _ => message.metadata.response_code = ResponseCode::NXDomain,
+                }
+                socket.send_to(&message.to_vec().unwrap(), client).await.unwrap();
+            }
+        });
+        let mut connection = ConnectionConfig::udp();
+        connection.port = port;
+        let server = NameServerConfig::new([127, 0, 0, 1].into(), true, vec![connection]);
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        let provider = TokioRuntimeProvider::default();
+        let resolver = build(TokioResolver::builder_with_config(config, provider)).unwrap();
+        (resolver, asked)
+    }
+
+    #[tokio::test]
+    async fn a_name_has_its_addresses_of_both_families_asked_anew_each_time() {
+        let (resolver, asked) = resolver().await;
+        for round in 1..=2 {
+            let found = ask(&resolver, "orders.example").await.expect("its addresses");
+            let expected = ["fd00::1", "10.0.0.1"].map(|a| a.parse::<IpAddr>().unwrap());
+            assert_eq!(found, expected);
+            assert_eq!(asked.load(Ordering::Relaxed), 2 * round);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_missing_is_told_from_a_server_that_fails() {
+        let (resolver, _) = resolver().await;
+        for (name, reason) in [
+            ("nowhere.example", Reason::DnsNotFound),
+            ("empty.example", Reason::DnsNotFound),
+            ("broken.example", Reason::DnsFailed),
+        ] {
+            let failure = ask(&resolver, name).await.expect_err(name);
+            assert_eq!(failure.reason(), reason, "{name}: {}", failure.message());
+            assert!(failure.message().contains(name), "{}", failure.message());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mute_name_server_is_given_up_in_seconds() {
+        let (resolver, _) = resolver().await;
+        let started = Instant::now();
+        let failure = ask(&resolver, "mute.example").await.expect_err("no answer");
+        assert_eq!(failure.reason(), Reason::DnsFailed, "{}", failure.message());
+        let took = started.elapsed();
+        assert!(took < 4 * SERVER_TIMEOUT, "{took:?}");
+    }
 
     #[tokio::test]
     async fn localhost_needs_no_name_server() {

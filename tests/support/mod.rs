@@ -3,3 +3,7 @@
 pub(crate) mod http;
 pub(crate) mod otlp;
 pub(crate) mod stage;
+pub(crate) mod certs;
+pub(crate) mod checks;
+pub(crate) mod peer;
+pub(crate) mod spans;

@@ -241,3 +241,25 @@ impl Injector for Sent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::check::Check;
+
+    /// What a run holds while it waits, times the thousands that may wait at once.
+    #[tokio::test]
+    async fn a_run_takes_little_memory() {
+        let options: HttpOptions = toml::from_str("url = 'http://127.0.0.1:1/'").unwrap();
+        let check = options.make().unwrap();
+        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
+        let run = check.run(&cx);
+        let exchange = check.exchange(&cx, None);
+        let (run, exchange) = (size_of_val(&*run), size_of_val(&exchange));
+        assert!(run + exchange < 4096, "{run} and {exchange} bytes");
+    }
+}

@@ -44,8 +44,9 @@ pub(crate) struct HttpOptions {
     #[serde(default)]
     expect: ExpectOptions,
     /// Follow redirects, at most 10, and judge the answer at their end. On the way to another
-    /// scheme, host or port the credentials, the configured headers and a client certificate stay
-    /// behind, and a redirect that would take the body there is not followed. Default false.
+    /// scheme, host or port the credentials, a client certificate and the configured headers stay
+    /// behind, but for harmless ones such as `Accept-Language`; a redirect that would take the
+    /// body there is not followed. Default false.
     #[serde(default)]
     follow_redirects: bool,
     /// Longest body accepted, once decoded. It is read to its end even where nothing is expected
@@ -78,6 +79,7 @@ struct BasicAuth {
 /// What an answer must be; all of it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "HttpExpect")]
 struct ExpectOptions {
     /// Statuses, one of which must be the answer's: classes, numbers or ranges. Default `["2xx"]`.
     #[schemars(extend("default" = ["2xx"]))]
@@ -120,6 +122,13 @@ impl KindOptions for HttpOptions {
     const SUMMARY: &'static str = "one request; status, headers, body";
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        self.make().map(|check| Arc::new(check) as Arc<dyn Check>)
+    }
+}
+
+impl HttpOptions {
+    /// Makes the check of options that are right.
+    pub(super) fn make(self) -> Result<Http, Vec<OptionError>> {
         let mut errors = Vec::new();
         let url = self.url(&mut errors);
         let method = self.method(&mut errors);
@@ -133,7 +142,7 @@ impl KindOptions for HttpOptions {
         let (Some(target), Some(method), true) = (target, method, errors.is_empty()) else {
             return Err(errors);
         };
-        Ok(Arc::new(Http {
+        Ok(Http {
             target,
             method,
             headers,
@@ -144,11 +153,9 @@ impl KindOptions for HttpOptions {
             tls,
             tls_elsewhere,
             kept: self.reuse.then(Mutex::default),
-        }))
+        })
     }
-}
 
-impl HttpOptions {
     fn url(&self, errors: &mut Vec<OptionError>) -> Option<Url> {
         match Url::parse(self.url.expose()) {
             Ok(url) => Some(url),

@@ -1,0 +1,46 @@
+//! Makes a check of its options and asks it once, as the engine would.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use vitalsign::checks::KINDS;
+use vitalsign::config::OptionError;
+use vitalsign::{Check, Context, Detail, Failure, Reason};
+
+/// Long enough for any answer on loopback, however busy the machine.
+pub(crate) const PATIENT: Duration = Duration::from_secs(20);
+
+/// For a peer that never answers: what is waited for is this timeout itself.
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
+
+/// Makes a check of `kind` from `options` in TOML.
+pub(crate) fn make(kind: &str, options: &str) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+    let kind = KINDS.iter().find(|k| k.name == kind).expect("a built-in kind");
+    let options = toml::from_str(options).expect("TOML");
+    (kind.read)(options).map_err(|error| vec![error])?()
+}
+
+/// Makes a check whose options are right.
+pub(crate) fn check(kind: &str, options: &str) -> Arc<dyn Check> {
+    make(kind, options).unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+/// The errors of options that are wrong, as `path: message`.
+pub(crate) fn errors(kind: &str, options: &str) -> Vec<String> {
+    let errors = make(kind, options).err().expect("the options are wrong");
+    errors.iter().map(|error| format!("{}: {}", error.path, error.message)).collect()
+}
+
+/// Asks `check` once, within `timeout`.
+pub(crate) async fn ask(check: &dyn Check, timeout: Duration) -> Result<Detail, Failure> {
+    let deadline = Instant::now() + timeout;
+    let cx = Context::new(deadline, None);
+    let timed_out = || Failure::new(Reason::Timeout, "no answer in time");
+    timeout_at(deadline, check.run(&cx)).await.unwrap_or_else(|_| Err(timed_out()))
+}
+
+/// Asks a check of `kind` and `options` once and returns why that failed.
+pub(crate) async fn failure(kind: &str, options: &str) -> Failure {
+    ask(&*check(kind, options), PATIENT).await.expect_err("the run fails")
+}
