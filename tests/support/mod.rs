@@ -1,1 +1,5 @@
 //! What the stories stand on: real servers on free loopback ports, the binary, small clients.
+
+pub(crate) mod daemon;
+pub(crate) mod mariadb;
+pub(crate) mod postgres;
