@@ -15,5 +15,6 @@ mod configuration_loading;
 )]
 
 mod kinds;
+mod kinds_sql;
 mod support;
 mod telemetry;

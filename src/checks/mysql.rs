@@ -43,8 +43,8 @@ const PARAMETERS: &[&str] = &[
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MysqlOptions {
-    /// Where the database is: `mysql://user:password@host:3306/database` or `mariadb://…`, or
-    /// with `?socket=/run/mysqld/mysqld.sock`.
+    /// Where the database is: `mysql://user:password@host:3306/database` or `mariadb://…`, or by
+    /// its socket `mysql://user:password@localhost/database?socket=/run/mysqld/mysqld.sock`.
     ///
     /// Its `ssl-mode` is `disabled`, `preferred`, `required`, `verify_ca` or `verify_identity`;
     /// without one and without `tls` it is `preferred`: TLS if the server offers it, with any
@@ -256,7 +256,7 @@ fn worst(sources: &[MySqlRow]) -> Result<Option<Lag>, sqlx::Error> {
             .or_else(|_| source.try_get_unchecked("Seconds_Behind_Master"))?;
         let seconds = match column.map(|text: String| text.parse::<f64>()) {
             Some(Ok(seconds)) => seconds,
-            _ => return Ok(Some(Lag::Unknown("replication is not running"))),
+            _ => return Ok(Some(Lag::Stopped("replication is not running"))),
         };
         lag = Some(seconds.max(lag.unwrap_or(0.0)));
     }

@@ -44,8 +44,8 @@ const PARAMETERS: &[&str] = &[
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresOptions {
-    /// Where the database is: `postgres://user:password@host:5432/database`, or with
-    /// `?host=/var/run/postgresql` for a socket.
+    /// Where the database is: `postgres://user:password@host:5432/database`, or by its socket
+    /// `postgres:///database?host=/var/run/postgresql&user=app`.
     ///
     /// What it leaves out comes from the `PG…` variables and `.pgpass`, as for psql. Its
     /// `sslmode` is `disable`, `prefer`, `require`, `verify-ca` or `verify-full`; without one and
@@ -184,13 +184,15 @@ fn reason(sqlstate: &str) -> Reason {
     }
 }
 
-/// A replica that has replayed all it received lags by nothing while its primary feeds it;
-/// otherwise the age of the last replayed transaction bounds the lag from above.
+/// Whether it is a replica, whether its primary feeds it, and the seconds it is behind.
+///
+/// One that has replayed all it received is behind by nothing while it is fed; otherwise the age
+/// of the last replayed transaction bounds the lag from above.
 const LAG: &str = "\
-SELECT pg_is_in_recovery(), CASE \
-WHEN pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() \
-AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0 \
-ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END::float8";
+SELECT pg_is_in_recovery(), fed, CASE \
+WHEN fed AND pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() THEN 0 \
+ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END::float8 \
+FROM (SELECT EXISTS (SELECT FROM pg_stat_wal_receiver)) AS receiver (fed)";
 
 impl Networked for Postgres {
     fn ask<'c>(
@@ -214,9 +216,13 @@ impl Networked for Postgres {
             if !row.try_get::<bool, _>(0)? {
                 return Ok(None);
             }
-            Ok(Some(match row.try_get::<Option<f64>, _>(1)? {
+            let fed: bool = row.try_get(1)?;
+            Ok(Some(match row.try_get::<Option<f64>, _>(2)? {
                 Some(seconds) => Lag::Seconds(seconds.max(0.0)),
-                None => Lag::Unknown("it replayed no transaction since its start"),
+                None if fed => Lag::Unknown("the replica has replayed no transaction yet"),
+                None => {
+                    Lag::Stopped("the replica has no primary, and never replayed a transaction")
+                }
             }))
         }
         .boxed()

@@ -17,8 +17,10 @@ pub(super) static REPLICATION_LAG: Measurement = Measurement {
 pub(super) enum Lag {
     /// That many seconds.
     Seconds(f64),
-    /// It cannot tell, and why.
+    /// It replicates and cannot tell yet, and why.
     Unknown(&'static str),
+    /// It has stopped replicating, and how.
+    Stopped(&'static str),
 }
 
 /// The bounds on a replica's lag.
@@ -55,13 +57,10 @@ impl LagLimits {
     pub(super) fn judge(self, lag: &Lag, cx: &Context) -> Result<Detail, Failure> {
         let seconds = match *lag {
             Lag::Seconds(seconds) => seconds,
-            Lag::Unknown(why) => {
-                let message = format!("the replication lag is unknown: {why}");
-                return match self.max {
-                    Some(_) => Err(Failure::new(Reason::OutOfRange, message).answered()),
-                    None => Ok(Detail::warning(message)),
-                };
+            Lag::Stopped(how) if self.max.is_some() => {
+                return Err(Failure::new(Reason::OutOfRange, how).answered());
             }
+            Lag::Stopped(why) | Lag::Unknown(why) => return Ok(Detail::warning(why)),
         };
         cx.measure(&REPLICATION_LAG, seconds);
         let above = |limit: Option<Duration>| limit.filter(|l| seconds > l.as_secs_f64());
@@ -107,11 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lag_that_is_unknown_fails_only_a_check_with_an_upper_bound() {
-        let unknown = Lag::Unknown("replication has stopped");
-        assert_eq!(judge(limits(None, Some(1)).0, &unknown), (Err(Reason::OutOfRange), None));
-        let (verdict, _) = judge(limits(Some(1), None).0, &unknown);
-        assert!(verdict.is_ok_and(|d| d.caveat.is_some()));
+    fn a_replica_that_stopped_fails_only_a_check_with_an_upper_bound() {
+        let (upper, lower) = (limits(None, Some(1)).0, limits(Some(1), None).0);
+        let stopped = Lag::Stopped("replication has stopped");
+        assert_eq!(judge(upper, &stopped), (Err(Reason::OutOfRange), None));
+        for (bounds, lag) in [(lower, stopped), (upper, Lag::Unknown("it has just started"))] {
+            let (verdict, _) = judge(bounds, &lag);
+            assert!(verdict.is_ok_and(|d| d.caveat.is_some()));
+        }
     }
 
     #[test]

@@ -7,3 +7,6 @@ pub(crate) mod certs;
 pub(crate) mod checks;
 pub(crate) mod peer;
 pub(crate) mod spans;
+pub(crate) mod daemon;
+pub(crate) mod mariadb;
+pub(crate) mod postgres;

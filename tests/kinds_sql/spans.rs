@@ -1,0 +1,1 @@
+//! The spans of the SQL kinds.
