@@ -81,5 +81,19 @@ fn time(at: SystemTime) -> String {
         Ok(at) => format!("{at:.3}"),
         // Further from 1970 than the calendar reaches: a clock that is badly off.
         Err(_) => "0000-01-01T00:00:00.000Z".to_owned(),
+//! The HTTP surface.
+
+mod flight;
+mod metrics;
+mod negotiate;
+
+use axum::Router;
+
+use crate::health::Health;
+
+impl Health {
+    /// The routes over this health, to be merged into the host's own.
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        Router::new().route("/metrics", metrics::route(self.clone()))
     }
 }

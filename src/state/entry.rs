@@ -81,7 +81,9 @@ impl Entry {
     }
 
     fn with_cell(info: Arc<CheckInfo>, cell: Cell) -> Self {
-        let series = format!("check=\"{}\",kind=\"{}\"", info.name, info.kind).into();
+        // A name needs no escapes, but nothing keeps a kind of the host's from having some.
+        let kind = info.kind.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let series = format!("check=\"{}\",kind=\"{kind}\"", info.name).into();
         Self { info, series, cell: Mutex::new(cell) }
     }
 

@@ -25,7 +25,10 @@ use crate::model::{CheckInfo, Gate, Sink};
 pub(crate) use entry::{Cell, Entry};
 pub(crate) use figures::{Exemplar, Histogram};
 pub(crate) use record::Planned;
+pub(crate) use figures::{Exemplar, Figures, Histogram};
+pub(crate) use record::{Planned, Recorded};
 pub(crate) use tally::Tally;
+pub(crate) use view::suppressor;
 
 pub use figures::BUCKETS;
 pub use view::{Answer, CheckView, Snapshot};

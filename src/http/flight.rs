@@ -1,0 +1,112 @@
+//! Single flight: what several clients ask for at the same time is made once for all of them.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// Makes one `T` at a time, for everybody who asks while it is being made.
+pub(crate) struct Flight<T> {
+    waiting: Arc<Waiting<T>>,
+}
+
+/// Who waits; `None` while nothing is being made.
+struct Waiting<T>(Mutex<Option<Vec<oneshot::Sender<T>>>>);
+
+impl<T> Default for Flight<T> {
+    fn default() -> Self {
+        Self { waiting: Arc::new(Waiting(Mutex::new(None))) }
+    }
+}
+
+impl<T: Clone + Send + 'static> Flight<T> {
+    /// What is being made, or else what `start` starts to make; `None` when that panicked.
+    ///
+    /// It goes on even when everybody has stopped waiting, so that clients who come and go cannot
+    /// start many at once.
+    pub(crate) async fn share<F>(&self, start: impl FnOnce() -> F) -> Option<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        if self.waiting.board(sender) {
+            let landing = Landing(Arc::clone(&self.waiting));
+            let making = start();
+            tokio::spawn(async move {
+                let output = making.await;
+                for waiting in landing.0.take() {
+                    // Whoever has stopped waiting needs none.
+                    let _ = waiting.send(output.clone());
+                }
+            });
+        }
+        receiver.await.ok()
+    }
+}
+
+impl<T> Waiting<T> {
+    /// Adds `sender` to those who wait; true when nothing was being made yet.
+    fn board(&self, sender: oneshot::Sender<T>) -> bool {
+        let mut waiting = self.lock();
+        let first = waiting.is_none();
+        waiting.get_or_insert_default().push(sender);
+        first
+    }
+
+    fn take(&self) -> Vec<oneshot::Sender<T>> {
+        self.lock().take().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<oneshot::Sender<T>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets go of those who wait when the making ends, by a panic too.
+struct Landing<T>(Arc<Waiting<T>>);
+
+impl<T> Drop for Landing<T> {
+    fn drop(&mut self) {
+        drop(self.0.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::sync::Semaphore;
+
+    #[tokio::test]
+    async fn everybody_who_asks_meanwhile_gets_the_same() {
+        let flight = Arc::new(Flight::default());
+        let count = Arc::new(AtomicU32::new(0));
+        let gate = Arc::new(Semaphore::new(0));
+        let ask = || {
+            let (flight, count, gate) = (flight.clone(), count.clone(), gate.clone());
+            async move {
+                let start = || async move {
+                    let _open = gate.acquire().await;
+                    count.fetch_add(1, Ordering::SeqCst) + 1
+                };
+                flight.share(start).await
+            }
+        };
+        let all = futures_util::future::join_all((0..5).map(|_| ask()));
+        let open = async {
+            tokio::task::yield_now().await;
+            gate.add_permits(1);
+        };
+        let (answers, ()) = tokio::join!(all, open);
+        assert_eq!(answers, vec![Some(1); 5]);
+        assert_eq!(ask().await, Some(2), "a later one is made anew");
+    }
+
+    #[tokio::test]
+    async fn a_panic_leaves_nobody_waiting_and_the_next_flight_flies() {
+        let flight = Flight::default();
+        let failed = flight.share(|| async { panic!("nothing to be made") }).await;
+        assert_eq!(failed, None::<u32>);
+        assert_eq!(flight.share(|| async { 7 }).await, Some(7));
+    }
+}

@@ -1,0 +1,136 @@
+//! `/metrics`: the page of the checks' series and the host's, in the format that the client asks
+//! for.
+//!
+//! A page is rendered off the async threads, and once for all who ask at the same time.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
+use hyper::{HeaderMap, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::flight::Flight;
+use super::negotiate;
+use crate::health::Health;
+use crate::metrics::{self, Format};
+
+/// Most memory that pages may hold in all until their clients have read them, in KiB: one page of
+/// ten thousand checks is about 50 MiB.
+const LIMIT_KIB: u32 = 256 * 1024;
+
+/// The route's handler for GET and HEAD.
+pub(crate) fn route<S: Clone + Send + Sync + 'static>(health: Health) -> MethodRouter<S> {
+    let pages = Arc::new(Pages::new(health));
+    get(move |headers: HeaderMap| async move {
+        // Where the right to scrape is checked: `access::scrape(&headers, …)`.
+        pages.answer(&headers).await
+    })
+}
+
+/// A page, or the status that says why there is none.
+type Made = Result<Bytes, StatusCode>;
+
+/// Rendering panicked.
+const FAILED: Made = Err(StatusCode::INTERNAL_SERVER_ERROR);
+
+/// What is being rendered and compressed.
+struct Pages {
+    health: Health,
+    memory: Arc<Semaphore>,
+    plain: [Flight<Made>; 2],
+    gzip: [Flight<Made>; 2],
+}
+
+impl Pages {
+    fn new(health: Health) -> Self {
+        let memory = Arc::new(Semaphore::new(LIMIT_KIB as usize));
+        Self { health, memory, plain: Default::default(), gzip: Default::default() }
+    }
+
+    async fn answer(self: &Arc<Self>, headers: &HeaderMap) -> Response {
+        let format = negotiate::format(headers);
+        let gzip = negotiate::gzip(headers);
+        let made = if gzip { self.gzip(format).await } else { self.plain(format).await };
+        match made {
+            Ok(page) => {
+                let kind =
+                    [(CONTENT_TYPE, format.content_type()), (VARY, "Accept, Accept-Encoding")];
+                let encoding = gzip.then_some([(CONTENT_ENCODING, "gzip")]);
+                (kind, encoding, page).into_response()
+            }
+            Err(status @ StatusCode::SERVICE_UNAVAILABLE) => {
+                (status, [(RETRY_AFTER, "5")]).into_response()
+            }
+            Err(status) => status.into_response(),
+        }
+    }
+
+    async fn plain(self: &Arc<Self>, format: Format) -> Made {
+        let render = || {
+            let pages = Arc::clone(self);
+            off_the_async_threads(move || {
+                let state = pages.health.state();
+                let page = metrics::render(state, pages.health.exporter(), format);
+                pages.keep(page)
+            })
+        };
+        self.plain[format as usize].share(render).await.unwrap_or(FAILED)
+    }
+
+    async fn gzip(self: &Arc<Self>, format: Format) -> Made {
+        let compress = || {
+            let pages = Arc::clone(self);
+            async move {
+                let page = pages.plain(format).await?;
+                off_the_async_threads(move || pages.keep(compressed(&page)?)).await
+            }
+        };
+        self.gzip[format as usize].share(compress).await.unwrap_or(FAILED)
+    }
+
+    /// Counts `page` against the bound for as long as anybody holds it.
+    fn keep(&self, page: Vec<u8>) -> Made {
+        let size = u32::try_from(page.len() / 1024).unwrap_or(u32::MAX).clamp(1, LIMIT_KIB);
+        let permit = Arc::clone(&self.memory).try_acquire_many_owned(size);
+        let permit = permit.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+        Ok(Bytes::from_owner(Kept { page, _permit: permit }))
+    }
+}
+
+struct Kept {
+    page: Vec<u8>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.page
+    }
+}
+
+/// Runs `work` on a thread that may block; a panic in it is passed on to the flight.
+async fn off_the_async_threads(work: impl FnOnce() -> Made + Send + 'static) -> Made {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(made) => made,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down: nobody will read it.
+            Err(_) => FAILED,
+        },
+    }
+}
+
+/// A page is nearly all repetition: the fastest level already makes it twenty times smaller.
+fn compressed(page: &[u8]) -> Result<Vec<u8>, StatusCode> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder
+        .write_all(page)
+        .and_then(|()| encoder.finish())
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}

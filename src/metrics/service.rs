@@ -1,0 +1,45 @@
+//! The families of the service as a whole.
+
+use super::names;
+use super::page::Page;
+use crate::model::ServiceStatus;
+use crate::state::HealthState;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const RUSTC_VERSION: &str = env!("VITALSIGN_RUSTC_VERSION");
+
+/// Which commit this was built from, where whoever built it said so.
+const REVISION: &str = match option_env!("VITALSIGN_REVISION") {
+    Some(revision) if !revision.is_empty() => revision,
+    _ => "unknown",
+};
+
+/// Writes them; `checks` is how many checks the plan has.
+pub(super) fn write(page: &mut Page, state: &HealthState, checks: usize) {
+    let (status, probes) = {
+        let tally = state.tally();
+        let probes = [
+            (&names::READY, tally.ready()),
+            (&names::LIVE, tally.healthy()),
+            (&names::STARTED, tally.started()),
+            (&names::DRAINING, tally.draining()),
+        ];
+        (tally.status(), probes)
+    };
+    page.metric(&names::STATUS, |page, name| {
+        for one in ServiceStatus::ALL {
+            page.sample(name, &["status=\"", one.as_str(), "\""], *one == status);
+        }
+    });
+    for (metric, yes) in probes {
+        page.metric(metric, |page, name| page.sample(name, &[], yes));
+    }
+    page.metric(&names::CHECKS_CONFIGURED, |page, name| page.sample(name, &[], checks as u64));
+    let delays = state.delays().clone();
+    page.metric(&names::SCHEDULING_DELAY, |page, name| page.histogram(name, "", &delays));
+    page.metric(&names::BUILD_INFO, |page, name| {
+        let labels =
+            [("version", VERSION), ("revision", REVISION), ("rustc_version", RUSTC_VERSION)];
+        page.info(name, "", labels);
+    });
+}
