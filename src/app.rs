@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use vitalsign::checks::KINDS;
 use vitalsign::config::{ConfigError, Loaded, Loader};
 use vitalsign::telemetry::{Guard, Telemetry};
-use vitalsign::{Builder, Health, http, metrics};
+use vitalsign::{Builder, Health, http};
 
 use crate::cli::{CANNOT_LISTEN, CONFIGURATION, IO, OK};
 use crate::commands::complain;
@@ -80,12 +80,16 @@ fn start(config: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), u8> 
     let serve_on = runtime::Builder::new_current_thread().enable_all().build();
     let serve_on = serve_on.map_err(cannot_start)?;
     // The recorder comes first: handles that are asked for before it go nowhere.
-    let exporter = metrics::install().map_err(|e| complain(IO, &e.to_string()))?;
-    let telemetry = Telemetry::read(&loaded.settings, |name| std::env::var(name).ok())
+    let (recorder, exporter) = vitalsign::metrics::exporter();
+    ::metrics::set_global_recorder(recorder).map_err(|e| complain(IO, &e.to_string()))?;
+    vitalsign::metrics::describe();
+    let telemetry = Telemetry::read(&(&loaded.settings).into(), |name| std::env::var(name).ok())
         .and_then(Telemetry::install)
         .map_err(|error| complain(CONFIGURATION, &error.to_string()))?;
     std::panic::set_hook(Box::new(log_panic));
-    metrics::collect(&[("http", serve_on.handle()), ("checks", checks_on.handle())]);
+    let runtimes =
+        vec![("http", serve_on.handle().clone()), ("checks", checks_on.handle().clone())];
+    serve_on.spawn(vitalsign::metrics::collect(exporter.clone(), runtimes));
     let stopped = serve_on.block_on(run(loaded, listener, server, exporter, telemetry, &checks_on));
     // A check that blocks its thread must not keep the process.
     checks_on.shutdown_background();

@@ -4,17 +4,12 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod configuration;
+mod configuration_loading;
+mod kinds;
+mod kinds_sql;
 mod layers;
 mod server;
 mod server_tls;
-mod configuration_loading;
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a fixture that cannot be set up fails its test"
-)]
-
-mod kinds;
-mod kinds_sql;
+mod service;
 mod support;
 mod telemetry;

@@ -9,7 +9,8 @@ pub(super) const NAME: &str = "built-in configuration";
 /// service's own SQLite file.
 pub(super) fn text(environment: &Environment) -> Result<String, &'static str> {
     let Some(url) = environment.non_empty("DATABASE_URL") else {
-        return Ok(check("sqlite", "path", "\"vitalsign.db\""));
+        let own = check("sqlite", "path", "\"vitalsign.db\"");
+        return Ok(own + "create = true\n");
     };
     let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {

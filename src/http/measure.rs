@@ -15,14 +15,13 @@ use std::task::{Context, Poll, ready};
 use arc_swap::ArcSwap;
 use axum::extract::MatchedPath;
 use hyper::{Method, Request, Response};
-use metrics::{Gauge, Histogram, Unit};
+use metrics::{Gauge, Histogram};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
 const DURATION: &str = "http_server_request_duration_seconds";
 const ACTIVE: &str = "http_server_active_requests";
-const REJECTED: &str = "health_http_rejected_total";
 
 /// Route of a request that no route matched.
 const UNMATCHED: &str = "_unmatched";
@@ -31,21 +30,6 @@ const UNMATCHED: &str = "_unmatched";
 /// OpenTelemetry conventions.
 const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER"];
-
-/// Tells the recorder what the metrics of this module and of the server mean.
-pub(crate) fn describe() {
-    metrics::describe_histogram!(
-        DURATION,
-        Unit::Seconds,
-        "Time from the request's head to the head of its answer"
-    );
-    metrics::describe_gauge!(ACTIVE, Unit::Count, "Requests being answered");
-    metrics::describe_counter!(
-        REJECTED,
-        Unit::Count,
-        "Connections and requests refused before routing, by reason"
-    );
-}
 
 /// A layer that measures the routes of the router it is put on, fallback included.
 ///

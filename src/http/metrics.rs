@@ -6,8 +6,10 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::get;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -16,7 +18,8 @@ use hyper::{HeaderMap, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::flight::Flight;
-use super::negotiate;
+use super::problem::Problem;
+use super::{Routes, negotiate, refused};
 use crate::health::Health;
 use crate::metrics::{self, Format};
 
@@ -24,13 +27,17 @@ use crate::metrics::{self, Format};
 /// ten thousand checks is about 50 MiB.
 const LIMIT_KIB: u32 = 256 * 1024;
 
-/// The route's handler for GET and HEAD.
-pub(crate) fn route<S: Clone + Send + Sync + 'static>(health: Health) -> MethodRouter<S> {
-    let pages = Arc::new(Pages::new(health));
-    get(move |headers: HeaderMap| async move {
-        // Where the right to scrape is checked: `access::scrape(&headers, …)`.
-        pages.answer(&headers).await
-    })
+/// The metrics route.
+pub(crate) fn router(routes: &Arc<Routes>) -> Router {
+    let pages = Arc::new(Pages::new(routes.health.clone()));
+    let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
+        let headers = request.headers();
+        match routes.guard.scrapes(headers, request.extensions()) {
+            Ok(()) => pages.answer(headers).await,
+            Err(why) => refused(why),
+        }
+    };
+    Router::new().route("/metrics", get(answer)).with_state(Arc::clone(routes))
 }
 
 /// A page, or the status that says why there is none.
@@ -64,10 +71,11 @@ impl Pages {
                 let encoding = gzip.then_some([(CONTENT_ENCODING, "gzip")]);
                 (kind, encoding, page).into_response()
             }
-            Err(status @ StatusCode::SERVICE_UNAVAILABLE) => {
-                (status, [(RETRY_AFTER, "5")]).into_response()
+            Err(StatusCode::SERVICE_UNAVAILABLE) => {
+                let problem = Problem::unavailable("too many pages wait for their clients");
+                ([(RETRY_AFTER, "5")], problem).into_response()
             }
-            Err(status) => status.into_response(),
+            Err(_) => Problem::internal().into_response(),
         }
     }
 

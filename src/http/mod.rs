@@ -8,8 +8,11 @@ mod accept;
 mod access;
 mod connections;
 mod drive;
+mod flight;
 mod health_json;
 pub(crate) mod measure;
+mod metrics;
+mod negotiate;
 mod probe;
 pub(crate) mod problem;
 pub mod server;
@@ -62,7 +65,7 @@ impl Health {
             cache: probe::Cache::default(),
             health: self.clone(),
         });
-        probe::router(&routes).merge(status::router(&routes))
+        probe::router(&routes).merge(status::router(&routes)).merge(metrics::router(&routes))
     }
 }
 
@@ -81,19 +84,5 @@ fn time(at: SystemTime) -> String {
         Ok(at) => format!("{at:.3}"),
         // Further from 1970 than the calendar reaches: a clock that is badly off.
         Err(_) => "0000-01-01T00:00:00.000Z".to_owned(),
-//! The HTTP surface.
-
-mod flight;
-mod metrics;
-mod negotiate;
-
-use axum::Router;
-
-use crate::health::Health;
-
-impl Health {
-    /// The routes over this health, to be merged into the host's own.
-    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        Router::new().route("/metrics", metrics::route(self.clone()))
     }
 }

@@ -23,10 +23,8 @@ use tokio::time::Instant;
 use crate::model::{CheckInfo, Gate, Sink};
 
 pub(crate) use entry::{Cell, Entry};
-pub(crate) use figures::{Exemplar, Histogram};
-pub(crate) use record::Planned;
 pub(crate) use figures::{Exemplar, Figures, Histogram};
-pub(crate) use record::{Planned, Recorded};
+pub(crate) use record::Planned;
 pub(crate) use tally::Tally;
 pub(crate) use view::suppressor;
 

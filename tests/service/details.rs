@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::support::http::Answer;
 use crate::support::daemon::free_port;
+use crate::support::http::Answer;
 use crate::support::service::Service;
 
 const CLOAKED: [&str; 6] = ["reason", "message", "measurements", "labels", "trace_id", "instance"];

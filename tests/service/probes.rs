@@ -163,11 +163,9 @@ async fn the_status_document_is_whole() {
     service.get_until("/status", |answer| answer.body.contains(r#"{"status":"up","live""#)).await;
     let status = service.status().await;
     let check = &status["checks"]["orders-db"];
-    let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(
-        keys(&status),
-        ["checks", "live", "ready", "service", "since", "started", "status"]
-    );
+    let keys =
+        |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&status), ["checks", "live", "ready", "service", "since", "started", "status"]);
     assert_eq!(
         keys(&status["service"]),
         ["environment", "instance", "name", "started_at", "uptime_seconds", "version"]
@@ -175,10 +173,24 @@ async fn the_status_document_is_whole() {
     assert_eq!(
         keys(check),
         [
-            "availability", "consecutive_failures", "depends_on", "description",
-            "error_budget_remaining", "gates", "interval_seconds", "kind", "labels", "last_run",
-            "last_success_at", "maintenance", "measurements", "objective", "since", "status",
-            "suppressed_by", "timeout_seconds",
+            "availability",
+            "consecutive_failures",
+            "depends_on",
+            "description",
+            "error_budget_remaining",
+            "gates",
+            "interval_seconds",
+            "kind",
+            "labels",
+            "last_run",
+            "last_success_at",
+            "maintenance",
+            "measurements",
+            "objective",
+            "since",
+            "status",
+            "suppressed_by",
+            "timeout_seconds",
         ]
     );
     assert_eq!(

@@ -1,8 +1,8 @@
 //! A secret in any option shows in no body, log, metric or span.
 
+use crate::support::daemon::free_port;
 use crate::support::otlp::Collector;
 use crate::support::service::Service;
-use crate::support::daemon::free_port;
 
 const SECRET: &str = "hunter2-s3cr3t";
 

@@ -1,12 +1,13 @@
 //! What the stories stand on: real servers on free loopback ports, the binary, small clients.
 
-pub(crate) mod http;
-pub(crate) mod otlp;
-pub(crate) mod stage;
 pub(crate) mod certs;
 pub(crate) mod checks;
-pub(crate) mod peer;
-pub(crate) mod spans;
 pub(crate) mod daemon;
+pub(crate) mod http;
 pub(crate) mod mariadb;
+pub(crate) mod otlp;
+pub(crate) mod peer;
 pub(crate) mod postgres;
+pub(crate) mod service;
+pub(crate) mod spans;
+pub(crate) mod stage;

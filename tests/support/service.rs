@@ -142,11 +142,7 @@ impl Service {
     }
 
     /// Asks `path` until the answer is as wanted, and returns it.
-    pub(crate) async fn get_until(
-        &self,
-        path: &str,
-        wanted: impl Fn(&Answer) -> bool,
-    ) -> Answer {
+    pub(crate) async fn get_until(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = self.get(path).await;
