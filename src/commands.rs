@@ -167,7 +167,7 @@ pub(crate) fn probe(url: &url::Url, timeout: Duration) -> u8 {
         Ok(runtime) => runtime,
         Err(error) => return complain(IO, &format!("cannot start a runtime: {error}")),
     };
-    let result = runtime.block_on(tokio::time::timeout(timeout, get(url)));
+    let result = runtime.block_on(async { tokio::time::timeout(timeout, get(url)).await });
     // A name look-up may still block a thread of the runtime.
     runtime.shutdown_background();
     match result {
