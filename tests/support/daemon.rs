@@ -13,10 +13,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
 /// Longest a server may take to start or stop on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Says that `program` is missing: loudly on stderr, or by failing where every server is wanted.
-pub fn left_out(program: &str) {
+pub(crate) fn left_out(program: &str) {
     let message = format!("LEFT OUT: {program} is not installed");
     assert!(std::env::var_os("VITALSIGN_REQUIRE_SERVERS").is_none_or(|v| v != "1"), "{message}");
     // Not eprintln!, which the test harness keeps to itself while tests pass.
@@ -24,7 +24,7 @@ pub fn left_out(program: &str) {
 }
 
 /// A loopback port that nothing listens on.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback listener");
     listener.local_addr().expect("its address").port()
 }
@@ -33,7 +33,7 @@ pub fn free_port() -> u16 {
 ///
 /// # Panics
 /// When it does not come true within [`PATIENCE`].
-pub async fn wait_for(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn wait_for(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
@@ -44,10 +44,10 @@ pub async fn wait_for(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 /// The user that a server runs as: the one named when we are root, which most servers refuse to
 /// run as, else ourselves.
 #[derive(Debug, Clone, Copy)]
-pub struct User(Option<(u32, u32)>);
+pub(crate) struct User(Option<(u32, u32)>);
 
 impl User {
-    pub fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         if !rustix::process::getuid().is_root() {
             return Self(None);
         }
@@ -57,7 +57,7 @@ impl User {
         Self(Some((user[2].parse().expect("a uid"), user[3].parse().expect("a gid"))))
     }
 
-    pub fn command(self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         if let Some((uid, gid)) = self.0 {
             command.uid(uid).gid(gid);
@@ -66,14 +66,14 @@ impl User {
         command
     }
 
-    pub fn own(self, path: &Path) {
+    pub(crate) fn own(self, path: &Path) {
         if let Some((uid, gid)) = self.0 {
             chown(path, Some(uid), Some(gid)).expect("to change the owner");
         }
     }
 
     /// Writes a file that this user alone can read, as servers want their keys to be.
-    pub fn write(self, path: &Path, text: &str) {
+    pub(crate) fn write(self, path: &Path, text: &str) {
         fs::write(path, text).expect("to write a file of the server");
         fs::set_permissions(path, PermissionsExt::from_mode(0o600)).expect("to restrict it");
         self.own(path);
@@ -84,14 +84,14 @@ impl User {
 ///
 /// # Panics
 /// With its output, when it fails.
-pub fn succeed(mut command: Command) {
+pub(crate) fn succeed(mut command: Command) {
     let Output { status, stdout, stderr } = command.output().expect("to run a command");
     let text = [stdout, stderr].concat();
     assert!(status.success(), "{command:?}: {status}\n{}", String::from_utf8_lossy(&text));
 }
 
 /// A directory made once by `make` and kept between test runs; a test copies it.
-pub fn template(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+pub(crate) fn template(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -109,14 +109,14 @@ pub fn template(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
 }
 
 /// A temporary directory that the server's user can enter.
-pub fn server_dir() -> tempfile::TempDir {
+pub(crate) fn server_dir() -> tempfile::TempDir {
     let dir = tempfile::Builder::new().prefix("vitalsign-").tempdir().expect("a directory");
     fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("to open it");
     dir
 }
 
 /// Copies a directory with its owners and permissions.
-pub fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let mut cp = Command::new("cp");
     cp.arg("--archive").arg("--no-target-directory").arg(from).arg(to);
     succeed(cp);
@@ -124,29 +124,29 @@ pub fn copy(from: &Path, to: &Path) {
 
 /// A running server; killed when dropped.
 #[derive(Debug)]
-pub struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Daemon {
     /// Starts `command`; what it prints goes to `log`.
-    pub fn start(mut command: Command, log: &Path) -> Self {
+    pub(crate) fn start(mut command: Command, log: &Path) -> Self {
         let log = fs::File::create(log).expect("a log file");
         command.stdout(log.try_clone().expect("the log file again")).stderr(log);
         Self(command.spawn().expect("to start the server"))
     }
 
     /// Whether it still runs.
-    pub fn runs(&mut self) -> bool {
+    pub(crate) fn runs(&mut self) -> bool {
         self.0.try_wait().expect("to ask for its state").is_none()
     }
 
     /// Sends `signal` and awaits the end.
-    pub async fn stop(mut self, signal: Signal) {
+    pub(crate) async fn stop(mut self, signal: Signal) {
         self.signal(self.pid(), signal);
         wait_for("the server to stop", async || !self.runs()).await;
     }
 
     /// Stops every process of it in its tracks, or lets them go on.
-    pub fn signal_all(&self, signal: Signal) {
+    pub(crate) fn signal_all(&self, signal: Signal) {
         // The parent first, so that it starts no other child in between.
         self.signal(self.pid(), signal);
         for child in self.children() {
@@ -178,7 +178,7 @@ impl Daemon {
     }
 
     /// Kills every process of it at once.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let children = self.children();
         self.signal(self.pid(), Signal::KILL);
         for child in children {

@@ -21,13 +21,13 @@ const SERVER: &str = "/usr/sbin/mariadbd";
 const INSTALL: &str = "/usr/bin/mariadb-install-db";
 
 /// A user with every privilege on the database `app`, and its password.
-pub const USER: &str = "app";
+pub(crate) const USER: &str = "app";
 /// A password that no other text holds, so that a test finds it wherever it leaks.
-pub const PASSWORD: &str = "my-Pa55word";
+pub(crate) const PASSWORD: &str = "my-Pa55word";
 
 /// A server on a loopback port, with a directory of its own; gone when dropped.
 #[derive(Debug)]
-pub struct MariaDb {
+pub(crate) struct MariaDb {
     // Before the directory, so that the server is gone when that is removed.
     daemon: Option<Daemon>,
     dir: TempDir,
@@ -37,12 +37,12 @@ pub struct MariaDb {
 
 impl MariaDb {
     /// A fresh server that is ready; none, with a notice, where MariaDB is not installed.
-    pub async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         Self::start_with(&[]).await
     }
 
     /// A fresh server with `settings` such as `max-connections=10`.
-    pub async fn start_with(settings: &[&str]) -> Option<Self> {
+    pub(crate) async fn start_with(settings: &[&str]) -> Option<Self> {
         if !Path::new(SERVER).exists() || !Path::new(INSTALL).exists() {
             left_out("mariadb-server");
             return None;
@@ -62,63 +62,63 @@ impl MariaDb {
         Some(server)
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// URL of the user `app` to the database `app`.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url_of(USER, PASSWORD, "app")
     }
 
     /// URL of another user, password or database.
-    pub fn url_of(&self, user: &str, password: &str, database: &str) -> String {
+    pub(crate) fn url_of(&self, user: &str, password: &str, database: &str) -> String {
         format!("mysql://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// A connection of the superuser, over the socket.
-    pub async fn connect(&self) -> Result<MySqlConnection, sqlx::Error> {
+    pub(crate) async fn connect(&self) -> Result<MySqlConnection, sqlx::Error> {
         let options = MySqlConnectOptions::new().socket(self.dir.path().join("socket"));
         options.username("root").ssl_mode(MySqlSslMode::Disabled).connect().await
     }
 
     /// Runs `sql` as the superuser.
-    pub async fn execute(&self, sql: &str) {
+    pub(crate) async fn execute(&self, sql: &str) {
         let mut conn = self.connect().await.expect("to connect");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await.expect("to execute");
         conn.close().await.expect("to close");
     }
 
     /// Sessions of the user `app`.
-    pub async fn sessions(&self) -> i64 {
+    pub(crate) async fn sessions(&self) -> i64 {
         let mut conn = self.connect().await.expect("to connect");
         let sql = "SELECT count(*) FROM information_schema.processlist WHERE user = 'app'";
         sqlx::raw_sql(sql).fetch_one(&mut conn).await.expect("a number").get(0)
     }
 
     /// Shuts down in an orderly way.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.daemon.take().expect("a running server").stop(Signal::TERM).await;
     }
 
     /// Kills it as a crash would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.daemon.take().expect("a running server").kill();
     }
 
     /// Starts it again on the same port, after [`stop`](Self::stop) or [`kill`](Self::kill).
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         drop(self.daemon.take());
         self.run().await;
     }
 
     /// Stops it in its tracks: connections stay open and nothing answers.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.daemon.as_ref().expect("a running server").signal_all(Signal::STOP);
     }
 
     /// Lets it go on.
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.daemon.as_ref().expect("a running server").signal_all(Signal::CONT);
     }
 

@@ -19,13 +19,13 @@ use super::daemon::{
 };
 
 /// The superuser and its password.
-pub const USER: &str = "postgres";
+pub(crate) const USER: &str = "postgres";
 /// A password that no other text holds, so that a test finds it wherever it leaks.
-pub const PASSWORD: &str = "pg-Pa55word";
+pub(crate) const PASSWORD: &str = "pg-Pa55word";
 
 /// A server on a loopback port, with a directory of its own; gone when dropped.
 #[derive(Debug)]
-pub struct Postgres {
+pub(crate) struct Postgres {
     // Before the directory, so that the server is gone when that is removed.
     daemon: Option<Daemon>,
     dir: TempDir,
@@ -35,13 +35,13 @@ pub struct Postgres {
 
 impl Postgres {
     /// A fresh server that is ready; none, with a notice, where Postgres is not installed.
-    pub async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         Self::start_with(&[], &[]).await
     }
 
     /// A fresh server with `settings` such as `max_connections=5` and `files` in its data
     /// directory.
-    pub async fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Option<Self> {
+    pub(crate) async fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Option<Self> {
         let bin = installed()?;
         let made = template("postgres", |dir| initdb(&bin, dir));
         let dir = server_dir();
@@ -56,7 +56,7 @@ impl Postgres {
     }
 
     /// A replica of this server that streams from it.
-    pub async fn standby(&self) -> Self {
+    pub(crate) async fn standby(&self) -> Self {
         let mut server = self.backup();
         server.restart().await;
         server
@@ -64,7 +64,7 @@ impl Postgres {
 
     /// A replica that takes connections only to refuse them, for it serves no queries: this
     /// server must have been started with `hot_standby=off`.
-    pub fn standby_without_queries(&self) -> Self {
+    pub(crate) fn standby_without_queries(&self) -> Self {
         let mut server = self.backup();
         let bin = installed().expect("the binaries that started the primary");
         let log = server.dir.path().join("log");
@@ -84,41 +84,41 @@ impl Postgres {
         Self { daemon: None, dir, port: free_port(), settings: self.settings.clone() }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// URL of the superuser to the database `postgres`.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url_of(USER, PASSWORD, "postgres")
     }
 
     /// URL of another user, password or database.
-    pub fn url_of(&self, user: &str, password: &str, database: &str) -> String {
+    pub(crate) fn url_of(&self, user: &str, password: &str, database: &str) -> String {
         format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// Directory of the server's socket.
-    pub fn socket_dir(&self) -> &Path {
+    pub(crate) fn socket_dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// A connection of the superuser.
-    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+    pub(crate) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(self.port);
         let options = options.username(USER).password(PASSWORD).database("postgres");
         options.ssl_mode(PgSslMode::Disable).connect().await
     }
 
     /// Runs `sql` as the superuser.
-    pub async fn execute(&self, sql: &str) {
+    pub(crate) async fn execute(&self, sql: &str) {
         let mut conn = self.connect().await.expect("to connect");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await.expect("to execute");
         conn.close().await.expect("to close");
     }
 
     /// The first column of the first row of `sql`, cast to an integer there.
-    pub async fn number(&self, sql: &str) -> i64 {
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
         let mut conn = self.connect().await.expect("to connect");
         let sql = AssertSqlSafe(format!("SELECT ({sql})::bigint"));
         let row = sqlx::raw_sql(sql).fetch_one(&mut conn).await.expect("a number");
@@ -126,7 +126,7 @@ impl Postgres {
     }
 
     /// Sessions of clients other than the one that asks, with `query` in what they do.
-    pub async fn sessions(&self, query: &str) -> i64 {
+    pub(crate) async fn sessions(&self, query: &str) -> i64 {
         let sql = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' \
              AND pid <> pg_backend_pid() AND query LIKE '%{query}%'"
@@ -135,29 +135,29 @@ impl Postgres {
     }
 
     /// Shuts down in an orderly way, without waiting for clients.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         // SIGINT is Postgres' fast shutdown; SIGTERM would wait for every client to leave.
         self.daemon.take().expect("a running server").stop(Signal::INT).await;
     }
 
     /// Kills it as a crash would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.daemon.take().expect("a running server").kill();
     }
 
     /// Starts it again on the same port, after [`stop`](Self::stop) or [`kill`](Self::kill).
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         drop(self.daemon.take());
         self.run(&installed().expect("the binaries that started it before")).await;
     }
 
     /// Stops every process of it in its tracks: connections stay open and nothing answers.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.daemon.as_ref().expect("a running server").signal_all(Signal::STOP);
     }
 
     /// Lets it go on.
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.daemon.as_ref().expect("a running server").signal_all(Signal::CONT);
     }
 
