@@ -6,6 +6,8 @@
 mod configuration;
 mod configuration_loading;
 mod kinds;
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod kinds_sql;
 mod layers;
 mod server;

@@ -254,9 +254,8 @@ fn worst(sources: &[MySqlRow]) -> Result<Option<Lag>, sqlx::Error> {
         let column = source
             .try_get_unchecked::<Option<String>, _>("Seconds_Behind_Source")
             .or_else(|_| source.try_get_unchecked("Seconds_Behind_Master"))?;
-        let seconds = match column.map(|text: String| text.parse::<f64>()) {
-            Some(Ok(seconds)) => seconds,
-            _ => return Ok(Some(Lag::Stopped("replication is not running"))),
+        let Some(Ok(seconds)) = column.map(|text: String| text.parse::<f64>()) else {
+            return Ok(Some(Lag::Stopped("replication is not running")));
         };
         lag = Some(seconds.max(lag.unwrap_or(0.0)));
     }

@@ -11,6 +11,8 @@ use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use schemars::JsonSchema;
 use sqlx::{Connection, Either};
+use tracing::Dispatch;
+use tracing::instrument::WithSubscriber;
 
 use crate::check::Failure;
 use crate::config::OptionError;
@@ -189,13 +191,15 @@ pub(super) async fn count<D: Dialect>(
     Ok(rows)
 }
 
-/// Awaits a step of the driver; a panic in it is an answer that it could not read.
+/// Awaits a step of the driver, out of reach of what surrounds it.
 ///
-/// The driver slices some packets without looking at their length.
+/// A panic in it is an answer that it could not read: it slices some packets without looking at
+/// their length. And it sees no span: its SQLite thread would hold on to ours beyond the run.
 pub(super) async fn shielded<T>(
     step: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    AssertUnwindSafe(step).catch_unwind().await.unwrap_or_else(|_| {
+    let step = AssertUnwindSafe(step).catch_unwind().with_subscriber(Dispatch::none());
+    step.await.unwrap_or_else(|_| {
         Err(sqlx::Error::Protocol("an answer of a shape that the protocol does not have".into()))
     })
 }

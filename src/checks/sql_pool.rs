@@ -60,7 +60,7 @@ impl<D: Dialect> PoolCheck<D> {
         let exhausted = self.measure(cx);
         let started = Instant::now();
         // The last quarter is for finding out why.
-        match timeout(cx.remaining() / 4 * 3, self.0.acquire()).await {
+        match timeout(cx.remaining() / 4 * 3, shielded(self.0.acquire())).await {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(sqlx::Error::PoolClosed)) => {
                 Err(Failure::new(Reason::NotServing, "the application has closed its pool"))
@@ -78,37 +78,24 @@ impl<D: Dialect> PoolCheck<D> {
         let options = self.0.connect_options();
         let deadline = cx.deadline() - cx.remaining() / 4;
         let beside = timeout_at(deadline, shielded(options.connect())).await;
-        let message = match beside {
+        let answers = match beside {
             Ok(Err(error)) => return Redaction::default().failure::<D>(cx, "connect", &error),
             Ok(Ok(conn)) => {
-                let _ = timeout_at(deadline, conn.close()).await;
-                if exhausted {
-                    let max = self.0.options().get_max_connections();
-                    format!(
-                        "the pool is exhausted: all {max} connections are in use, and none \
-                             became free within {waited} ms"
-                    )
-                } else {
-                    return Failure::new(
-                        Reason::Timeout,
-                        format!(
-                            "the pool gave no connection within {waited} ms, though the \
-                                 server takes connections"
-                        ),
-                    );
-                }
+                let _ = timeout_at(deadline, shielded(conn.close())).await;
+                "the server takes connections"
             }
-            Err(_) => {
-                return Failure::new(
-                    Reason::Timeout,
-                    format!(
-                        "the pool gave no connection within {waited} ms, and the server \
-                             does not answer a new one"
-                    ),
-                );
-            }
+            Err(_) => "the server did not answer a new one in time either",
         };
-        Failure::new(Reason::Overloaded, message)
+        if exhausted {
+            let max = self.0.options().get_max_connections();
+            let message = format!(
+                "the pool is exhausted: all {max} connections are in use and none became free \
+                 within {waited} ms; {answers}"
+            );
+            return Failure::new(Reason::Overloaded, message);
+        }
+        let message = format!("the pool gave no connection within {waited} ms; {answers}");
+        Failure::new(Reason::Timeout, message)
     }
 
     async fn call(&self, cx: &Context, question: &Question) -> Result<Detail, Failure> {
@@ -135,5 +122,32 @@ impl<D: Dialect> Check for PoolCheck<D> {
         let question = Question::default_of::<D>();
         let name = target.span_name(&question);
         cx.client(&name, target.attributes(&question), self.call(cx, &question)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqlitePoolOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn how_full_the_pool_is_goes_with_every_run() {
+        let options = SqlitePoolOptions::new().max_connections(2);
+        let pool = options.connect("sqlite::memory:").await.expect("a pool");
+        let lent = pool.acquire().await.expect("a connection");
+        let cx = Context::new(Instant::now() + Duration::from_secs(30), None);
+        let verdict = PoolCheck::new(pool).run(&cx).await;
+        assert_eq!(verdict, Ok(Detail::ok()));
+        let figures: Vec<_> =
+            cx.take_observed().measurements.iter().map(|(m, v)| (m.name, *v)).collect();
+        let wanted = [
+            ("pool_connections", 1.0),
+            ("pool_idle_connections", 0.0),
+            ("pool_in_use_connections", 1.0),
+            ("pool_max_connections", 2.0),
+        ];
+        assert_eq!(figures, wanted);
+        drop(lent);
     }
 }

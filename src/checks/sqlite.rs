@@ -3,7 +3,6 @@
 //! The driver works on a thread of its own. A run that is cancelled interrupts the statement and
 //! thereby frees the thread; a wait for a lock ends by itself before the deadline.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqlitePool};
 use tokio::time::Instant;
 
-use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count};
+use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count, shielded};
 use super::sql_error::Redaction;
 use super::sql_pool::PoolCheck;
 use crate::check::{Check, Context, Detail, Failure};
@@ -176,7 +175,7 @@ impl File {
     async fn open(&self, cx: &Context) -> Result<SqliteConnection, Failure> {
         // A quarter is left to tell that it was locked.
         let options = self.options.clone().busy_timeout(cx.remaining() / 4 * 3);
-        match options.connect().await {
+        match shielded(options.connect()).await {
             Ok(conn) => Ok(conn),
             Err(error) => Err(self.failure(cx, "open", error).await),
         }
@@ -201,16 +200,16 @@ impl File {
     async fn call(&self, cx: &Context) -> Result<Detail, Failure> {
         let mut conn = cx.phase(Phase::Connect, self.open(cx)).await?;
         let cancelled = Cancel::default();
-        if let Err(error) = cancelled.watch(&mut conn, cx.deadline()).await {
+        if let Err(error) = shielded(cancelled.watch(&mut conn, cx.deadline())).await {
             return Err(self.failure(cx, "open", error).await);
         }
-        let asked = count::<Sqlite>(&mut conn, self.question.sql.clone());
+        let asked = shielded(count::<Sqlite>(&mut conn, self.question.sql.clone()));
         let rows = cx.phase(Phase::Request, asked).await;
         let verdict = match rows {
             Ok(rows) => self.question.judge(rows).map(|()| Detail::ok()),
             Err(error) => Err(self.failure(cx, "query", error).await),
         };
-        let _ = tokio::time::timeout(cx.remaining() / 2, conn.close()).await;
+        let _ = tokio::time::timeout(cx.remaining() / 2, shielded(conn.close())).await;
         verdict
     }
 }
@@ -258,15 +257,6 @@ impl Check for File {
     async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
         let name = self.target.span_name(&self.question);
         cx.client(&name, self.target.attributes(&self.question), self.call(cx)).await
-    }
-}
-
-impl fmt::Debug for File {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("File")
-            .field("target", &self.target)
-            .field("question", &self.question)
-            .finish()
     }
 }
 

@@ -5,6 +5,7 @@ mod peers;
 mod postgres;
 mod spans;
 mod sqlite;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,7 +17,7 @@ use crate::support::daemon::wait_for;
 const NO_SECRET: &str = "there is none";
 
 fn of(path: &Path, more: &str) -> Arc<dyn Check> {
-    check("sqlite", &format!("path = {path:?}\n{more}"))
+    check("sqlite", &format!("path = '{}'\n{more}", path.display()))
 }
 
 async fn open(path: &Path) -> SqliteConnection {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 /// Longest a server may take to start or stop on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Says that `program` is missing: loudly on stderr, or by failing where every server is wanted.
 pub(crate) fn left_out(program: &str) {
