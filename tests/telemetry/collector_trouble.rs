@@ -188,6 +188,7 @@ async fn a_connection_that_does_not_answer_is_left_for_another() {
         let running = setup.env("OTEL_EXPORTER_OTLP_TIMEOUT", "200").build();
         running.run(true);
         collector.wait_for_spans(2).await;
+        assert_eq!(running.shutdown().await, 0);
     }
 }
 
@@ -203,6 +204,7 @@ async fn a_full_batch_waits_for_no_clock() {
     running.run(true);
     collector.wait_for_spans(4).await;
     assert_eq!(collector.requests().len(), 1);
+    assert_eq!(running.shutdown().await, 0);
 }
 
 #[tokio::test]
