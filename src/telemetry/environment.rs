@@ -107,7 +107,7 @@ pub(super) fn plan(
 
 /// Reads variables and gathers what is wrong with them.
 pub(super) struct Reader<'a> {
-    env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     pub(super) problems: Vec<Problem>,
 }
 

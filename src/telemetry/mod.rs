@@ -210,6 +210,9 @@ impl Telemetry {
 }
 
 /// Telemetry as it runs. [`Guard::shutdown`] sends what still waits.
+///
+/// Without it the end of the last clone of the subscriber does, and blocks its thread for up to
+/// 5 s, as the SDK's provider does.
 pub struct Guard {
     pipeline: Option<Pipeline>,
     propagator: Option<SharedPropagator>,

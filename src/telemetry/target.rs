@@ -172,3 +172,18 @@ impl Reader<'_> {
         TlsMaterial::read(ca, cert, key, &mut self.problems)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_hides_its_value_even_from_libraries() {
+        let env = |name: &str| {
+            (name == "OTEL_EXPORTER_OTLP_HEADERS").then(|| "authorization=hunter2".to_owned())
+        };
+        let headers = Reader { env: &env, problems: Vec::new() }.headers();
+        assert_eq!(headers["authorization"], "hunter2");
+        assert!(!format!("{headers:?}").contains("hunter2"));
+    }
+}

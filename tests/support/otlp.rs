@@ -179,6 +179,27 @@ impl Collector {
         (address, pem)
     }
 
+    /// Puts a listener before it whose first connection takes everything and answers nothing.
+    pub(crate) async fn behind_a_silent_first_connection(&self, grpc: bool) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let plain = if grpc { self.grpc } else { self.http };
+        tokio::spawn(async move {
+            let (mut silent, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                tokio::io::copy(&mut silent, &mut tokio::io::sink()).await?;
+                std::future::pending::<std::io::Result<()>>().await
+            });
+            while let Ok((mut client, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut server = tokio::net::TcpStream::connect(plain).await?;
+                    tokio::io::copy_bidirectional(&mut client, &mut server).await
+                });
+            }
+        });
+        address
+    }
+
     async fn wait(&self, what: &str, enough: impl FnMut(&Seen) -> bool) {
         let mut seen = self.inner.seen.subscribe();
         let wait = tokio::time::timeout(Duration::from_secs(30), seen.wait_for(enough));

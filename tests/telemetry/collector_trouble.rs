@@ -27,7 +27,11 @@ async fn trouble_is_logged_once_when_it_begins_and_once_when_it_ends() {
         collector.answer([Answer::Take]);
         running.run(true);
         running.lines.wait_for("traces are delivered again").await;
-        let lines = running.lines.all();
+        running.run(true);
+        let lines = running.lines.clone();
+        assert_eq!(running.shutdown().await, 0);
+        let text = lines.text();
+        let lines = lines.all();
         let about = |text| lines.iter().filter(|line| line.contains(text)).collect::<Vec<_>>();
         let [begin] = &*about("traces are not delivered") else { panic!("{lines:#?}") };
         assert!(begin.contains("\"level\":\"WARN\"") && begin.contains("127.0.0.1"), "{begin}");
@@ -36,7 +40,7 @@ async fn trouble_is_logged_once_when_it_begins_and_once_when_it_ends() {
         assert!(end.contains("\"level\":\"INFO\"") && end.contains("\"spans_lost\":6"), "{end}");
         // Nothing else speaks of it but the runs' own lines.
         assert_eq!(lines.len(), 2 + about("a line within the run").len(), "{lines:#?}");
-        assert!(!running.lines.text().contains("secret text"));
+        assert!(!text.contains("secret text"));
     }
 }
 
@@ -176,6 +180,34 @@ async fn an_attempt_ends_at_its_timeout() {
 }
 
 #[tokio::test]
+async fn a_connection_that_does_not_answer_is_left_for_another() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let address = collector.behind_a_silent_first_connection(protocol == Protocol::Grpc).await;
+        let setup = Setup::new().at(&format!("http://{address}"), protocol);
+        let running = setup.env("OTEL_EXPORTER_OTLP_TIMEOUT", "200").build();
+        running.run(true);
+        collector.wait_for_spans(2).await;
+        assert_eq!(running.shutdown().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_full_batch_waits_for_no_clock() {
+    let collector = Collector::start().await;
+    let running = Setup::new()
+        .to(&collector, Protocol::Grpc)
+        .env("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+        .env("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")
+        .build();
+    running.run(true);
+    running.run(true);
+    collector.wait_for_spans(4).await;
+    assert_eq!(collector.requests().len(), 1);
+    assert_eq!(running.shutdown().await, 0);
+}
+
+#[tokio::test]
 async fn a_full_queue_drops_whole_traces_and_makes_nobody_wait() {
     let collector = Collector::start().await;
     collector.answer([Answer::Hang, Answer::Take]);
@@ -199,5 +231,6 @@ async fn a_full_queue_drops_whole_traces_and_makes_nobody_wait() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} not in\n{text}");
     } // The collector never answers.
-    assert_eq!(running.guard.shutdown(Duration::ZERO).await, 6);
+    let shutdown = timeout(LONG, running.guard.shutdown(Duration::ZERO));
+    assert_eq!(shutdown.await.expect("it ends"), 6);
 }
