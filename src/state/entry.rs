@@ -73,7 +73,7 @@ impl Entry {
         let mut cell = old.lock().clone();
         cell.retired = false;
         // Streaks belong to the thresholds and the question they were counted under.
-        cell.fold = cell.fold.restarted();
+        cell.fold = cell.fold.inherited();
         if info.kind != old.info.kind {
             cell.figures = Figures::default();
         }
