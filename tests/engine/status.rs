@@ -196,10 +196,17 @@ async fn a_check_that_was_not_heard_for_three_intervals_and_its_timeout_is_unkno
 }
 
 #[tokio::test(start_paused = true)]
-async fn staleness_is_reported_although_nobody_reads() {
+async fn staleness_is_reported_although_nothing_runs_and_nobody_reads() {
     let db = Dependency::that_says(Says::Yes);
-    let (_health, notes) = with_db(&db, every(SECOND).timeout(millis(500))).await;
-    db.now_says(Says::Nothing);
-    sleep(SECOND * 5).await;
+    let hog = Dependency::that_says(Says::Never);
+    let (builder, notes) = builder();
+    let _health = builder
+        .max_concurrent_runs(1)
+        .check("db", db.check(every(SECOND).timeout(millis(500))))
+        .check("hog", hog.check(every(SECOND * 100).timeout(SECOND * 50)))
+        .build()
+        .unwrap();
+    sleep(SECOND * 6).await;
+    assert_eq!(db.asked().len(), 1, "the other one holds the only place");
     assert_eq!(notes.changes("db").last(), Some(&(Status::Up, Status::Unknown)));
 }
