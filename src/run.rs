@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use opentelemetry::propagation::TextMapPropagator;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::check::{Check, Context, Detail, Failure, Observed};
@@ -53,17 +53,18 @@ pub(crate) async fn once(
     let started = Instant::now();
     let deadline = started + info.timeout;
     let cx = Context::new(deadline, propagator.filter(|_| info.propagate).cloned());
-    // Made inside the guard, because a check may panic before its first await.
-    let call = AssertUnwindSafe(async { check.run(&cx).await }).catch_unwind();
-    let ended = tokio::time::timeout_at(deadline, call).instrument(root.clone()).await;
+    // Made and dropped inside the guard: a check may panic before its first await, and while it is
+    // cancelled.
+    let call = AssertUnwindSafe(async { timeout_at(deadline, check.run(&cx)).await });
+    let ended = call.catch_unwind().instrument(root.clone()).await;
     let duration = started.elapsed();
     let observed = cx.take_observed();
     let (outcome, reason, message) = match ended {
+        Err(panic) => (Outcome::Failure, Some(Reason::Panic), Some(panic_text(&*panic))),
+        Ok(Err(_)) => timed_out(info, &observed),
         Ok(Ok(_)) if duration > info.timeout => timed_out(info, &observed),
         Ok(Ok(Ok(detail))) => answered(info, duration, detail),
         Ok(Ok(Err(failure))) => failed(failure),
-        Ok(Err(panic)) => (Outcome::Failure, Some(Reason::Panic), Some(panic_text(&*panic))),
-        Err(_) => timed_out(info, &observed),
     };
     Run {
         at,

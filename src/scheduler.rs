@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::check::Check;
@@ -66,7 +66,7 @@ struct Shared {
 struct Running {
     scheduled: Scheduled,
     entry: Arc<Entry>,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 impl Scheduler {
@@ -105,15 +105,24 @@ impl Scheduler {
         let mut first = Instant::now();
         for (scheduled, entry) in checks.into_iter().zip(entries) {
             let name = Arc::clone(&entry.info.name);
-            if goes_on(&old, &entry) {
-                if let Some(same) = old.remove(&name) {
+            let goes_on = goes_on(&old, &entry);
+            let before = match old.remove(&name) {
+                Some(same) if goes_on => {
                     running.insert(name, same);
+                    continue;
                 }
-                continue;
-            }
+                before => before.map(|changed| changed.task),
+            };
+            before.iter().for_each(JoinHandle::abort);
             let check = Arc::clone(&scheduled.check);
-            let task = keep_running(Arc::clone(&self.shared), check, Arc::clone(&entry), first);
-            let task = self.handle.spawn(task).abort_handle();
+            let (shared, cell) = (Arc::clone(&self.shared), Arc::clone(&entry));
+            let task = self.handle.spawn(async move {
+                // What it held must be free first: two runs of one check never overlap.
+                if let Some(stopped) = before {
+                    let _ = stopped.await;
+                }
+                keep_running(shared, check, cell, first).await;
+            });
             running.insert(name, Running { scheduled, entry, task });
             first += step;
         }

@@ -9,6 +9,9 @@ mod kinds;
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod kinds_sql;
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
+
+mod engine;
 mod layers;
 mod server;
 mod server_tls;

@@ -70,10 +70,13 @@ impl Entry {
 
     /// A changed check: it keeps its status until its own first run, and its counters for good.
     pub(crate) fn succeeding(info: Arc<CheckInfo>, old: &Self) -> Self {
-        let mut cell = old.lock().clone();
-        cell.retired = false;
+        let mut before = old.lock();
+        let mut cell = before.clone();
+        // What the old question still answers would be lost from here on.
+        before.retire();
+        drop(before);
         // Streaks belong to the thresholds and the question they were counted under.
-        cell.fold = cell.fold.restarted();
+        cell.fold = cell.fold.inherited();
         if info.kind != old.info.kind {
             cell.figures = Figures::default();
         }

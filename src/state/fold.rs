@@ -16,6 +16,8 @@ pub(crate) struct Thresholds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fold {
     status: Status,
+    /// Whether the status is of another question, kept only until the first run of this one.
+    inherited: bool,
     /// Runs in a row that were failures or timeouts.
     failed: u32,
     /// Runs in a row that were no success.
@@ -28,7 +30,14 @@ pub(crate) struct Fold {
 
 impl Default for Fold {
     fn default() -> Self {
-        Self { status: Status::Unknown, failed: 0, unsuccessful: 0, good: 0, successful: 0 }
+        Self {
+            status: Status::Unknown,
+            inherited: false,
+            failed: 0,
+            unsuccessful: 0,
+            good: 0,
+            successful: 0,
+        }
     }
 }
 
@@ -50,12 +59,14 @@ impl Fold {
         self.count(outcome);
         self.status = match before {
             Status::Unknown => outcome.status(),
+            _ if self.inherited => outcome.status(),
             _ if self.failed >= thresholds.failure => Status::Down,
             Status::Down if self.good >= thresholds.success => outcome.status(),
             Status::Up if self.unsuccessful >= thresholds.failure => Status::Degraded,
             Status::Degraded if self.successful >= thresholds.success => Status::Up,
             unchanged => unchanged,
         };
+        self.inherited = false;
         before
     }
 
@@ -64,9 +75,9 @@ impl Fold {
         std::mem::replace(&mut self.status, Status::Unknown)
     }
 
-    /// The same status with no streak behind it.
-    pub(crate) fn restarted(self) -> Self {
-        Self { status: self.status, ..Self::default() }
+    /// The same status with no streak behind it, until the first good or failed run decides.
+    pub(crate) fn inherited(self) -> Self {
+        Self { status: self.status, inherited: true, ..Self::default() }
     }
 
     fn count(&mut self, outcome: Outcome) {
@@ -165,6 +176,20 @@ mod tests {
         assert_eq!(fold.status(), Status::Unknown);
         fold.apply(Outcome::Failure, DEFAULT);
         assert_eq!(fold.status(), Status::Down);
+    }
+
+    #[test]
+    fn an_inherited_status_lasts_until_the_first_run_that_counts() {
+        let mut fold = Fold::default();
+        fold.apply(Outcome::Success, DEFAULT);
+        let mut fold = fold.inherited();
+        fold.apply(Outcome::Unknown, DEFAULT);
+        assert_eq!((fold.status(), fold.consecutive_failures()), (Status::Up, 0));
+        fold.apply(Outcome::Failure, DEFAULT);
+        assert_eq!(fold.status(), Status::Down);
+        fold.apply(Outcome::Success, DEFAULT);
+        fold.apply(Outcome::Failure, DEFAULT);
+        assert_eq!(fold.status(), Status::Up, "thresholds count from then on");
     }
 
     proptest! {

@@ -64,6 +64,9 @@ impl HealthState {
     /// Counts a due run that was not started.
     pub(crate) fn skip(&self, entry: &Entry, reason: SkipReason) {
         let mut cell = entry.lock();
+        if cell.retired() {
+            return;
+        }
         cell.skip(reason);
         self.tell(entry, Event::Skipped(reason));
     }
@@ -217,5 +220,86 @@ fn log_transition(info: &CheckInfo, transition: &Transition) {
         tracing::info!(check, from, to, reason, trace_id, cause, "status changed");
     } else {
         tracing::warn!(check, from, to, reason, trace_id, cause, "status changed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::model::{Gates, Outcome, Sink};
+    use crate::state::{ServiceInfo, Setup};
+
+    #[derive(Default)]
+    struct Told(AtomicUsize);
+
+    impl Sink for Told {
+        fn record(&self, _: &Arc<CheckInfo>, _: Event<'_>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn info(failure_threshold: u32) -> Arc<CheckInfo> {
+        Arc::new(CheckInfo {
+            name: "db".into(),
+            kind: "function",
+            description: None,
+            gates: Gates::READY,
+            depends_on: Vec::new(),
+            labels: std::collections::BTreeMap::new(),
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_millis(500),
+            failure_threshold,
+            success_threshold: 1,
+            degraded_after: None,
+            objective: None,
+            propagate: true,
+            server: None,
+        })
+    }
+
+    fn run(outcome: Outcome) -> Run {
+        Run {
+            at: SystemTime::now(),
+            duration: Duration::from_millis(1),
+            outcome,
+            reason: None,
+            message: None,
+            trace: None,
+            phases: Vec::new(),
+            measurements: Vec::new(),
+        }
+    }
+
+    fn state(sink: &Arc<Told>) -> HealthState {
+        let name = "orders".to_owned();
+        let (version, instance) = (String::new(), String::new());
+        let service = ServiceInfo { name, version, instance, environment: None };
+        let sinks = vec![Arc::clone(sink) as Arc<dyn Sink>];
+        HealthState::new(Setup { service, keeps_tail: false, sinks, tolerated_ticks: 30 })
+    }
+
+    #[test]
+    fn what_a_replaced_check_still_reports_reaches_nobody() {
+        let told = Arc::<Told>::default();
+        let state = state(&told);
+        let old = state.apply(vec![Planned::New(info(1))]).remove(0);
+        assert!(state.record(&old, run(Outcome::Success)).is_some());
+        let new = state.apply(vec![Planned::Changed(info(2))]).remove(0);
+        let before = told.0.load(Ordering::SeqCst);
+        assert!(state.record(&old, run(Outcome::Failure)).is_none());
+        state.skip(&old, SkipReason::Overrun);
+        assert_eq!(told.0.load(Ordering::SeqCst), before);
+        assert_eq!(new.lock().status(), Status::Up);
+    }
+
+    #[test]
+    fn a_check_is_replaced_from_the_moment_its_state_is_handed_on() {
+        let told = Arc::<Told>::default();
+        let state = state(&told);
+        let old = state.apply(vec![Planned::New(info(1))]).remove(0);
+        let _new = Entry::succeeding(info(2), &old);
+        assert!(state.record(&old, run(Outcome::Failure)).is_none());
     }
 }

@@ -1,0 +1,158 @@
+//! What a new plan changes, and what it leaves alone.
+
+use vitalsign::{Gate, ServiceStatus};
+
+use super::*;
+
+const FIRST: [u8; 32] = [1; 32];
+const OTHER: [u8; 32] = [2; 32];
+
+/// A plan of `db` alone.
+fn db(dependency: &Arc<Dependency>, options: Options, digest: [u8; 32]) -> Vec<(String, Declared)> {
+    vec![("db".to_owned(), dependency.check(options).revision(digest))]
+}
+
+async fn planned(dependency: &Arc<Dependency>, options: Options) -> (Health, Arc<Notes>) {
+    let (builder, notes) = builder();
+    let health = builder.check("db", dependency.check(options).revision(FIRST)).build().unwrap();
+    until(|| !dependency.asked().is_empty()).await;
+    (health, notes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_untouched_check_keeps_its_streak_its_deadlines_and_its_run_in_flight() {
+    let old = Dependency::that_says(Says::Yes);
+    let (health, notes) = planned(&old, every(SECOND)).await;
+    old.now_says(Says::No);
+    more_runs(&old, 2).await;
+    let since = view(&health, "db").since;
+    old.now_says(Says::YesAfter(millis(300)));
+    more_runs(&old, 1).await;
+
+    let new = Dependency::that_says(Says::Yes);
+    let other = Dependency::that_says(Says::Yes);
+    let mut plan = db(&new, every(SECOND), FIRST);
+    plan.insert(0, ("cache".to_owned(), other.check(every(SECOND))));
+    health.set_checks(plan).unwrap();
+    assert_eq!(view(&health, "db").consecutive_failures, 2);
+    assert_eq!(old.held(), 1, "its run goes on");
+    sleep(millis(310)).await;
+    assert_eq!(old.answered(), 2);
+    assert_eq!(view(&health, "db").last_run.unwrap().outcome, Outcome::Success);
+    assert_eq!(view(&health, "db").since, since);
+    more_runs(&old, 2).await;
+    let starts = old.asked();
+    assert!(starts[1..].windows(2).all(|pair| pair[1] - pair[0] == SECOND), "{starts:?}");
+    assert_eq!(new.asked(), [], "the first declaration still stands for it");
+    assert_eq!(notes.count("db", Told::Removed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_digests_only_the_same_object_is_the_same_check() {
+    let db = Dependency::that_says(Says::Yes);
+    let (builder, _) = builder();
+    let declared = db.check(every(SECOND * 10));
+    let health = builder.check("db", declared.clone()).build().unwrap();
+    more_runs(&db, 1).await;
+    health.set_checks(vec![("db".to_owned(), declared)]).unwrap();
+    sleep(SECOND).await;
+    assert_eq!(db.asked().len(), 1, "untouched");
+    health.set_checks(vec![("db".to_owned(), db.check(every(SECOND * 10)))]).unwrap();
+    sleep(SECOND).await;
+    assert_eq!(db.asked().len(), 2, "another one starts afresh");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_check_is_gone_and_what_it_still_does_is_dropped() {
+    let old = Dependency::that_says(Says::Yes);
+    let (health, notes) = planned(&old, every(SECOND)).await;
+    old.now_says(Says::YesAfter(millis(300)));
+    more_runs(&old, 1).await;
+    let runs = notes.of("db").len();
+    health.set_checks(Vec::new()).unwrap();
+    assert!(health.state().check("db").is_none() && !health.state().knows("db"));
+    assert_eq!(health.state().snapshot().status, ServiceStatus::Up);
+    sleep(SECOND * 3).await;
+    assert_eq!(old.held(), 0);
+    assert_eq!(notes.of("db").len(), runs + 1);
+    assert_eq!(notes.of("db").last(), Some(&Told::Removed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn removing_a_check_that_is_down_makes_the_service_ready() {
+    let old = Dependency::that_says(Says::No);
+    let (health, _) = planned(&old, every(SECOND)).await;
+    assert!(!health.ready());
+    health.set_checks(Vec::new()).unwrap();
+    assert!(health.ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_check_keeps_its_status_until_its_own_first_run_decides() {
+    let old = Dependency::that_says(Says::Yes);
+    let (health, notes) = planned(&old, every(SECOND)).await;
+    old.now_says(Says::YesAfter(millis(300)));
+    more_runs(&old, 1).await;
+
+    let new = Dependency::that_says(Says::Never);
+    let options = || every(SECOND).timeout(millis(400));
+    health.set_checks(db(&new, options(), OTHER)).unwrap();
+    more_runs(&new, 1).await;
+    assert_eq!(old.held(), 0, "the old question is no longer asked");
+    assert_eq!(status(&health, "db"), Status::Up);
+    assert!(health.ready());
+    sleep(millis(410)).await;
+    assert_eq!(status(&health, "db"), Status::Down);
+    assert_eq!(view(&health, "db").consecutive_failures, 1);
+    assert_eq!(notes.count("db", Told::Removed), 0);
+    assert_eq!(notes.count("db", Told::Run(Outcome::Success)), 1, "none of the run it cut off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_check_ends_the_run_in_flight_before_it_starts_one_of_its_own() {
+    let dependency = Dependency::that_says(Says::YesAfter(millis(400)));
+    let (health, _) = planned(&dependency, every(SECOND)).await;
+    for digest in 2..10 {
+        assert_eq!(dependency.held(), 1);
+        let runs = dependency.asked().len();
+        health.set_checks(db(&dependency, every(SECOND), [digest; 32])).unwrap();
+        until(|| dependency.asked().len() > runs).await;
+    }
+    assert_eq!(dependency.most_at_once(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_check_gates_nothing_until_its_first_run() {
+    let old = Dependency::that_says(Says::Yes);
+    let (health, _) = planned(&old, every(SECOND)).await;
+    let new = Dependency::that_says(Says::Never);
+    let mut plan = db(&old, every(SECOND), FIRST);
+    let gates = [Gate::Health, Gate::Ready, Gate::Startup];
+    let options = every(SECOND).timeout(millis(400)).gates(gates);
+    plan.push(("new".to_owned(), new.check(options)));
+    health.set_checks(plan).unwrap();
+    let statuses = || gates.map(|gate| health.state().answer(gate, &[""; 0]).status);
+    assert_eq!(statuses(), [ServiceStatus::Degraded; 3]);
+    assert!(health.ready());
+    assert_eq!(health.state().snapshot().status, ServiceStatus::Degraded);
+    until(|| status(&health, "new") == Status::Down).await;
+    assert_eq!(
+        statuses(),
+        [ServiceStatus::Down, ServiceStatus::Down, ServiceStatus::Degraded],
+        "startup was satisfied before"
+    );
+    assert!(!health.ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_cannot_run_changes_nothing() {
+    let old = Dependency::that_says(Says::Yes);
+    let (health, _) = planned(&old, every(SECOND)).await;
+    let mut plan = db(&old, every(SECOND), FIRST);
+    plan.push(("Not a name".to_owned(), old.check(every(SECOND))));
+    let error = health.set_checks(plan).unwrap_err().to_string();
+    assert!(error.contains("\"Not a name\""), "{error}");
+    assert_eq!(health.state().checks().len(), 1);
+    more_runs(&old, 2).await;
+    assert_eq!(status(&health, "db"), Status::Up);
+}
