@@ -192,6 +192,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use metrics::Unit;
 
     async fn send(app: &Router, method: &str, path: &str) {
         let request = Request::builder().method(method).uri(path).body(Body::empty());

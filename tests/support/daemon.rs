@@ -13,7 +13,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
 /// Longest a server may take to start or stop on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Says that `program` is missing: loudly on stderr, or by failing where every server is wanted.
