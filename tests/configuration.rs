@@ -77,6 +77,9 @@ impl KindOptions for Sample {
                 errors.push(OptionError::new(path, "no HTTP status; write 100 to 599"));
             }
         }
+        if self.login.as_ref().is_some_and(|login| login.password.expose().is_empty()) {
+            errors.push(OptionError::new("login", "nobody logs in like this; write a `password`"));
+        }
         if errors.is_empty() { Ok(Arc::new(Built(self))) } else { Err(errors) }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod configuration;
+mod configuration_damage;
 mod configuration_loading;
 mod engine;
 mod kinds;

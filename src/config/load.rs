@@ -150,18 +150,12 @@ impl<'a> Loading<'a> {
                 continue;
             }
             match self.included_by(name, folder) {
-                Ok(paths) => {
-                    for path in paths {
-                        // A pattern beside the file that holds it may match that file.
-                        if !self.files.contains(&absolute(&path)) {
-                            included.insert((path, index));
-                        }
-                    }
-                }
+                Ok(paths) => included.extend(paths.into_iter().map(|path| (path, index))),
                 Err(message) => self.report.option(&node, &format!("files[{index}]"), message),
             }
         }
         for (path, index) in included {
+            // A pattern may match what another one does, and the file that holds it.
             if self.files.insert(absolute(&path)) {
                 self.included_file(&path, &node, index, checks);
             }

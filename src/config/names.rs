@@ -1,9 +1,14 @@
 //! What to say of a name that is not known.
 
-/// The known name that was probably meant: one of few letters' difference.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The known name that was probably meant: one of few letters' difference, else one of which
+/// `name` is the beginning.
+pub(super) fn nearest<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
     let lower = name.to_lowercase();
-    known
+    let similar = known
+        .clone()
         .into_iter()
         .map(|candidate| (strsim::osa_distance(&lower, candidate), candidate))
         .filter(|(distance, candidate)| {
@@ -11,7 +16,9 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
             *distance <= (shorter / 3).max(1) && *distance < shorter
         })
         .min()
-        .map(|(_, candidate)| candidate)
+        .map(|(_, candidate)| candidate);
+    let begun = |candidate: &&str| lower.len() >= 3 && candidate.starts_with(&lower);
+    similar.or_else(|| known.into_iter().find(begun))
 }
 
 /// ``did you mean `x`?`` where one is near, else all that are known.
@@ -39,6 +46,8 @@ mod tests {
         assert_eq!(nearest("tiemout", known), Some("timeout"));
         assert_eq!(nearest("Gates", known), Some("gates"));
         assert_eq!(nearest("uri", known), Some("url"));
+        assert_eq!(nearest("inter", known), Some("interval"));
+        assert_eq!(nearest("i", known), None);
         assert_eq!(nearest("x", known), None);
         assert_eq!(nearest("retries", known), None);
         assert_eq!(nearest("", known), None);

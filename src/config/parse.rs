@@ -35,31 +35,16 @@ pub(super) fn parse(
 /// Enough to mend a file by; a file that is no TOML at all would have one a line.
 const MAX_SYNTAX_ERRORS: usize = 100;
 
-/// The text with spaces instead of what makes the parser give up on all that follows: a key
-/// without a value, or a table whose header does not end. What follows keeps its place.
+/// The text without the line of a key that has no value, at which the parser would give up on all
+/// that follows. What follows keeps its place.
 fn without_culprit(text: &str, offset: usize, message: &str) -> Option<String> {
-    let start = text.get(..offset)?.rfind('\n').map_or(0, |i| i + 1);
-    let rest = text.get(start..)?;
-    let length = if message.starts_with("key with no value") {
-        rest.find('\n').unwrap_or(rest.len())
-    } else if message.starts_with("unclosed table") {
-        rest.match_indices("\n[").next().map_or(rest.len(), |(i, _)| i)
-    } else {
+    if !message.starts_with("key with no value") {
         return None;
-    };
-    let blank: String = rest[..length].chars().map(blanked).collect();
-    (rest[..length] != blank).then(|| format!("{}{blank}{}", &text[..start], &rest[length..]))
-}
-
-/// As many bytes of nothing as `c` has.
-fn blanked(c: char) -> &'static str {
-    match (c, c.len_utf8()) {
-        ('\n', _) => "\n",
-        (_, 1) => " ",
-        (_, 2) => "  ",
-        (_, 3) => "   ",
-        _ => "    ",
     }
+    let start = text.get(..offset)?.rfind('\n').map_or(0, |i| i + 1);
+    let end = text[start..].find('\n').map_or(text.len(), |i| start + i);
+    let blank = " ".repeat(end - start);
+    (text[start..end] != blank).then(|| format!("{}{blank}{}", &text[..start], &text[end..]))
 }
 
 struct SyntaxErrors<'a> {
