@@ -101,6 +101,19 @@ async fn a_tls_port_refuses_what_is_not_tls_and_silence() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_is_not_complete_does_not_delay_a_stop() {
+    let (server, _) = tls(patient());
+    let running = Running::start(server, router(&stage().0)).await;
+    let mut silent = Client::connect(running.address).await;
+    // Accepted in turn: once the second is closed the first is in its handshake.
+    let mut plain = Client::connect(running.address).await;
+    plain.send("this is not TLS\r\n").await;
+    plain.closed().await;
+    assert_eq!(running.stop().await.requests_cut, 0);
+    assert_eq!(silent.closed().await, 0);
+}
+
+#[tokio::test]
 async fn an_http2_stream_in_flight_is_finished_on_a_stop_and_cut_at_the_deadline() {
     for grace in [LONG, Duration::from_millis(50)] {
         let (stage, mut waiting) = stage();

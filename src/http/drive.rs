@@ -102,8 +102,6 @@ pub(super) struct Site {
 impl Site {
     /// Serves one accepted socket until it ends or is ended.
     pub(super) async fn serve(&self, socket: TcpStream, peer: SocketAddr, conn: Arc<Connection>) {
-        // Whatever runs on behalf of this connection ends with it.
-        let _end = conn.end().clone().drop_guard();
         let rejected = match &self.tls {
             None => self.converse(socket, peer, &conn).await,
             Some(acceptor) => match self.shake_hands(acceptor, socket, &conn).await {
@@ -152,13 +150,12 @@ impl Site {
             let in_flight = conn.request(request.version() == Version::HTTP_2);
             answer(self.router.clone(), request, in_flight, peer, self.patience)
         });
-        let protocol = self.protocol(conn.end());
+        let protocol = self.protocol();
         let io = TokioIo::new(Watched::new(stream, Arc::clone(conn)));
         let mut http = pin!(protocol.serve_connection(io, service));
         // It fires at once and then learns when something is due, handshake accounted for.
         let mut timer = pin!(sleep_until(Instant::now()));
         let mut draining = false;
-        let mut parting = false;
         let why = loop {
             tokio::select! {
                 biased;
@@ -181,12 +178,6 @@ impl Site {
                         tracing::debug!("closed a connection whose client takes no answer");
                         break None;
                     }
-                    // An HTTP/2 client is told first, and may still have requests on their way.
-                    Due::Idle { owed: false } if conn.is_http2() && !parting => {
-                        parting = true;
-                        http.as_mut().graceful_shutdown();
-                        timer.as_mut().reset(Instant::now() + self.patience.head);
-                    }
                     Due::Idle { owed } => break owed.then_some(Rejected::HeaderTimeout),
                 },
             }
@@ -200,9 +191,8 @@ impl Site {
         }
     }
 
-    fn protocol(&self, end: &CancellationToken) -> auto::Builder<Streams> {
-        let streams = Streams { tasks: self.tasks.clone(), end: end.clone() };
-        let mut protocol = auto::Builder::new(streams);
+    fn protocol(&self) -> auto::Builder<Streams> {
+        let mut protocol = auto::Builder::new(Streams(self.tasks.clone()));
         // Our own timer also covers the time before the protocol is known, and HTTP/2.
         protocol.http1().header_read_timeout(None).max_buf_size(MAX_HEAD as usize);
         protocol
@@ -216,20 +206,16 @@ impl Site {
     }
 }
 
-/// Runs the streams of an HTTP/2 connection; they end with it.
+/// Runs the streams of HTTP/2 connections; each notices by itself when its connection is gone.
 #[derive(Debug, Clone)]
-struct Streams {
-    tasks: TaskTracker,
-    end: CancellationToken,
-}
+struct Streams(TaskTracker);
 
 impl<F> Executor<F> for Streams
 where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let end = self.end.clone();
-        self.tasks.spawn(async move { end.run_until_cancelled_owned(stream).await });
+        self.0.spawn(stream);
     }
 }
 

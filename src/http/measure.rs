@@ -1,4 +1,4 @@
-//! What is measured of requests: how long they take, and how many are being answered.
+//! What is measured of requests: how long they take, and how many wait for their answer to begin.
 //!
 //! In flow requests and response heads; out flow records to the `metrics` facade. The first
 //! request of a method, route and status asks the facade for a handle, which is kept: recording
@@ -30,6 +30,21 @@ const UNMATCHED: &str = "_unmatched";
 /// OpenTelemetry conventions.
 const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER"];
+
+/// Tells the recorder what the metrics of this module and of the server mean.
+pub(crate) fn describe() {
+    metrics::describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "Time from the request's head to the head of its answer"
+    );
+    metrics::describe_gauge!(ACTIVE, Unit::Count, "Requests whose answer has not begun yet");
+    metrics::describe_counter!(
+        REJECTED,
+        Unit::Count,
+        "Connections and requests refused before routing, by reason"
+    );
+}
 
 /// A layer that measures the routes of the router it is put on, fallback included.
 ///
@@ -223,6 +238,7 @@ mod tests {
             .fallback(async || hyper::StatusCode::NOT_FOUND)
             .layer(Measure::new());
 
+        describe();
         for check in ["a", "b", "c"] {
             send(&app, "GET", &format!("/ready/{check}")).await;
         }
@@ -235,6 +251,7 @@ mod tests {
         assert_eq!(count(&metrics, "_OTHER", "/ready/{check}", 405), Some(1.0));
         assert_eq!(count(&metrics, "_OTHER", UNMATCHED, 404), Some(1.0));
         let text = metrics.render();
+        assert!(text.contains(&format!("# HELP {DURATION} Time from")), "{text}");
         assert!(!text.contains("nothing") && !text.contains("BREW"), "{text}");
     }
 

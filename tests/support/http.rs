@@ -1,5 +1,6 @@
 //! A client that shows what a connection really carries: one request at a time, byte by byte.
 
+use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -45,8 +46,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// Sends bytes as they are; that the server closes meanwhile is for the reader to see.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref()).await;
-        let _ = self.stream.flush().await;
+        let _ = self.try_send(bytes).await;
+    }
+
+    /// Sends bytes as they are, to a server that should still take them.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await?;
+        self.stream.flush().await
     }
 
     /// Sends a request without a body and reads its answer.

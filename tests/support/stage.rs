@@ -18,10 +18,10 @@ use tokio::time::Instant;
 use vitalsign::http::{Server, Stopped};
 
 /// Short enough to wait for, long enough for a busy machine to complete a request in.
-pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_millis(300);
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Never reached; a test that needs it hangs instead of closing too early.
-pub(crate) const LONG: Duration = Duration::from_secs(600);
+pub(crate) const LONG: Duration = Duration::from_mins(10);
 
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
