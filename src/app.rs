@@ -17,8 +17,7 @@ use vitalsign::config::{ConfigError, Loaded, Loader};
 use vitalsign::telemetry::{Guard, Telemetry};
 use vitalsign::{Builder, Health, http};
 
-use crate::cli::{CANNOT_LISTEN, CONFIGURATION, IO, OK};
-use crate::commands::complain;
+use crate::exit::{CANNOT_LISTEN, CONFIGURATION, IO, OK, complain};
 
 /// Threads of the check runtime: two, so that one that is blocked leaves another.
 const CHECK_THREADS: usize = 2;

@@ -8,22 +8,11 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{app, commands};
-
-/// Fine.
-pub(crate) const OK: u8 = 0;
-/// A check or a probe failed.
-pub(crate) const FAILED: u8 = 1;
-/// The command line is wrong.
-pub(crate) const USAGE: u8 = 2;
-/// It cannot listen (`EX_OSERR` of sysexits).
-pub(crate) const CANNOT_LISTEN: u8 = 71;
-/// Reading or writing failed (`EX_IOERR`).
-pub(crate) const IO: u8 = 74;
-/// The configuration is wrong (`EX_CONFIG`).
-pub(crate) const CONFIGURATION: u8 = 78;
+use crate::app;
+use crate::commands::{self, Format};
+use crate::exit::{OK, USAGE};
 
 /// Health, metrics and structured status of what a service depends on.
 ///
@@ -74,15 +63,6 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
         timeout: Duration,
     },
-}
-
-/// How `check` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// A line a check.
-    Text,
-    /// The structured status document.
-    Json,
 }
 
 /// A duration above zero, with its unit.

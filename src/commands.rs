@@ -6,12 +6,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use tokio::sync::mpsc;
 use vitalsign::config::Loaded;
 use vitalsign::{CheckInfo, Declared, Event, Health, Sink, Snapshot, Status};
 
 use crate::app;
-use crate::cli::{CONFIGURATION, FAILED, Format, IO, OK, USAGE};
+use crate::exit::{CONFIGURATION, FAILED, IO, OK, USAGE, complain};
+
+/// How `check` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A line a check.
+    Text,
+    /// The structured status document.
+    Json,
+}
 
 /// `vitalsign validate`
 pub(crate) fn validate(config: Option<PathBuf>) -> u8 {
@@ -207,10 +217,4 @@ fn print(text: &str) -> u8 {
         }
         _ => OK,
     }
-}
-
-/// Says on standard error what is wrong, and returns `code`.
-pub(crate) fn complain(code: u8, message: &str) -> u8 {
-    eprintln!("vitalsign: {message}");
-    code
 }

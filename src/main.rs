@@ -3,6 +3,7 @@
 mod app;
 mod cli;
 mod commands;
+mod exit;
 
 use std::process::ExitCode;
 

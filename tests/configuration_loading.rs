@@ -296,11 +296,13 @@ fn the_watch_sees_changed_new_and_relinked_files() {
 
 /// Three kinds by the names of the real ones.
 macro_rules! database {
-    ($type:ident, $name:literal, $option:ident: $value:ty) => {
+    ($type:ident, $name:literal, $option:ident: $value:ty $(, $more:ident: $other:ty)?) => {
         #[derive(Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         struct $type {
             $option: $value,
+            $(#[allow(dead_code, reason = "only its name matters")]
+            $more: $other,)?
         }
 
         impl KindOptions for $type {
@@ -316,7 +318,7 @@ macro_rules! database {
 
 database!(Postgres, "postgres", url: Secret);
 database!(MySql, "mysql", url: Secret);
-database!(Sqlite, "sqlite", path: ConfigPath);
+database!(Sqlite, "sqlite", path: ConfigPath, create: Option<bool>);
 
 static DATABASES: &[Kind] = &[Kind::of::<MySql>(), Kind::of::<Postgres>(), Kind::of::<Sqlite>()];
 

@@ -24,13 +24,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
     ("alertmanager", &["model"]),
-    ("http", &["health", "history", "metrics", "model", "state"]),
+    ("http", &["config", "health", "history", "metrics", "model", "state"]),
     ("keep", &["model", "traces"]),
     ("telemetry", &["config", "keep", "model", "traces"]),
     // The program; of the library it uses the public interface alone, by the crate's name.
-    ("app", &[]),
-    ("cli", &["app"]),
-    ("main", &["app", "cli"]),
+    ("exit", &[]),
+    ("reload", &["exit"]),
+    ("app", &["exit", "reload"]),
+    ("commands", &["app", "exit"]),
+    ("cli", &["app", "commands", "exit"]),
+    ("main", &["app", "cli", "commands", "exit", "reload"]),
 ];
 
 /// The map of the crate names every module.
@@ -85,16 +88,15 @@ fn objection(from: &[String], import: &Import) -> Option<String> {
     })
 }
 
-/// Kinds do not know each other; those that speak SQL share the files named `sql…`.
+/// Kinds do not know each other; those that speak SQL share the folder `sql`.
 fn kinds_objection(from: &[String], import: &Import) -> Option<String> {
-    let shared = |module: &str| module == "sql" || module.starts_with("sql_");
     let kind = from.get(1)?;
     let other = import.path.get(1).map_or("*", String::as_str);
-    if other == kind || shared(other) {
+    if other == kind || other == "sql" {
         return None;
     }
     let path = import.path.join("::");
-    Some(format!("`{path}` belongs to the list or another kind; a kind imports itself and `sql…`"))
+    Some(format!("`{path}` belongs to the list or another kind; a kind imports itself and `sql`"))
 }
 
 /// The path of the module that the file `relative` to `src/` holds.
@@ -223,7 +225,7 @@ fn wrong_imports_are_found_in_every_form() {
         ("checks/tcp.rs", "use super::http::Options;"),
         ("checks/tcp.rs", "use crate::checks::KINDS;"),
         ("checks/http/body.rs", "use super::super::tcp;"),
-        ("checks/sql_pool.rs", "use super::postgres;"),
+        ("checks/sql/pool.rs", "use crate::checks::postgres;"),
         ("cli.rs", "use crate::main;"),
         ("novelty.rs", "use crate::model::Run;"),
     ] {
@@ -243,7 +245,7 @@ fn right_imports_and_mere_mentions_are_left_alone() {
         ("check.rs", "mod failure; pub use self::failure::Failure; use crate::model::*;"),
         ("check/failure.rs", "use super::Detail; use crate::check::Context;"),
         ("checks/mod.rs", "use crate::config::Kind; mod tcp; use self::tcp::KIND;"),
-        ("checks/postgres.rs", "use super::sql_pool::Pool; use crate::checks::sql;"),
+        ("checks/postgres.rs", "use super::sql::pool::Pool; use crate::checks::sql;"),
         ("checks/http/body.rs", "use super::options::Options; use crate::net::connect;"),
         ("main.rs", "mod cli; use crate::cli::Arguments; use vitalsign::state::HealthState;"),
     ] {

@@ -13,12 +13,12 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool, Postgres, Row};
 
+use super::sql::client::{Client, Kept, Networked};
+use super::sql::lag::{Lag, LagLimits};
+use super::sql::pool::PoolCheck;
+use super::sql::tls::TlsChoice;
+use super::sql::url::SqlUrl;
 use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count};
-use super::sql_client::{Client, Kept, Networked};
-use super::sql_lag::{Lag, LagLimits};
-use super::sql_pool::PoolCheck;
-use super::sql_tls::TlsChoice;
-use super::sql_url::SqlUrl;
 use crate::check::Check;
 use crate::config::{KindOptions, OptionError, Period, Secret, Tls};
 use crate::model::{Reason, Server};

@@ -15,9 +15,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqlitePool};
 use tokio::time::Instant;
 
+use super::sql::error::Redaction;
+use super::sql::pool::PoolCheck;
 use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count, shielded};
-use super::sql_error::Redaction;
-use super::sql_pool::PoolCheck;
 use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{ConfigPath, KindOptions, OptionError};
 use crate::model::{Phase, Reason};

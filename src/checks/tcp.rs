@@ -53,7 +53,7 @@ impl KindOptions for TcpOptions {
         let endpoint = Endpoint::parse(&self.address)
             .map_err(|error| errors.push(OptionError::new("address", error)));
         let expect = self.expect.regex.as_deref().map(Regex::new).transpose().map_err(|error| {
-            errors.push(super::bad_regex("expect.regex", &error));
+            errors.push(OptionError::bad_regex("expect.regex", &error));
         });
         let tls = self.tls.0.map(|options| TlsClient::new(&options, &[])).transpose();
         let tls = tls.map_err(|wrong| errors.extend(wrong));

@@ -38,6 +38,14 @@ impl OptionError {
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
     }
+
+    /// What is wrong with the regular expression at `path`, on one line.
+    pub(crate) fn bad_regex(path: impl Into<String>, error: &regex::Error) -> Self {
+        let text = error.to_string();
+        // A syntax error draws the expression first; its last line says what is wrong.
+        let what = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        Self::new(path, format!("{what}; write a regular expression of the regex crate"))
+    }
 }
 
 /// A kind as the registry holds it.

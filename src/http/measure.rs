@@ -31,21 +31,6 @@ const UNMATCHED: &str = "_unmatched";
 const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER"];
 
-/// Tells the recorder what the metrics of this module and of the server mean.
-pub(crate) fn describe() {
-    metrics::describe_histogram!(
-        DURATION,
-        Unit::Seconds,
-        "Time from the request's head to the head of its answer"
-    );
-    metrics::describe_gauge!(ACTIVE, Unit::Count, "Requests whose answer has not begun yet");
-    metrics::describe_counter!(
-        REJECTED,
-        Unit::Count,
-        "Connections and requests refused before routing, by reason"
-    );
-}
-
 /// A layer that measures the routes of the router it is put on, fallback included.
 ///
 /// The duration of a request ends when the head of its answer is ready, so that an event stream
@@ -238,7 +223,7 @@ mod tests {
             .fallback(async || hyper::StatusCode::NOT_FOUND)
             .layer(Measure::new());
 
-        describe();
+        crate::metrics::describe();
         for check in ["a", "b", "c"] {
             send(&app, "GET", &format!("/ready/{check}")).await;
         }

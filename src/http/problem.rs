@@ -34,11 +34,6 @@ impl Problem {
         self
     }
 
-    /// 400: `detail` names the parameter that is wrong, and what would be right.
-    pub(crate) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, detail)
-    }
-
     /// 401, asking for a bearer token.
     pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "a valid bearer token is needed")
@@ -155,7 +150,10 @@ mod tests {
             .route("/panic", get(|| async { panic!("with a secret") as () }))
             .route("/token", get(|| async { Problem::unauthorized() }))
             .route("/often", get(|| async { Problem::too_many_requests(30) }))
-            .route("/bad", get(|| async { Problem::bad_request("`from` must be RFC 3339") }))
+            .route(
+                "/bad",
+                get(|| async { Problem::new(StatusCode::BAD_REQUEST, "`from` must be RFC 3339") }),
+            )
             .route("/later", get(|| async { Problem::unavailable("no history is kept") }));
         finish_alone(routes, Measure::new())
     }

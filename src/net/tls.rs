@@ -76,7 +76,7 @@ impl TlsClient {
             Host::Name(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
                 .map_err(|_| {
                     let text = format!("{name} is no name that a certificate can hold");
-                    Failure::new(crate::Reason::TlsNameMismatch, text)
+                    Failure::new(crate::model::Reason::TlsNameMismatch, text)
                 }),
         }
     }

@@ -16,7 +16,6 @@ use serde_json_path::JsonPath;
 use url::Url;
 
 use crate::check::Check;
-use crate::checks::bad_regex;
 use crate::config::{ByteSize, KindOptions, OptionError, Secret, Tls, TlsOptions};
 use crate::net::TlsClient;
 
@@ -256,7 +255,7 @@ impl HttpOptions {
         if let Some(text) = &options.body_regex {
             match Regex::new(text) {
                 Ok(regex) => expect.body = Some(regex),
-                Err(error) => errors.push(bad_regex("expect.body_regex", &error)),
+                Err(error) => errors.push(OptionError::bad_regex("expect.body_regex", &error)),
             }
         }
         for (text, value) in &options.json {
@@ -275,7 +274,7 @@ impl HttpOptions {
                     let text = "this is no header name; write letters, digits and -";
                     errors.push(OptionError::new(path, text));
                 }
-                (_, Err(error)) => errors.push(bad_regex(&path, &error)),
+                (_, Err(error)) => errors.push(OptionError::bad_regex(&path, &error)),
             }
         }
         if method == Some(&Method::HEAD) && expect.wants_body() {

@@ -6,7 +6,7 @@ use std::io;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use rustls::CertificateError;
 
-use super::sql::Dialect;
+use super::Dialect;
 use crate::check::{Context, Failure};
 use crate::config::Secret;
 use crate::model::Reason;
@@ -21,16 +21,16 @@ const MAX_GREETING: u64 = 1 << 20;
 /// Texts that no message may show: what a server says is passed on, and it might repeat what it
 /// was sent.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Redaction(Vec<Secret>);
+pub(crate) struct Redaction(Vec<Secret>);
 
 impl Redaction {
     /// Hides `secrets` from every message.
-    pub(super) fn of(secrets: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn of(secrets: impl IntoIterator<Item = String>) -> Self {
         Self(secrets.into_iter().filter(|s| !s.is_empty()).map(Secret::new).collect())
     }
 
     /// `text` in one line, bounded and without secrets.
-    pub(super) fn clean(&self, text: &str) -> String {
+    pub(crate) fn clean(&self, text: &str) -> String {
         let mut text = text.replace(|c: char| c.is_control(), " ");
         for secret in &self.0 {
             text = text.replace(secret.expose(), "[secret]");
@@ -44,7 +44,7 @@ impl Redaction {
     /// The failure that `error` stands for; `step` is what was being done.
     ///
     /// A server's own error code goes to the CLIENT span.
-    pub(super) fn failure<D: Dialect>(
+    pub(crate) fn failure<D: Dialect>(
         &self,
         cx: &Context,
         step: impl fmt::Display,

@@ -24,55 +24,21 @@
 //! # drop(provider);
 //! ```
 
+mod sampler;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use opentelemetry::trace::{
-    Link, Span as _, SpanContext, SpanId, SpanKind, TraceContextExt, TraceId,
-};
-use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry::trace::{Span as _, SpanContext, SpanId, TraceContextExt, TraceId};
+use opentelemetry::{Context, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{
-    BatchSpanProcessor, Sampler, SamplingDecision, SamplingResult, ShouldSample, Span, SpanData,
-    SpanProcessor,
-};
+use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
 
 use crate::traces;
 
-/// Samples a share of the traces and records all of them.
-///
-/// The sampled flag is what the dependency sees; a trace without it is still recorded, for
-/// [`KeepProcessor`] to judge by its outcome. A span with a parent follows it.
-#[derive(Debug, Clone)]
-pub struct HeadSampler(Sampler);
-
-impl HeadSampler {
-    /// Samples the share `share` of traces by their id: 0 is none of them, 1 is all.
-    #[must_use]
-    pub fn new(share: f64) -> Self {
-        Self(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share))))
-    }
-}
-
-impl ShouldSample for HeadSampler {
-    fn should_sample(
-        &self,
-        parent: Option<&Context>,
-        trace_id: TraceId,
-        name: &str,
-        kind: &SpanKind,
-        attributes: &[KeyValue],
-        links: &[Link],
-    ) -> SamplingResult {
-        let mut result = self.0.should_sample(parent, trace_id, name, kind, attributes, links);
-        if result.decision == SamplingDecision::Drop {
-            result.decision = SamplingDecision::RecordOnly;
-        }
-        result
-    }
-}
+pub use sampler::HeadSampler;
 
 /// A processor that takes the spans of one trace together.
 pub trait TraceProcessor: SpanProcessor {
@@ -291,6 +257,7 @@ mod tests {
     use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
     use super::*;
+    use opentelemetry::KeyValue;
 
     #[derive(Debug, Clone, Default)]
     struct Kept(Arc<Mutex<(Vec<Vec<SpanData>>, usize)>>);

@@ -9,8 +9,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::{ConnectOptions, Connection, Pool};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::sql::{Dialect, Question, count, shielded};
-use super::sql_error::Redaction;
+use super::error::Redaction;
+use super::{Dialect, Question, count, shielded};
 use crate::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server};
 
@@ -29,10 +29,10 @@ static MAX: Measurement =
 ///
 /// The run takes a connection as the application would and asks the kind's default query over
 /// it. A pool that gives none is asked why with one connection beside it.
-pub(super) struct PoolCheck<D: sqlx::Database>(Pool<D>);
+pub(crate) struct PoolCheck<D: sqlx::Database>(Pool<D>);
 
 impl<D: sqlx::Database> PoolCheck<D> {
-    pub(super) const fn new(pool: Pool<D>) -> Self {
+    pub(crate) const fn new(pool: Pool<D>) -> Self {
         Self(pool)
     }
 }

@@ -9,7 +9,7 @@ use crate::config::{ConfigPath, OptionError, Tls, TlsOptions};
 
 /// What the `tls` option asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TlsChoice {
+pub(crate) enum TlsChoice {
     /// Nothing was said: as the URL has it.
     AsUrl,
     /// None.
@@ -21,11 +21,11 @@ pub(super) enum TlsChoice {
 }
 
 /// Paths of the client certificate's chain and key.
-pub(super) type ClientCertificate = Option<(PathBuf, PathBuf)>;
+pub(crate) type ClientCertificate = Option<(PathBuf, PathBuf)>;
 
 impl TlsChoice {
     /// Reads the option; `in_url` is the mode that the URL has already set, if it did.
-    pub(super) fn read(tls: Option<Tls>, in_url: bool, errors: &mut Vec<OptionError>) -> Self {
+    pub(crate) fn read(tls: Option<Tls>, in_url: bool, errors: &mut Vec<OptionError>) -> Self {
         let Some(Tls(choice)) = tls else { return Self::AsUrl };
         if in_url {
             errors.push(OptionError::new("tls", "the url sets TLS too; say it in one of the two"));

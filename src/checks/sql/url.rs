@@ -3,7 +3,7 @@
 use sqlx::ConnectOptions;
 use url::Url;
 
-use super::sql_error::Redaction;
+use super::error::Redaction;
 use crate::config::{OptionError, Secret};
 
 /// Parameters of other clients that a check can do without: its own timeout holds, and the
@@ -11,14 +11,14 @@ use crate::config::{OptionError, Secret};
 const IGNORED: [&str; 2] = ["connect_timeout", "channel_binding"];
 
 /// A URL of the right scheme with known parameters.
-pub(super) struct SqlUrl(Url);
+pub(crate) struct SqlUrl(Url);
 
 impl SqlUrl {
     /// Reads the option `url`.
     ///
     /// No part of it is ever shown: where a password holds an unescaped `@`, `/` or `?`, any part
     /// may be a piece of it.
-    pub(super) fn read(
+    pub(crate) fn read(
         text: &Secret,
         schemes: &[&str],
         parameters: &[&str],
@@ -54,12 +54,12 @@ impl SqlUrl {
     }
 
     /// Whether a parameter whose name starts with `prefix` is set.
-    pub(super) fn sets(&self, prefix: &str) -> bool {
+    pub(crate) fn sets(&self, prefix: &str) -> bool {
         self.0.query_pairs().any(|(key, _)| key.starts_with(prefix))
     }
 
     /// The driver's options.
-    pub(super) fn options<O: ConnectOptions>(&self, errors: &mut Vec<OptionError>) -> Option<O> {
+    pub(crate) fn options<O: ConnectOptions>(&self, errors: &mut Vec<OptionError>) -> Option<O> {
         let options = O::from_url(&self.0);
         if options.is_err() {
             let message = "a value in it is not valid: its port, its TLS mode, its address or \
@@ -70,12 +70,12 @@ impl SqlUrl {
     }
 
     /// Whether its scheme is `scheme`.
-    pub(super) fn is(&self, scheme: &str) -> bool {
+    pub(crate) fn is(&self, scheme: &str) -> bool {
         self.0.scheme() == scheme
     }
 
     /// Hides every form of the password, and the one that Postgres takes from the environment.
-    pub(super) fn redaction(&self) -> Redaction {
+    pub(crate) fn redaction(&self) -> Redaction {
         let encoded = self.0.password().unwrap_or_default();
         let decoded = percent_decoded(encoded);
         let parameter = self.0.query_pairs().find(|(key, _)| key == "password");

@@ -7,14 +7,14 @@ use crate::config::{OptionError, Period};
 use crate::model::{Measurement, Reason};
 
 /// How far the replica is behind.
-pub(super) static REPLICATION_LAG: Measurement = Measurement {
+pub(crate) static REPLICATION_LAG: Measurement = Measurement {
     name: "replication_lag_seconds",
     help: "How far a replica is behind its primary.",
 };
 
 /// What a replica says of its lag.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Lag {
+pub(crate) enum Lag {
     /// That many seconds.
     Seconds(f64),
     /// It replicates and cannot tell yet, and why.
@@ -25,14 +25,14 @@ pub(super) enum Lag {
 
 /// The bounds on a replica's lag.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct LagLimits {
+pub(crate) struct LagLimits {
     warn: Option<Duration>,
     max: Option<Duration>,
 }
 
 impl LagLimits {
     /// The configured bounds, or what is wrong with them.
-    pub(super) fn read(
+    pub(crate) fn read(
         warn: Option<Period>,
         max: Option<Period>,
         errors: &mut Vec<OptionError>,
@@ -49,12 +49,12 @@ impl LagLimits {
     }
 
     /// Whether the lag need be asked at all.
-    pub(super) fn wanted(self) -> bool {
+    pub(crate) fn wanted(self) -> bool {
         self.warn.is_some() || self.max.is_some()
     }
 
     /// Judges `lag`, and notes it as a figure.
-    pub(super) fn judge(self, lag: &Lag, cx: &Context) -> Result<Detail, Failure> {
+    pub(crate) fn judge(self, lag: &Lag, cx: &Context) -> Result<Detail, Failure> {
         let seconds = match *lag {
             Lag::Seconds(seconds) => seconds,
             Lag::Stopped(how) if self.max.is_some() => {

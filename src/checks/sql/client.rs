@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions, Connection};
 
-use super::sql::{Dialect, Options, Question, Target, shielded};
-use super::sql_error::Redaction;
-use super::sql_lag::{Lag, LagLimits};
+use super::error::Redaction;
+use super::lag::{Lag, LagLimits};
+use super::{Dialect, Options, Question, Target, shielded};
 use crate::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
 
@@ -22,7 +22,7 @@ use crate::model::{Phase, Reason, Server};
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A family of databases that is reached over a network.
-pub(super) trait Networked: Dialect {
+pub(crate) trait Networked: Dialect {
     /// Counts the rows of `question`; a configured query is told to end by itself after `limit`,
     /// for a server may not notice that nobody waits for it.
     fn ask<'c>(
@@ -38,17 +38,17 @@ pub(super) trait Networked: Dialect {
 /// Asks a database server over a connection of the check's own.
 ///
 /// It has no `Debug`, for the connect options would show the password.
-pub(super) struct Client<D: Networked> {
-    pub(super) options: Options<D>,
-    pub(super) target: Target,
-    pub(super) question: Question,
-    pub(super) limits: LagLimits,
-    pub(super) redaction: Redaction,
-    pub(super) kept: Kept<D>,
+pub(crate) struct Client<D: Networked> {
+    pub(crate) options: Options<D>,
+    pub(crate) target: Target,
+    pub(crate) question: Question,
+    pub(crate) limits: LagLimits,
+    pub(crate) redaction: Redaction,
+    pub(crate) kept: Kept<D>,
 }
 
 /// What becomes of a connection after a run.
-pub(super) enum Kept<D: Dialect> {
+pub(crate) enum Kept<D: Dialect> {
     /// It is closed.
     Never,
     /// It waits for the next run; it is not in here while a run uses it, so that a cancelled run
@@ -58,7 +58,7 @@ pub(super) enum Kept<D: Dialect> {
 
 impl<D: Dialect> Kept<D> {
     /// Keeps connections when `reuse` was asked for.
-    pub(super) fn when(reuse: bool) -> Self {
+    pub(crate) fn when(reuse: bool) -> Self {
         if reuse { Self::Between(Mutex::new(None)) } else { Self::Never }
     }
 

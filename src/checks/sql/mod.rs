@@ -3,6 +3,13 @@
 //! In flow an open connection and a [`Question`]; out flows a verdict on the rows that came back.
 //! Rows are counted as they stream in and dropped at once, never collected.
 
+pub(super) mod client;
+pub(super) mod error;
+pub(super) mod lag;
+pub(super) mod pool;
+pub(super) mod tls;
+pub(super) mod url;
+
 use std::panic::AssertUnwindSafe;
 
 use futures_util::stream::BoxStream;
@@ -24,15 +31,15 @@ const MAX_ROWS: u64 = 10_000;
 /// What the answer to the query must be.
 #[derive(Debug, Clone, Copy, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ExpectRows {
+pub(crate) struct ExpectRows {
     /// Exact number of rows the query returns; another one fails the run with `unexpected_body`.
     /// At most 10000. Default: any number.
     #[serde(default)]
-    pub(super) rows: Option<u64>,
+    pub(crate) rows: Option<u64>,
 }
 
 /// One family of databases, as the shared code sees it.
-pub(super) trait Dialect: sqlx::Database {
+pub(crate) trait Dialect: sqlx::Database {
     /// The kind's name.
     const KIND: &'static str;
     /// The query asked unless another is configured.
@@ -54,28 +61,28 @@ pub(super) trait Dialect: sqlx::Database {
 }
 
 /// Rows and ends of statements, as they arrive.
-pub(super) type Rows<'c, D> = BoxStream<
+pub(crate) type Rows<'c, D> = BoxStream<
     'c,
     Result<Either<<D as sqlx::Database>::QueryResult, <D as sqlx::Database>::Row>, sqlx::Error>,
 >;
 
 /// Connect options of a family of databases.
-pub(super) type Options<D> = <<D as sqlx::Database>::Connection as Connection>::Options;
+pub(crate) type Options<D> = <<D as sqlx::Database>::Connection as Connection>::Options;
 
 /// Where a database is, for spans and messages; never with a password.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// `db.system.name`.
-    pub(super) system: &'static str,
+    pub(crate) system: &'static str,
     /// `db.namespace`: the database's name.
-    pub(super) namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     /// Host and port, or the path of a socket.
-    pub(super) server: Option<Server>,
+    pub(crate) server: Option<Server>,
 }
 
 impl Target {
     /// Host and port for people.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match &self.server {
             Some(Server { address, port: Some(port) }) if address.contains(':') => {
                 format!("[{address}]:{port}")
@@ -87,7 +94,7 @@ impl Target {
     }
 
     /// The CLIENT span's name: `{db.operation.name} {target}`, or as much of it as is known.
-    pub(super) fn span_name(&self, question: &Question) -> String {
+    pub(crate) fn span_name(&self, question: &Question) -> String {
         let target = self.namespace.clone().unwrap_or_else(|| self.place());
         match question.operation() {
             Some(operation) => format!("{operation} {target}"),
@@ -96,7 +103,7 @@ impl Target {
     }
 
     /// The CLIENT span's attributes.
-    pub(super) fn attributes(&self, question: &Question) -> Vec<KeyValue> {
+    pub(crate) fn attributes(&self, question: &Question) -> Vec<KeyValue> {
         let mut all = vec![KeyValue::new(semconv::DB_SYSTEM_NAME, self.system)];
         if let Some(namespace) = &self.namespace {
             all.push(KeyValue::new(semconv::DB_NAMESPACE, namespace.clone()));
@@ -115,22 +122,22 @@ impl Target {
 
 /// The query of a check, and the number of rows it must return.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
-    pub(super) sql: String,
+pub(crate) struct Question {
+    pub(crate) sql: String,
     /// Whether the query came from the configuration: it may be slow, and may hold literals that
     /// no span should show.
-    pub(super) custom: bool,
+    pub(crate) custom: bool,
     rows: Option<u64>,
 }
 
 impl Question {
     /// The default question of `D`.
-    pub(super) fn default_of<D: Dialect>() -> Self {
+    pub(crate) fn default_of<D: Dialect>() -> Self {
         Self { sql: D::QUERY.to_owned(), custom: false, rows: None }
     }
 
     /// The configured question, or what is wrong with it.
-    pub(super) fn read<D: Dialect>(
+    pub(crate) fn read<D: Dialect>(
         query: Option<String>,
         expect: ExpectRows,
         errors: &mut Vec<OptionError>,
@@ -158,7 +165,7 @@ impl Question {
     }
 
     /// Judges the number of rows that came back.
-    pub(super) fn judge(&self, rows: u64) -> Result<(), Failure> {
+    pub(crate) fn judge(&self, rows: u64) -> Result<(), Failure> {
         if rows > MAX_ROWS {
             let message = format!("the query returned more than {MAX_ROWS} rows");
             return Err(Failure::new(Reason::TooLarge, message).answered());
@@ -174,7 +181,7 @@ impl Question {
 }
 
 /// Counts the rows of `sql`, and stops one past the bound.
-pub(super) async fn count<D: Dialect>(
+pub(crate) async fn count<D: Dialect>(
     conn: &mut D::Connection,
     sql: String,
 ) -> Result<u64, sqlx::Error> {
@@ -195,7 +202,7 @@ pub(super) async fn count<D: Dialect>(
 ///
 /// A panic in it is an answer that it could not read: it slices some packets without looking at
 /// their length. And it sees no span: its SQLite thread would hold on to ours beyond the run.
-pub(super) async fn shielded<T>(
+pub(crate) async fn shielded<T>(
     step: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
     let step = AssertUnwindSafe(step).catch_unwind().with_subscriber(Dispatch::none());
