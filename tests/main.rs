@@ -1,3 +1,4 @@
 //! What users of vitalsign see, a module a story.
 
+mod exposition;
 mod support;

@@ -1,1 +1,3 @@
 //! What the stories stand on: real servers on free loopback ports, the binary, small clients.
+
+pub(crate) mod prometheus;
