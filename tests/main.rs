@@ -12,5 +12,6 @@ mod layers;
 mod server;
 mod server_tls;
 mod service;
+mod exposition;
 mod support;
 mod telemetry;

@@ -92,14 +92,20 @@ impl Pages {
     }
 
     async fn gzip(self: &Arc<Self>, format: Format) -> Made {
-        let compress = || {
+        let start = || {
             let pages = Arc::clone(self);
             async move {
                 let page = pages.plain(format).await?;
-                off_the_async_threads(move || pages.keep(compressed(&page)?)).await
+                let compress = move || {
+                    let small = compressed(&page)?;
+                    // Its memory may be what the other needs.
+                    drop(page);
+                    pages.keep(small)
+                };
+                off_the_async_threads(compress).await
             }
         };
-        self.gzip[format as usize].share(compress).await.unwrap_or(FAILED)
+        self.gzip[format as usize].share(start).await.unwrap_or(FAILED)
     }
 
     /// Counts `page` against the bound for as long as anybody holds it.
@@ -141,4 +147,38 @@ fn compressed(page: &[u8]) -> Result<Vec<u8>, StatusCode> {
         .write_all(page)
         .and_then(|()| encoder.finish())
         .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use hyper::header::{ACCEPT_ENCODING, HeaderValue};
+
+    #[tokio::test]
+    async fn pages_that_are_still_read_are_bounded_in_memory() {
+        let health = Health::builder("test").build().expect("no checks");
+        let pages = Arc::new(Pages::new(health));
+        let mut zipped = HeaderMap::new();
+        zipped.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+
+        let others = pages.memory.try_acquire_many(LIMIT_KIB).expect("all of it");
+        for headers in [&HeaderMap::new(), &zipped] {
+            let refused = pages.answer(headers).await;
+            assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(refused.headers()[RETRY_AFTER], "5");
+        }
+        drop(others);
+        for headers in [&HeaderMap::new(), &zipped] {
+            let answer = pages.answer(headers).await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            let page = answer.into_body().collect().await.expect("a page").to_bytes();
+            assert_ne!(pages.memory.available_permits(), LIMIT_KIB as usize, "it is held");
+            drop(page);
+            // The flight lets go of its own copy a moment after it has landed.
+            while pages.memory.available_permits() != LIMIT_KIB as usize {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
 }

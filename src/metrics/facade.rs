@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::Format;
-use super::names::{self, MetricType, Origin};
+use super::names::{self, Metric, MetricType, Origin};
 use super::page::Page;
 
 /// A family of a rendered page.
@@ -23,7 +23,8 @@ pub(super) fn append(page: &mut Page, rendered: &str, measured: &[String]) {
     // A counter and a gauge may have been recorded under one name; no format has room for both.
     families.dedup_by_key(|family| family.name);
     let of_state = |name: &str| {
-        names::find(name).is_some_and(|m| m.origin == Origin::State)
+        let is = |m: &Metric| name == m.name || name == names::family(m.name, m.kind);
+        names::METRICS.iter().any(|m| m.origin == Origin::State && is(m))
             || measured.iter().any(|m| m == name)
     };
     families.retain(|family| !of_state(family.name));
@@ -73,7 +74,7 @@ fn write(page: &mut Page, family: &Family<'_>, taken: &HashSet<&str>) {
         }
         _ => (family.name, kind),
     };
-    if let Some(help) = family.help {
+    if let Some(help) = known.map(|metric| metric.help).or(family.help) {
         page.raw(&["# HELP ", name, " "]);
         write_help(page, help);
         page.raw(&["\n"]);
@@ -153,6 +154,7 @@ mod tests {
             ::metrics::histogram!("size").record(2.0);
             ::metrics::gauge!("process_cpu_seconds_total").set(1.25);
             ::metrics::gauge!("health_check_up", "check" => "a").set(1.0);
+            ::metrics::gauge!("health_check_runs").set(1.0);
             ::metrics::gauge!("health_check_lag_seconds").set(1.0);
         });
         handle.render()

@@ -145,6 +145,10 @@ mod tests {
         for name in ["process_cpu_seconds_total ", "process_open_fds "] {
             assert!(page.contains(&format!("\n{name}")), "{page}");
         }
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let shown = limit.map(|limit| format!("\nprocess_max_fds {limit}\n"));
+        assert!(shown.is_none_or(|line| page.contains(&line)), "{page}");
+        assert_eq!(limit.is_some(), page.contains("\nprocess_max_fds "), "{page}");
         for runtime in ["checks", "http"] {
             let workers = format!("tokio_runtime_workers{{runtime=\"{runtime}\"}} 1\n");
             assert!(page.contains(&workers), "{page}");

@@ -11,3 +11,4 @@ pub(crate) mod postgres;
 pub(crate) mod service;
 pub(crate) mod spans;
 pub(crate) mod stage;
+pub(crate) mod prometheus;
