@@ -52,7 +52,6 @@ impl Connection {
         request: Request<Full<Bytes>>,
     ) -> hyper::Result<Response<Incoming>> {
         let Self { sender, driver, .. } = self;
-        drive(driver, sender.ready()).await?;
         drive(driver, sender.send_request(request)).await
     }
 
