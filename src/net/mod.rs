@@ -1,8 +1,8 @@
 //! What every kind that asks over the network stands on: names, connections and TLS.
 //!
-//! In flows an [`Endpoint`] and the run's context; out flows a [`Stream`], or a
-//! [`Failure`](crate::Failure) with the reason that fits. Each step is a phase of the run, is
-//! cancelled by dropping it, and holds at most one connection.
+//! In flows an endpoint and the run's context; out flows a stream, or a [`Failure`] with the
+//! reason that fits. Each step is a phase of the run, is cancelled by dropping it, and holds at
+//! most one connection.
 
 mod connect;
 mod endpoint;

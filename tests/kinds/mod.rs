@@ -109,6 +109,8 @@ pub(crate) async fn garbage(subject: Subject) {
 
 pub(crate) async fn closed_early(subject: Subject) {
     assert_eq!(subject.fails(peer::closing()).await, Reason::ConnectionReset);
+    let after_hearing = peer::answering_once("");
+    assert_eq!(subject.fails(after_hearing).await, Reason::ConnectionReset);
 }
 
 pub(crate) async fn oversized(subject: Subject) {

@@ -8,6 +8,8 @@ use vitalsign::checks::KINDS;
 use vitalsign::config::OptionError;
 use vitalsign::{Check, Context, Detail, Failure, Reason};
 
+use super::spans;
+
 /// Long enough for any answer on loopback, however busy the machine.
 pub(crate) const PATIENT: Duration = Duration::from_secs(20);
 
@@ -34,6 +36,7 @@ pub(crate) fn errors(kind: &str, options: &str) -> Vec<String> {
 
 /// Asks `check` once, within `timeout`.
 pub(crate) async fn ask(check: &dyn Check, timeout: Duration) -> Result<Detail, Failure> {
+    spans::prepare();
     let deadline = Instant::now() + timeout;
     let cx = Context::new(deadline, None);
     let timed_out = || Failure::new(Reason::Timeout, "no answer in time");

@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -34,6 +35,7 @@ pub(crate) struct Peer {
     requests: Arc<Mutex<Vec<String>>>,
     accepted: watch::Receiver<usize>,
     closed: watch::Receiver<usize>,
+    resumed: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -88,24 +90,32 @@ impl Peer {
         let (accept, accepted) = watch::channel(0);
         let (close, closed) = watch::channel(0);
         let close = Arc::new(close);
+        let resumed = Arc::new(AtomicUsize::new(0));
+        let resume = Arc::clone(&resumed);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 accept.send_modify(|n| *n += 1);
-                let (tls, script, close) = (tls.clone(), script.clone(), close.clone());
+                let (tls, script) = (tls.clone(), script.clone());
+                let (close, resume) = (close.clone(), resume.clone());
                 connections.spawn(async move {
-                    serve(stream, tls, &script).await;
+                    serve(stream, tls, &script, &resume).await;
                     close.send_modify(|n| *n += 1);
                 });
             }
         });
-        Self { address, requests, accepted, closed, task }
+        Self { address, requests, accepted, closed, resumed, task }
     }
 
     /// How many connections were accepted.
     pub(crate) fn accepted(&self) -> usize {
         *self.accepted.borrow()
+    }
+
+    /// How many TLS sessions were resumed, so that no certificate was shown.
+    pub(crate) fn resumed(&self) -> usize {
+        self.resumed.load(Ordering::Relaxed)
     }
 
     /// Waits until as many connections have been accepted.
@@ -129,12 +139,22 @@ async fn wait(mut counter: watch::Receiver<usize>, count: usize) {
     timeout(Duration::from_secs(20), reached).await.expect("it happens in time").unwrap();
 }
 
-async fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, script: &Script) {
+async fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    script: &Script,
+    resumed: &AtomicUsize,
+) {
     stream.set_nodelay(true).unwrap();
     let wire: Wire = match tls {
         None => Box::new(stream),
         Some(config) => match TlsAcceptor::from(config).accept(stream).await {
-            Ok(stream) => Box::new(stream),
+            Ok(stream) => {
+                if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+                    resumed.fetch_add(1, Ordering::Relaxed);
+                }
+                Box::new(stream)
+            }
             Err(_) => return,
         },
     };
@@ -142,6 +162,13 @@ async fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, script: &Scrip
         // Whether by FIN or RST: the other side is done.
         let _ = tokio::io::copy(&mut wire, &mut tokio::io::sink()).await;
     }
+}
+
+/// Waits until the runtime has heard of all that has happened on its sockets so far.
+pub(crate) async fn settle() {
+    let peer = Peer::start(closing()).await;
+    let mut stream = TcpStream::connect(peer.address).await.unwrap();
+    let _ended = stream.read(&mut [0]).await;
 }
 
 /// A bound port on which nobody listens; it stays reserved while this lives.

@@ -1,13 +1,15 @@
 //! The spans that a run makes, as a tracing backend would receive them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use opentelemetry::trace::{SpanId, TracerProvider as _};
 use opentelemetry::{Context, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
 /// Spans that have ended on this thread.
@@ -30,9 +32,19 @@ impl SpanProcessor for Spans {
     }
 }
 
+/// Lets threads with and without a subscriber run side by side; call it before the first span.
+///
+/// While there is but one subscriber, `tracing` takes the word of whichever thread comes to a span
+/// first on whether anybody wants it: a thread without one would turn it off for all.
+pub(crate) fn prepare() {
+    static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+    OTHERS.get_or_init(|| [Registry::default(), Registry::default()].map(Dispatch::new));
+}
+
 impl Spans {
     /// Records the spans of this thread until the guard is dropped.
     pub(crate) fn record() -> (Self, DefaultGuard) {
+        prepare();
         let spans = Self::default();
         let provider = SdkTracerProvider::builder().with_span_processor(spans.clone()).build();
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("tests"));

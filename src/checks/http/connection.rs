@@ -52,19 +52,18 @@ impl Connection {
         request: Request<Full<Bytes>>,
     ) -> hyper::Result<Response<Incoming>> {
         let Self { sender, driver, .. } = self;
-        // A kept connection that the peer has closed meanwhile is found out here.
-        drive(driver, sender.ready()).await?;
         drive(driver, sender.send_request(request)).await
+    }
+
+    /// Whether the peer has not closed it, as far as this side has heard.
+    pub(super) async fn is_alive(&mut self) -> bool {
+        let Self { sender, driver, .. } = self;
+        drive(driver, sender.ready()).await.is_ok()
     }
 
     /// Awaits `step`, which needs the connection to move.
     pub(super) async fn drive<F: Future>(&mut self, step: F) -> F::Output {
         drive(&mut self.driver, step).await
-    }
-
-    /// Whether it may serve another request, as far as is known.
-    pub(super) fn is_open(&self) -> bool {
-        self.driver.is_some() && !self.sender.is_closed()
     }
 
     /// Notes the peer on the span.

@@ -149,9 +149,11 @@ impl Http {
         request: Request<Full<Bytes>>,
     ) -> Result<(Connection, hyper::Response<hyper::body::Incoming>), Failure> {
         let failed = |error: hyper::Error| connection::failure(target.endpoint(), &error);
-        if let Some(mut connection) = self.take(target) {
-            // A peer may close a kept connection at any time, also while the request is on its
-            // way: that is no answer, and a method that may be repeated is sent anew.
+        if let Some(mut connection) = self.take(target)
+            && connection.is_alive().await
+        {
+            // The peer may still close it while the request is on its way: that is no answer, and
+            // a method that may be repeated is sent anew.
             let repeatable = request.method().is_idempotent();
             let sent = cx.phase(Phase::Request, connection.send(request.clone())).await;
             let stale = sent.as_ref().is_err_and(|e| repeatable && connection::is_stale(e));
@@ -185,7 +187,6 @@ impl Http {
     fn keep(&self, target: &Target, connection: Connection) {
         if let Some(kept) = &self.kept
             && target.same_origin(&self.target)
-            && connection.is_open()
         {
             *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         }

@@ -14,7 +14,7 @@ use vitalsign::{Check, Context, Reason};
 use super::{SECRET, Subject, contract_suite};
 use crate::support::checks::{PATIENT, ask, check, errors};
 use crate::support::peer::{self, Peer, Script, http_answer};
-use crate::support::spans::{Spans, attribute, events, id};
+use crate::support::spans::{self, Spans, attribute, events, id};
 
 fn subject() -> Subject {
     Subject {
@@ -37,6 +37,7 @@ contract_suite!(subject, with credentials);
 
 /// Asks once with trace context.
 async fn ask_traced(check: &dyn Check) {
+    spans::prepare();
     let cx = Context::new(Instant::now() + PATIENT, Some(Arc::new(TraceContextPropagator::new())));
     check.run(&cx).await.expect("it is healthy");
 }
@@ -169,15 +170,19 @@ async fn with_reuse_one_connection_serves_all_runs() {
 
 #[tokio::test]
 async fn with_reuse_a_connection_that_the_peer_closed_is_reopened() {
-    // It does not say that it will close, as after an idle time of its own.
-    let script = peer::answering_once(http_answer("200 OK", "", ""));
-    let peer = Peer::start(script).await;
-    let check = check("http", &format!("url = 'http://{}'\nreuse = true", peer.address));
-    for asked in 1..=3 {
-        ask(&*check, PATIENT).await.expect("it is healthy");
-        peer.has_seen_closed(asked).await;
+    for method in ["GET", "POST"] {
+        // It does not say that it will close, as after an idle time of its own.
+        let script = peer::answering_once(http_answer("200 OK", "", ""));
+        let peer = Peer::start(script).await;
+        let options = format!("url = 'http://{}'\nreuse = true\nmethod = '{method}'", peer.address);
+        let check = check("http", &options);
+        for asked in 1..=3 {
+            ask(&*check, PATIENT).await.expect("it is healthy");
+            peer.has_seen_closed(asked).await;
+            peer::settle().await;
+        }
+        assert_eq!(peer.accepted(), 3);
     }
-    assert_eq!(peer.accepted(), 3);
 }
 
 #[tokio::test]

@@ -172,6 +172,21 @@ async fn a_redirect_without_a_location_is_the_answer() {
 }
 
 #[tokio::test]
+async fn with_reuse_no_connection_to_another_host_is_kept() {
+    let away = Peer::http(|_| http_answer("200 OK", "", "")).await;
+    let there = format!("http://{}/", away.address);
+    let start = Peer::http(move |_| redirect("302 Found", &there)).await;
+    let options =
+        format!("url = 'http://{}'\nfollow_redirects = true\nreuse = true", start.address);
+    let check = check("http", &options);
+    for asked in 1..=2 {
+        ask(&*check, PATIENT).await.expect("it leads there");
+        away.has_seen_closed(asked).await;
+        assert_eq!((start.requests().len(), away.requests().len()), (asked, asked));
+    }
+}
+
+#[tokio::test]
 async fn with_reuse_no_second_connection_is_open_while_a_redirect_is_followed() {
     let peer = leading("302 Found", "/there").await;
     let options = format!("url = 'http://{}'\nfollow_redirects = true\nreuse = true", peer.address);

@@ -61,6 +61,20 @@ async fn each_way_of_being_wrong_has_its_reason() {
 }
 
 #[tokio::test]
+async fn every_run_is_shown_the_certificate() {
+    let authority = Authority::new();
+    let ca = file(&authority.pem);
+    let server = authority.issue("localhost").server(None);
+    let peer = Peer::https(server, |_| http_answer("200 OK", "", "")).await;
+    let (port, ca) = (peer.address.port(), path(&ca));
+    let check = check("http", &format!("url = 'https://localhost:{port}'\ntls.ca = '{ca}'"));
+    for _ in 0..3 {
+        ask(&*check, PATIENT).await.expect("it is trusted");
+    }
+    assert_eq!((peer.accepted(), peer.resumed()), (3, 0));
+}
+
+#[tokio::test]
 async fn the_systems_authorities_are_the_default() {
     let Some(_) = rustls_native_certs::load_native_certs().certs.first() else {
         let told = errors("http", "url = 'https://db'");
