@@ -91,7 +91,8 @@ fn a_level_that_is_none_is_refused() {
 
 #[test]
 fn the_spans_of_runs_are_no_lines_at_any_level() {
-    let running = Setup::new().env("RUST_LOG", "trace,vitalsign::trace=trace").build();
+    let setup = Setup::new().format(LogFormat::Text);
+    let running = setup.env("RUST_LOG", "trace,vitalsign::trace=trace").build();
     running.run(true);
     let lines = running.lines.all();
     assert_eq!(lines.len(), 1, "{lines:#?}");
