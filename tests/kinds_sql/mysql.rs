@@ -144,8 +144,10 @@ async fn the_lag_is_asked_of_replicas_alone_and_one_that_stopped_is_out_of_range
 #[tokio::test]
 async fn peers_that_do_not_speak_it_are_told_apart() {
     let of = |peer: &Peer| of(&format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{}/x", peer.port), "");
-    let closed = failure(&*of(&Peer::that(Manner::Close).await), PLENTY).await;
-    assert_failed(&closed, Reason::ConnectionReset, "connect to 127.0.0.1", PASSWORD);
+    for manner in [Manner::Close, Manner::Say(b"")] {
+        let closed = failure(&*of(&Peer::that(manner).await), PLENTY).await;
+        assert_failed(&closed, Reason::ConnectionReset, "connect to 127.0.0.1", PASSWORD);
+    }
 
     // Another protocol, an empty packet, and a greeting that is cut short within its packet.
     let garbage: [&[u8]; 3] =

@@ -199,11 +199,13 @@ async fn peers_that_do_not_speak_it_are_told_apart() {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/x?sslmode={mode}", peer.port)
     };
     for mode in ["disable", "prefer"] {
-        let peer = Peer::that(Manner::Close).await;
-        let closed = failure(&*of(&url(&peer, mode), ""), PLENTY).await;
-        assert_failed(&closed, Reason::ConnectionReset, "connect to 127.0.0.1", PASSWORD);
+        for manner in [Manner::Close, Manner::Say(b"")] {
+            let peer = Peer::that(manner).await;
+            let closed = failure(&*of(&url(&peer, mode), ""), PLENTY).await;
+            assert_failed(&closed, Reason::ConnectionReset, "connect to 127.0.0.1", PASSWORD);
+        }
 
-        for garbage in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"\x00\x00\x00\x00\x00\x00"] {
+        for garbage in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"\x01\x00\x00\x00\x00\x00"] {
             let peer = Peer::that(Manner::Say(garbage)).await;
             let garbage = failure(&*of(&url(&peer, mode), ""), PLENTY).await;
             assert_failed(&garbage, Reason::Protocol, "connect to 127.0.0.1", PASSWORD);

@@ -68,10 +68,14 @@ impl Redaction {
             sqlx::Error::Protocol(text) if is_end_instead_of_tls_answer(text) => {
                 (Reason::ConnectionReset, "the server closed the connection".to_owned())
             }
+            sqlx::Error::Protocol(text) => {
+                // Behind it the driver names the line of its source.
+                let text = text.rsplit_once(" (sqlx").map_or(text.as_str(), |(text, _)| text);
+                (Reason::Protocol, self.clean(text))
+            }
             // A value that does not decode and a row that is not there are answers of servers
             // that only nearly speak the protocol.
-            sqlx::Error::Protocol(_)
-            | sqlx::Error::Decode(_)
+            sqlx::Error::Decode(_)
             | sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::ColumnNotFound(_)
             | sqlx::Error::ColumnIndexOutOfBounds { .. }
@@ -86,7 +90,7 @@ impl Redaction {
 /// Whether the driver took the end of the stream for the zero byte of its own buffer: its text
 /// is then about the answer 0x00 to the request for TLS.
 fn is_end_instead_of_tls_answer(text: &str) -> bool {
-    text.ends_with("SSLRequest: 0x00")
+    text.contains("SSLRequest: 0x00 ")
 }
 
 /// The reason and text of an I/O error, which may be a TLS or a look-up error inside.
