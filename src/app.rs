@@ -31,16 +31,16 @@ pub(crate) fn load(config: Option<PathBuf>, listen: Option<SocketAddr>) -> Resul
     if let Some(address) = listen {
         loader = loader.listen(address);
     }
-    let loaded = match config {
+    let result = match config {
         Some(path) => loader.load(&path),
         None => loader.load_default(),
     };
-    match loaded {
-        Ok(loaded) => {
-            for warning in &loaded.warnings {
+    match result {
+        Ok(valid) => {
+            for warning in &valid.warnings {
                 eprintln!("warning: {warning}");
             }
-            Ok(loaded)
+            Ok(valid)
         }
         Err(error @ ConfigError::Invalid(_)) => {
             eprintln!("{error}");

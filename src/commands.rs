@@ -1,7 +1,8 @@
 //! The commands that do one thing and end: `check`, `validate`, `probe`.
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +77,7 @@ type Named = (String, Declared);
 /// The checks to run: all, or those that were named.
 fn select(loaded: &Loaded, names: &[String]) -> Result<Vec<Named>, u8> {
     let known: BTreeSet<&str> = loaded.checks.iter().map(|c| &*c.name).collect();
-    for name in names.iter().filter(|name| !known.contains(name.as_str())) {
+    if let Some(name) = names.iter().find(|name| !known.contains(name.as_str())) {
         let disabled = loaded.disabled.iter().any(|d| *d == **name);
         let message = if disabled {
             format!("check `{name}` is disabled; set `enabled = true` to run it")
@@ -93,7 +94,7 @@ fn select(loaded: &Loaded, names: &[String]) -> Result<Vec<Named>, u8> {
             let declared = c.declared.clone();
             // What it depends on may not be among those that were named.
             let declared = if names.is_empty() { declared } else { declared.independent() };
-            (c.name.to_string(), declared)
+            (c.name.clone(), declared)
         })
         .collect())
 }
@@ -150,16 +151,19 @@ fn text(snapshot: &Snapshot, everything: bool, failed: bool, colours: bool) -> S
             Status::Down => "31",
             Status::Unknown => "35",
         };
-        text +=
-            &if colours { format!("\x1b[{colour}m{line}\x1b[0m\n") } else { format!("{line}\n") };
-        let run = check.last_run.as_deref();
-        if let Some(message) = run.filter(|r| r.reason.is_some()).and_then(|r| r.message.as_deref())
-        {
-            text += &format!("    {message}\n");
+        let _ = if colours {
+            writeln!(text, "\x1b[{colour}m{line}\x1b[0m")
+        } else {
+            writeln!(text, "{line}")
+        };
+        let run = check.last_run.as_deref().filter(|r| r.reason.is_some());
+        if let Some(message) = run.and_then(|r| r.message.as_deref()) {
+            let _ = writeln!(text, "    {message}");
         }
     }
     let what = if everything { "ready check" } else { "check" };
-    text + &format!("{what} {}\n", if failed { "failed" } else { "passed" })
+    let _ = writeln!(text, "{what} {}", if failed { "failed" } else { "passed" });
+    text
 }
 
 /// Parses the URL of `vitalsign probe`.

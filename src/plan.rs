@@ -160,7 +160,7 @@ fn inform(name: &str, options: &Options, defaults: &Defaults) -> Result<CheckInf
 }
 
 /// Bounds every sum of a check's times far below what clocks can hold.
-const MAX_INTERVAL: Duration = Duration::from_secs(366 * 24 * 3600);
+const MAX_INTERVAL: Duration = Duration::from_hours(366 * 24);
 
 /// Whether `label` may be a label of `health_check_info` beside its own.
 #[must_use]
@@ -282,6 +282,6 @@ mod tests {
     fn the_default_timeout_is_half_a_short_interval() {
         let half = Defaults::timeout_for(Duration::from_secs(1));
         assert_eq!(half, Duration::from_millis(500));
-        assert_eq!(Defaults::timeout_for(Duration::from_secs(60)), Duration::from_secs(2));
+        assert_eq!(Defaults::timeout_for(Duration::from_mins(1)), Duration::from_secs(2));
     }
 }

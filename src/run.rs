@@ -31,7 +31,7 @@ pub(crate) async fn run(
     let Some(recorded) = state.record(entry, run) else { return };
     traces::conclude(
         &root,
-        &Verdict {
+        Verdict {
             outcome,
             reason,
             status: recorded.status,

@@ -61,7 +61,7 @@ pub(crate) struct Verdict {
 }
 
 /// Writes the verdict on a run to its root span.
-pub(crate) fn conclude(root: &Span, verdict: &Verdict) {
+pub(crate) fn conclude(root: &Span, verdict: Verdict) {
     if root.is_disabled() {
         return;
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::time;
-use crate::model::{ServiceStatus, Status};
+use crate::model::{Reason, ServiceStatus, Status};
 use crate::state::{Answer, CheckView, ServiceInfo};
 
 #[derive(Serialize)]
@@ -58,7 +58,7 @@ pub(crate) fn render(service: &ServiceInfo, answer: &Answer, details: bool) -> S
 fn check(view: &CheckView, details: bool) -> Check<'_> {
     let run = view.last_run.as_deref();
     let cause = run.filter(|_| details).and_then(|r| {
-        let reason = r.reason.map(|reason| reason.as_str());
+        let reason = r.reason.map(Reason::as_str);
         match (reason, r.message.as_deref()) {
             (Some(reason), Some(message)) => Some(format!("{reason}: {message}")),
             (one, other) => one.or(other).map(str::to_owned),
@@ -75,10 +75,9 @@ fn check(view: &CheckView, details: bool) -> Check<'_> {
         observed_unit: run.map(|_| "s"),
         status: match view.status {
             Status::Up => "pass",
+            Status::Unknown if run.is_none() => "warn",
             Status::Degraded => "warn",
-            Status::Down => "fail",
-            Status::Unknown if run.is_some() => "fail",
-            Status::Unknown => "warn",
+            Status::Down | Status::Unknown => "fail",
         },
         time: run.map(|r| time(r.at)),
         output: cause,

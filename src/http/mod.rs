@@ -53,7 +53,6 @@ impl Health {
     }
 
     /// The routes as a router of their own: any other path is a 404 problem.
-    #[must_use]
     pub fn into_app(self) -> Router {
         problem::finish_alone(self.routes(), Measure::new())
     }

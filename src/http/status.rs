@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::{Routes, refused, time};
-use crate::model::{Outcome, Reason, Run, ServiceStatus, Status};
+use crate::model::{Gate, Outcome, Reason, Run, ServiceStatus, Status};
 use crate::state::{CheckView, Snapshot};
 
 /// The status routes.
@@ -106,13 +106,17 @@ struct LastRun<'a> {
     at: String,
     duration_seconds: f64,
     outcome: Outcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Option<Reason>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<Option<&'a str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<Option<String>>,
+    #[serde(flatten)]
+    cause: Option<Cause<'a>>,
     phases: BTreeMap<&'static str, f64>,
+}
+
+/// What only those with the right to details see of a run; each key may be null.
+#[derive(Debug, Serialize)]
+struct Cause<'a> {
+    reason: Option<Reason>,
+    message: Option<&'a str>,
+    trace_id: Option<String>,
 }
 
 /// Shares of good runs; null where nothing was recorded, as without a history.
@@ -188,7 +192,7 @@ impl<'a> Check<'a> {
             description: info.description.as_deref(),
             status: view.status,
             since: time(view.since),
-            gates: info.gates.iter().map(|g| g.as_str()).collect(),
+            gates: info.gates.iter().map(Gate::as_str).collect(),
             labels: details.then_some(&info.labels),
             depends_on: &info.depends_on,
             suppressed_by: view.suppressed_by.as_deref(),
@@ -213,9 +217,11 @@ impl<'a> LastRun<'a> {
             at: time(run.at),
             duration_seconds: run.duration.as_secs_f64(),
             outcome: run.outcome,
-            reason: details.then_some(run.reason),
-            message: details.then_some(run.message.as_deref()),
-            trace_id: details.then(|| run.trace.map(|t| t.trace_id_hex())),
+            cause: details.then(|| Cause {
+                reason: run.reason,
+                message: run.message.as_deref(),
+                trace_id: run.trace.map(|t| t.trace_id_hex()),
+            }),
             phases: phases.collect(),
         }
     }

@@ -26,8 +26,6 @@ pub(crate) struct Cell {
     since: SystemTime,
     /// A plan without this check has been applied: what its last run still reports is dropped.
     retired: bool,
-    /// Whether any run has finished, of whatever outcome.
-    pub(crate) has_run: bool,
     /// Whether its gates count; not yet for a check that a reload brought, until its first run.
     gating: bool,
     pub(crate) maintenance: bool,
@@ -56,7 +54,6 @@ impl Entry {
                 fold: Fold::default(),
                 since: now,
                 retired: false,
-                has_run: false,
                 gating,
                 maintenance: false,
                 last_run: None,
@@ -142,7 +139,6 @@ impl Entry {
                 trace: run.trace,
             })
         });
-        cell.has_run = true;
         cell.gating = true;
         let notable = run.outcome != Outcome::Success
             || transition.is_some()
@@ -167,6 +163,11 @@ impl Cell {
         self.fold.consecutive_failures()
     }
 
+    /// Whether any run has finished, of whatever outcome.
+    pub(crate) const fn has_run(&self) -> bool {
+        self.last_run.is_some()
+    }
+
     pub(crate) const fn retired(&self) -> bool {
         self.retired
     }
@@ -188,7 +189,7 @@ impl Cell {
     pub(crate) fn failing(&self) -> bool {
         match self.fold.status() {
             Status::Down => true,
-            Status::Unknown => self.has_run,
+            Status::Unknown => self.has_run(),
             Status::Up | Status::Degraded => false,
         }
     }
@@ -200,7 +201,7 @@ impl Cell {
         Weight {
             not_up: self.status() != Status::Up,
             ready_failing: gates(Gate::Ready) && self.failing(),
-            ready_waiting: gates(Gate::Ready) && !self.has_run,
+            ready_waiting: gates(Gate::Ready) && !self.has_run(),
             health_failing: gates(Gate::Health) && self.failing(),
             startup_waiting: gates(Gate::Startup) && !serving,
         }

@@ -165,20 +165,23 @@ impl HealthState {
             self.silent_ticks.fetch_add(1, Ordering::AcqRel).saturating_add(1)
         };
         let live = silent < self.tolerated_ticks;
-        let mut tally = self.tally();
-        if tally.live() != live {
-            tally.set_live(live, SystemTime::now());
-            drop(tally);
-            self.touch();
-            if live {
-                tracing::info!("the check runtime makes progress again");
-            } else {
-                tracing::error!(seconds = silent, "the check runtime has stopped: not live");
-            }
-        } else {
-            drop(tally);
-        }
+        self.set_live(live, silent);
         self.refresh(Instant::now());
+    }
+
+    fn set_live(&self, live: bool, silent: u32) {
+        let mut tally = self.tally();
+        if tally.live() == live {
+            return;
+        }
+        tally.set_live(live, SystemTime::now());
+        drop(tally);
+        self.touch();
+        if live {
+            tracing::info!("the check runtime makes progress again");
+        } else {
+            tracing::error!(seconds = silent, "the check runtime has stopped: not live");
+        }
     }
 
     /// Makes readiness say `draining` from now on.

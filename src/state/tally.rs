@@ -18,6 +18,7 @@ pub(crate) struct Weight {
 
 /// The sums of all weights, and what they say.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "four latches, each with a life of its own")]
 pub(crate) struct Tally {
     not_up: usize,
     ready_failing: usize,

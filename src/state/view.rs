@@ -161,16 +161,14 @@ impl HealthState {
         let failing = checks.iter().any(|c| c.gates_now && c.failing());
         let serving = if degraded { ServiceStatus::Degraded } else { ServiceStatus::Up };
         let status = match gate {
-            Gate::Health if failing || !live => ServiceStatus::Down,
-            Gate::Health => serving,
             Gate::Startup if started => serving,
             Gate::Startup if failing => ServiceStatus::Down,
             Gate::Startup => self.starting_or(serving, &plan, &checks, except),
             Gate::Ready if draining => ServiceStatus::Draining,
-            Gate::Ready if failing || !live => ServiceStatus::Down,
+            Gate::Health | Gate::Ready if failing || !live => ServiceStatus::Down,
             Gate::Ready if asked(Gate::Health).any(|e| health_fails(e)) => ServiceStatus::Down,
             Gate::Ready if !planned || checks.iter().any(waiting) => ServiceStatus::Starting,
-            Gate::Ready => serving,
+            Gate::Health | Gate::Ready => serving,
         };
         Answer { status, checks }
     }
@@ -188,7 +186,7 @@ impl HealthState {
             |c: &CheckView| !c.gates_now || matches!(c.status, Status::Up | Status::Degraded);
         let ran = |e: &Arc<Entry>| {
             let cell = e.lock();
-            excluded(&e.info.name) || !cell.gates_now() || cell.has_run
+            excluded(&e.info.name) || !cell.gates_now() || cell.has_run()
         };
         let satisfied = self.tally().planned()
             && checks.iter().all(serves)

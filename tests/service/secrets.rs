@@ -1,6 +1,8 @@
 //! A secret in any option shows in no body, log, metric or span.
 
 use crate::support::daemon::free_port;
+use std::fmt::Write;
+
 use crate::support::otlp::Collector;
 use crate::support::service::Service;
 
@@ -62,7 +64,7 @@ async fn no_output_shows_a_secret() {
         assert!(seen.contains(&format!(r#""{check}":{{"#)), "{check} is in the status");
     }
     for span in collector.wait_for_spans(12).await {
-        seen += &format!("{span:?}");
+        let _ = write!(seen, "{span:?}");
     }
     let (_, log) = service.stop().await;
     seen += &log;

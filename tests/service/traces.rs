@@ -1,5 +1,6 @@
 //! One run, one trace: the same id in log, status and span.
 
+use opentelemetry_proto::tonic::trace::v1::Status as SpanStatus;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
@@ -61,7 +62,7 @@ async fn a_failed_run_has_one_trace_id_in_log_status_and_span() {
         assert_eq!(root.attribute("error.type").as_deref(), Some("connection_refused"));
         assert!(root.attribute("health.check.gates").is_some());
         assert_eq!(root.attribute("vitalsign.keep"), None, "an inner mark is not sent");
-        assert_eq!(root.span.status.as_ref().map(|s| s.code()), Some(StatusCode::Error));
+        assert_eq!(root.span.status.as_ref().map(SpanStatus::code), Some(StatusCode::Error));
         assert_eq!(root.resource("service.name").as_deref(), Some("orders"));
         let changed = root.span.events.iter().find(|e| e.name == "health.status_changed");
         assert_eq!(changed.expect("its event").attributes.len(), 2);

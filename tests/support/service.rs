@@ -1,5 +1,6 @@
 //! The binary itself, started in a directory of its own on a free port.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,7 +17,7 @@ use super::http::{Answer, Client};
 
 /// Far longer than anything takes; a condition that never holds fails the test instead of
 /// hanging it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A command of the binary, with a clean environment and a directory of its own.
 pub(crate) fn command(dir: &Path, arguments: &[&str]) -> Command {
@@ -134,7 +135,7 @@ impl Service {
         let mut client = Client::connect(self.address).await;
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         client.send(head + "\r\n").await;
         let answer = if method == "HEAD" { client.head().await } else { client.answer().await };
