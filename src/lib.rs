@@ -35,6 +35,9 @@
 //! [`config`] reads the file, [`checks::KINDS`] holds the kinds, [`telemetry`] sends spans and
 //! writes logs, and [`http::Server`] serves.
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 pub mod check;
 pub mod checks;
 pub mod config;

@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(count(&metrics, "_OTHER", "/ready/{check}", 405), Some(1.0));
         assert_eq!(count(&metrics, "_OTHER", UNMATCHED, 404), Some(1.0));
         let text = metrics.render();
-        assert!(text.contains(&format!("# HELP {DURATION} Time from")), "{text}");
+        assert!(text.contains(&format!("# HELP {DURATION} Time from a request")), "{text}");
         assert!(!text.contains("nothing") && !text.contains("BREW"), "{text}");
     }
 

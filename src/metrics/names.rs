@@ -169,8 +169,8 @@ metrics! {
         Counter "health_config_reloads_total" ["outcome"] "Reloads of the configuration by outcome.";
         Histogram "http_server_request_duration_seconds"
             ["http_request_method" "http_route" "http_response_status_code"]
-            "Duration of HTTP requests, from their head to the end of the answer's body.";
-        Gauge "http_server_active_requests" [] "HTTP requests that are being answered.";
+            "Time from a request's head to the head of its answer.";
+        Gauge "http_server_active_requests" [] "HTTP requests whose answer has not begun yet.";
         Counter "health_http_rejected_total" ["reason"]
             "Connections and requests refused before routing, by reason.";
         Gauge "otel_sdk_processor_span_queue_size" [] "Spans that wait to be exported.";
