@@ -1,0 +1,140 @@
+//! One call over one HTTP/2 connection, driven by whoever awaits something of it.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use h2::client::{self, Connection, SendRequest};
+use h2::{Reason as Code, RecvStream};
+use hyper::header::HeaderMap;
+use hyper::{Request, Response};
+use tokio::io::BufWriter;
+
+use crate::check::Failure;
+use crate::model::Reason;
+use crate::net::{self, Endpoint, Stream};
+
+/// Length of what stands before a message.
+pub(super) const PREFIX: usize = 5;
+
+/// Longest answer that is read; a right one has 7 bytes. Below HTTP/2's initial window, so that
+/// no peer has to wait for a larger one.
+const MOST: usize = 16 * 1024;
+
+/// Longest list of headers or trailers; they may hold a message for people.
+const LONGEST_HEAD: u32 = 16 * 1024;
+
+/// The first frames of this side fit, and so leave together.
+const BUFFER: usize = 1024;
+
+/// The length that the prefix of a message announces, as far as `bytes` hold it.
+pub(super) fn announced(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.get(1..PREFIX)?.try_into().map(u32::from_be_bytes).ok()?;
+    usize::try_from(length).ok()
+}
+
+/// The body of an answer and what came after it.
+pub(super) struct Answer {
+    /// The message with its prefix.
+    pub(super) message: Bytes,
+    pub(super) trailers: Option<HeaderMap>,
+}
+
+type Driver = Connection<BufWriter<Stream>, Bytes>;
+
+/// A connection. No task runs it: it moves while a step of the run is awaited, and ends when it
+/// is dropped.
+pub(super) struct Call {
+    sender: SendRequest<Bytes>,
+    driver: Option<Pin<Box<Driver>>>,
+}
+
+impl Call {
+    /// Prepares `stream` for a call.
+    pub(super) async fn new(stream: Stream) -> Result<Self, h2::Error> {
+        let (sender, driver) = client::Builder::new()
+            .enable_push(false)
+            .max_header_list_size(LONGEST_HEAD)
+            .handshake(BufWriter::with_capacity(BUFFER, stream))
+            .await?;
+        Ok(Self { sender, driver: Some(Box::pin(driver)) })
+    }
+
+    /// Sends `request` with `message` and awaits the head of the answer.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<()>,
+        message: Bytes,
+    ) -> Result<Response<RecvStream>, h2::Error> {
+        let Self { sender, driver } = self;
+        drive(driver, async {
+            let mut sender = sender.clone().ready().await?;
+            let (response, mut sent) = sender.send_request(request, false)?;
+            sent.send_data(message, true)?;
+            response.await
+        })
+        .await
+    }
+
+    /// Reads an answer of `endpoint` to its end.
+    pub(super) async fn read(
+        &mut self,
+        endpoint: &Endpoint,
+        mut body: RecvStream,
+    ) -> Result<Answer, Failure> {
+        let failed = |error: h2::Error| failure(endpoint, &error);
+        drive(&mut self.driver, async {
+            let mut message = BytesMut::new();
+            while let Some(data) = body.data().await {
+                message.extend_from_slice(&data.map_err(failed)?);
+                let length = announced(&message).unwrap_or(0);
+                if length.max(message.len()) > MOST {
+                    return Err(too_large(endpoint));
+                }
+            }
+            let trailers = body.trailers().await.map_err(failed)?;
+            Ok(Answer { message: message.freeze(), trailers })
+        })
+        .await
+    }
+}
+
+async fn drive<F: Future>(driver: &mut Option<Pin<Box<Driver>>>, step: F) -> F::Output {
+    let mut step = std::pin::pin!(step);
+    poll_fn(|cx| {
+        if let Some(connection) = driver
+            && connection.as_mut().poll(cx).is_ready()
+        {
+            // Its error, if any, reaches the step.
+            *driver = None;
+        }
+        step.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn too_large(endpoint: &Endpoint) -> Failure {
+    Failure::new(Reason::TooLarge, format!("{endpoint} answered with more than 16 KiB"))
+}
+
+/// The failure that `error` of a call to `endpoint` stands for, by "HTTP2 Transport Mapping" of
+/// gRPC's description of its protocol.
+pub(super) fn failure(endpoint: &Endpoint, error: &h2::Error) -> Failure {
+    if let Some(error) = error.get_io() {
+        return net::failure(format_args!("the call to {endpoint}"), error);
+    }
+    let (reason, what) = match error.reason() {
+        Some(Code::REFUSED_STREAM | Code::NO_ERROR) if error.is_remote() => {
+            (Reason::NotServing, "turned the call away")
+        }
+        Some(Code::ENHANCE_YOUR_CALM) if error.is_remote() => {
+            (Reason::Overloaded, "takes no more calls")
+        }
+        // What h2 itself says of headers, of data and of frames that are more than was allowed.
+        Some(Code::REFUSED_STREAM | Code::FLOW_CONTROL_ERROR | Code::ENHANCE_YOUR_CALM) => {
+            return too_large(endpoint);
+        }
+        _ => (Reason::Protocol, "does not speak HTTP/2"),
+    };
+    Failure::new(reason, format!("{endpoint} {what}: {}", net::brief(error)))
+}
