@@ -1,7 +1,7 @@
 //! What `INFO` tells of a server, and how it is judged.
 
 use crate::check::{Context, Detail, Failure};
-use crate::checks::sql_lag::REPLICATION_LAG;
+use crate::checks::sql::lag::REPLICATION_LAG;
 use crate::model::{Measurement, Reason};
 
 use super::options::Role;
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_link_that_is_down_is_a_caveat_with_its_age() {
-        let of = |text| judge(Expect::default(), text);
+        let of = |text: &str| judge(Expect::default(), text);
         let up = of("master_link_status:up master_last_io_seconds_ago:3");
         assert_eq!(up, (Ok(Detail::ok()), vec![("replication_lag_seconds", 3.0)]));
         for (text, caveat) in [

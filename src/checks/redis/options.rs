@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::check::Check;
-use crate::checks::sql_error::Redaction;
+use crate::checks::sql::error::Redaction;
 use crate::config::{KindOptions, OptionError, Secret, Tls, TlsOptions};
 use crate::net::{Endpoint, TlsClient};
 
