@@ -12,10 +12,11 @@ use vitalsign::{CheckInfo, Declared, Event, Health, Sink, Snapshot, Status};
 
 use crate::app;
 use crate::cli::{CONFIGURATION, FAILED, Format, IO, OK, USAGE};
+use crate::reload::Source;
 
 /// `vitalsign validate`
 pub(crate) fn validate(config: Option<PathBuf>) -> u8 {
-    let loaded = match app::load(config, None) {
+    let loaded = match app::load(&Source::new(config, None)) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -29,7 +30,7 @@ pub(crate) fn validate(config: Option<PathBuf>) -> u8 {
 
 /// `vitalsign check`
 pub(crate) fn check(config: Option<PathBuf>, names: &[String], format: Format) -> u8 {
-    let loaded = match app::load(config, None) {
+    let loaded = match app::load(&Source::new(config, None)) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
