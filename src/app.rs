@@ -12,12 +12,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
-use vitalsign::checks::KINDS;
-use vitalsign::config::{ConfigError, Loaded, Loader};
+use vitalsign::config::{ConfigError, Loaded};
 use vitalsign::telemetry::{Guard, Telemetry};
 use vitalsign::{Builder, Health, http};
 
 use crate::exit::{CANNOT_LISTEN, CONFIGURATION, IO, OK, complain};
+use crate::reload::{Reloads, Source};
 
 /// Threads of the check runtime: two, so that one that is blocked leaves another.
 const CHECK_THREADS: usize = 2;
@@ -26,16 +26,8 @@ const CHECK_THREADS: usize = 2;
 const FLUSH: Duration = Duration::from_secs(3);
 
 /// Loads the configuration, or says all that is wrong with it.
-pub(crate) fn load(config: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<Loaded, u8> {
-    let mut loader = Loader::new(KINDS);
-    if let Some(address) = listen {
-        loader = loader.listen(address);
-    }
-    let result = match config {
-        Some(path) => loader.load(&path),
-        None => loader.load_default(),
-    };
-    match result {
+pub(crate) fn load(source: &Source) -> Result<Loaded, u8> {
+    match source.load() {
         Ok(valid) => {
             for warning in &valid.warnings {
                 eprintln!("warning: {warning}");
@@ -67,7 +59,8 @@ pub(crate) fn serve(config: Option<PathBuf>, listen: Option<SocketAddr>) -> u8 {
 }
 
 fn start(config: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), u8> {
-    let loaded = load(config, listen)?;
+    let source = Source::new(config, listen);
+    let loaded = load(&source)?;
     let (listener, server) = bind(&loaded)?;
     let cannot_start = |e: std::io::Error| complain(IO, &format!("cannot start a runtime: {e}"));
     let checks_on = runtime::Builder::new_multi_thread()
@@ -89,7 +82,8 @@ fn start(config: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), u8> 
     let runtimes =
         vec![("http", serve_on.handle().clone()), ("checks", checks_on.handle().clone())];
     serve_on.spawn(vitalsign::metrics::collect(exporter.clone(), runtimes));
-    let stopped = serve_on.block_on(run(loaded, listener, server, exporter, telemetry, &checks_on));
+    let stopped =
+        serve_on.block_on(run(source, loaded, (listener, server), exporter, telemetry, &checks_on));
     // A check that blocks its thread must not keep the process.
     checks_on.shutdown_background();
     stopped
@@ -120,16 +114,18 @@ fn bind(loaded: &Loaded) -> Result<(TcpListener, http::Server), u8> {
 
 /// Serves until the first signal, drains, and stops within the shutdown timeout.
 async fn run(
+    source: Source,
     loaded: Loaded,
-    listener: TcpListener,
-    server: http::Server,
+    (listener, server): (TcpListener, http::Server),
     exporter: PrometheusHandle,
     telemetry: Guard,
     checks_on: &Runtime,
 ) -> Result<(), u8> {
+    let all_settings = loaded.settings.clone();
     let settings = loaded.settings.server.clone();
     let io = |e: std::io::Error| complain(IO, &format!("cannot start: {e}"));
     let mut signals = Signals::new().map_err(io)?;
+    let mut hangups = signal(SignalKind::hangup()).map_err(io)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
     let address = listener.local_addr().map_err(io)?;
     let mut builder = describe(&loaded)
@@ -151,6 +147,15 @@ async fn run(
         builder = builder.check(check.name, check.declared);
     }
     let health = builder.build().map_err(|e| complain(CONFIGURATION, &e.to_string()))?;
+    let runtime = checks_on.handle().clone();
+    let reloads =
+        Reloads::start(source, all_settings, loaded.watch, health.clone(), runtime).map_err(io)?;
+    let asked = reloads.clone();
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            asked.hang_up();
+        }
+    });
     tracing::info!(%address, checks, version = env!("CARGO_PKG_VERSION"), "serving");
 
     let mut deadline = Instant::now();
@@ -159,6 +164,7 @@ async fn run(
         deadline = Instant::now() + settings.shutdown_timeout;
         // On the other runtime, so that not even a busy server delays the second signal.
         checks_on.spawn(exit_at_second(signals));
+        reloads.stop();
         health.drain();
         let drain_delay = humantime::format_duration(settings.drain_delay).to_string();
         tracing::info!(signal, drain_delay, "draining: readiness is 503, all is still served");

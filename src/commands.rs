@@ -14,6 +14,7 @@ use vitalsign::{CheckInfo, Declared, Event, Health, Sink, Snapshot, Status};
 
 use crate::app;
 use crate::exit::{CONFIGURATION, FAILED, IO, OK, USAGE, complain};
+use crate::reload::Source;
 
 /// How `check` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,7 +27,7 @@ pub(crate) enum Format {
 
 /// `vitalsign validate`
 pub(crate) fn validate(config: Option<PathBuf>) -> u8 {
-    let loaded = match app::load(config, None) {
+    let loaded = match app::load(&Source::new(config, None)) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -40,7 +41,7 @@ pub(crate) fn validate(config: Option<PathBuf>) -> u8 {
 
 /// `vitalsign check`
 pub(crate) fn check(config: Option<PathBuf>, names: &[String], format: Format) -> u8 {
-    let loaded = match app::load(config, None) {
+    let loaded = match app::load(&Source::new(config, None)) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tokio::runtime::Handle;
@@ -14,7 +15,7 @@ use crate::config::{Details, Secret};
 use crate::model::Sink;
 use crate::plan::{self, Defaults, PlanError};
 use crate::run::Propagator;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Changes, Scheduler};
 use crate::state::{HealthState, ServiceInfo, Setup};
 
 /// Why a [`Health`] cannot be built.
@@ -41,7 +42,7 @@ struct Inner {
     state: Arc<HealthState>,
     scheduler: Scheduler,
     defaults: Defaults,
-    access: Access,
+    access: Arc<ArcSwap<Access>>,
     exporter: Option<PrometheusHandle>,
     ticker: AbortHandle,
 }
@@ -92,15 +93,27 @@ impl Health {
     /// Makes `checks` the plan, as a difference to the current one: a check that is the same keeps
     /// its task, state, streak and series, one that is gone leaves nothing behind.
     ///
+    /// A new check gates nothing until its first run; a changed one keeps its status until its own.
+    ///
     /// # Errors
     /// [`PlanError`] when they cannot be run; nothing changes then.
-    pub fn set_checks(&self, checks: Vec<(String, Declared)>) -> Result<(), PlanError> {
+    pub fn set_checks(&self, checks: Vec<(String, Declared)>) -> Result<Changes, PlanError> {
         let plan = plan::plan(checks, &self.inner.defaults)?;
-        self.inner.scheduler.apply(plan);
-        Ok(())
+        Ok(self.inner.scheduler.apply(plan))
     }
 
-    pub(crate) fn access(&self) -> &Access {
+    /// Decides anew who is shown details, and which tokens give the right to them and to
+    /// `/metrics`; it holds from the next request on.
+    pub fn set_access(
+        &self,
+        details: Details,
+        token: Option<Secret>,
+        metrics_token: Option<Secret>,
+    ) {
+        self.inner.access.store(Arc::new(Access { details, token, metrics_token }));
+    }
+
+    pub(crate) fn access(&self) -> &Arc<ArcSwap<Access>> {
         &self.inner.access
     }
 
@@ -281,7 +294,8 @@ impl Builder {
         let scheduler = Scheduler::new(checks_on, Arc::clone(&state), self.limit, self.propagator);
         scheduler.apply(plan);
         let ticker = here.spawn(tick(Arc::clone(&state))).abort_handle();
-        let (defaults, access, exporter) = (self.defaults, self.access, self.exporter);
+        let access = Arc::new(ArcSwap::from_pointee(self.access));
+        let (defaults, exporter) = (self.defaults, self.exporter);
         let inner = Inner { state, scheduler, defaults, access, exporter, ticker };
         Ok(Health { inner: Arc::new(inner) })
     }

@@ -63,5 +63,5 @@ pub use model::{
 };
 pub use plan::{Defaults, PlanError, is_check_name, is_label_name};
 pub use run::Propagator;
-pub use scheduler::Revision;
+pub use scheduler::{Changes, Revision};
 pub use state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};

@@ -4,6 +4,7 @@ mod app;
 mod cli;
 mod commands;
 mod exit;
+mod reload;
 
 use std::process::ExitCode;
 

@@ -46,6 +46,20 @@ impl Scheduled {
     }
 }
 
+/// What a new plan did to the checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Names that were new.
+    pub added: usize,
+    /// Known names with another declaration.
+    pub changed: usize,
+    /// Names that are gone.
+    pub removed: usize,
+    /// Checks that go on as if nothing had happened.
+    pub untouched: usize,
+}
+
 /// Runs the checks of the current plan until it is dropped.
 pub(crate) struct Scheduler {
     shared: Arc<Shared>,
@@ -85,14 +99,24 @@ impl Scheduler {
     }
 
     /// Makes `checks` the plan: what is untouched goes on, the rest is started or stopped.
-    pub(crate) fn apply(&self, checks: Vec<Scheduled>) {
+    pub(crate) fn apply(&self, checks: Vec<Scheduled>) -> Changes {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changes = Changes::default();
         let planned = checks
             .iter()
             .map(|new| match running.get(&new.info.name) {
-                Some(old) if old.scheduled.is(new) => Planned::Untouched(Arc::clone(&old.entry)),
-                Some(_) => Planned::Changed(Arc::clone(&new.info)),
-                None => Planned::New(Arc::clone(&new.info)),
+                Some(old) if old.scheduled.is(new) => {
+                    changes.untouched += 1;
+                    Planned::Untouched(Arc::clone(&old.entry))
+                }
+                Some(_) => {
+                    changes.changed += 1;
+                    Planned::Changed(Arc::clone(&new.info))
+                }
+                None => {
+                    changes.added += 1;
+                    Planned::New(Arc::clone(&new.info))
+                }
             })
             .collect();
         let entries = self.shared.state.apply(planned);
@@ -126,9 +150,11 @@ impl Scheduler {
             running.insert(name, Running { scheduled, entry, task });
             first += step;
         }
+        changes.removed = old.len();
         for stopped in old.into_values() {
             stopped.task.abort();
         }
+        changes
     }
 }
 

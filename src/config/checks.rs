@@ -166,7 +166,9 @@ impl CheckReader<'_> {
         {
             self.prepare(&mut own, schema, &common_keys, prepare);
         }
-        let revision = self.revision(&common, &own);
+        let mut revision = Sha256::new();
+        revision.update(kind.map_or("", |kind| kind.name));
+        own.hash(&mut revision);
 
         let check = kind.and_then(|kind| build(*kind, &mut own, prepare.report));
         if let Some(read) = all_errors(&mut common, prepare.report, &read_options::<CommonOptions>)
@@ -174,8 +176,10 @@ impl CheckReader<'_> {
             draft.enabled = read.enabled.unwrap_or(true);
             draft.depends_on.clone_from(&read.depends_on);
             let options = self.options(read, &common, prepare.report);
-            draft.declared =
-                check.map(|check| Declared { check, options, revision: Some(revision) });
+            // With defaults filled in: one that this check overrides does not change it.
+            revision.update(format!("{options:?}"));
+            let revision = Some(revision.finalize().into());
+            draft.declared = check.map(|check| Declared { check, options, revision });
         }
         draft.node = common;
         draft
@@ -204,14 +208,6 @@ impl CheckReader<'_> {
             report.option(common, "kind", message);
         }
         kind
-    }
-
-    fn revision(&self, common: &Node, own: &Node) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        common.hash(&mut hash);
-        own.hash(&mut hash);
-        hash.update(format!("{:?}", self.defaults));
-        hash.finalize().into()
     }
 
     fn options(&self, read: CommonOptions, node: &Node, report: &mut Report) -> Options {

@@ -1,16 +1,43 @@
 //! The configuration of a service that is given none: one check, the database.
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
 use super::expand::Environment;
 
 /// What its diagnostics call it.
 pub(super) const NAME: &str = "built-in configuration";
 
+/// The service's own database, in the working directory.
+const OWN: &str = "vitalsign.db";
+
+/// What is said where that cannot be.
+pub(super) const IN_MEMORY: &str = "the working directory cannot be written, so the own database is in memory; start in another \
+     one to have it in `vitalsign.db`";
+
+/// Where the service's own database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Own {
+    File,
+    /// It can be neither found nor made in the working directory.
+    Memory,
+}
+
+impl Own {
+    pub(super) fn here() -> Self {
+        let may = |path, access| accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
+        let in_file = may(OWN, Access::EXISTS) || may(".", Access::WRITE_OK | Access::EXEC_OK);
+        if in_file { Self::File } else { Self::Memory }
+    }
+}
+
 /// Its text. The kind follows the scheme of `DATABASE_URL`; without one the check is the
-/// service's own SQLite file.
-pub(super) fn text(environment: &Environment) -> Result<String, &'static str> {
+/// service's own database.
+pub(super) fn text(environment: &Environment, own: Own) -> Result<String, &'static str> {
     let Some(url) = environment.non_empty("DATABASE_URL") else {
-        let own = check("sqlite", "path", "\"vitalsign.db\"");
-        return Ok(own + "create = true\n");
+        return Ok(match own {
+            Own::File => check("sqlite", "path", &format!("\"{OWN}\"")) + "create = true\n",
+            Own::Memory => check("sqlite", "path", "\":memory:\""),
+        });
     };
     let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {

@@ -18,8 +18,8 @@ use super::sections::{
 };
 use super::settings::{Server, Service, Settings, Telemetry};
 use super::tree::{At, Entry, Node, Source, Table, Value};
-use super::watch::{self, Watch};
-use super::{Loaded, Loader, NamedCheck};
+use super::watch::{self, Contents, Watch};
+use super::{Attempt, Loaded, Loader, NamedCheck};
 
 const SECTIONS: [&str; 9] = [
     "service",
@@ -38,7 +38,7 @@ pub(super) struct Loading<'a> {
     loader: &'a Loader,
     sources: Vec<Source>,
     report: Report,
-    files: BTreeSet<PathBuf>,
+    files: Contents,
     patterns: Vec<String>,
 }
 
@@ -48,22 +48,39 @@ impl<'a> Loading<'a> {
             loader,
             sources: Vec::new(),
             report: Report::default(),
-            files: BTreeSet::new(),
+            files: Contents::default(),
             patterns: Vec::new(),
         }
     }
 
-    /// Takes in the main file, whose text was read from `path`.
-    pub(super) fn file(mut self, path: &Path, text: &str) -> Result<Loaded, ConfigError> {
-        self.files.insert(absolute(path));
-        let root = self.parse(path.display().to_string(), &absolute(path), text);
-        self.finish(root, path.parent().unwrap_or(Path::new("")))
+    /// Takes in the main file.
+    pub(super) fn file(mut self, path: &Path) -> Attempt {
+        let text = match self.text_of(path) {
+            Ok(text) => text,
+            Err(error) => return Attempt { result: Err(error), watch: self.watch() },
+        };
+        let root = self.parse(path.display().to_string(), &absolute(path), &text);
+        self.finish(root, path.parent().unwrap_or(Path::new("")), is_blank(&text))
     }
 
     /// Takes in a text that is in no file; its relative paths start from the working directory.
-    pub(super) fn text(mut self, name: &str, text: &str) -> Result<Loaded, ConfigError> {
+    pub(super) fn text(mut self, name: &str, text: &str) -> Attempt {
         let root = self.parse(name.to_owned(), &absolute(Path::new(name)), text);
-        self.finish(root, Path::new(""))
+        self.finish(root, Path::new(""), is_blank(text))
+    }
+
+    fn text_of(&mut self, path: &Path) -> Result<String, ConfigError> {
+        let bytes = std::fs::read(path).map_err(|source| {
+            self.files.missed(&absolute(path));
+            ConfigError::Unreadable { path: path.to_owned(), source }
+        })?;
+        self.files.saw(&absolute(path), &bytes);
+        String::from_utf8(bytes).map_err(|_| ConfigError::NotUtf8 { path: path.to_owned() })
+    }
+
+    fn watch(&mut self) -> Watch {
+        let read = std::mem::take(&mut self.files);
+        Watch { read, patterns: std::mem::take(&mut self.patterns) }
     }
 
     fn parse(&mut self, name: String, path: &Path, text: &str) -> Table {
@@ -82,7 +99,23 @@ impl<'a> Loading<'a> {
         &self.loader.environment
     }
 
-    fn finish(mut self, mut root: Table, folder: &Path) -> Result<Loaded, ConfigError> {
+    fn finish(mut self, root: Table, folder: &Path, blank: bool) -> Attempt {
+        let (settings, checks, disabled) = self.sections(root, folder);
+        let watch = self.watch();
+        let result = self.report.finish(&self.sources).and_then(|warnings| {
+            // Without an error every section was read.
+            let settings = settings.ok_or_else(|| ConfigError::Invalid(Vec::new()))?;
+            let watch = watch.clone();
+            Ok(Loaded { settings, checks, disabled, warnings, watch, blank })
+        });
+        Attempt { result, watch }
+    }
+
+    fn sections(
+        &mut self,
+        mut root: Table,
+        folder: &Path,
+    ) -> (Option<Settings>, Vec<NamedCheck>, Vec<String>) {
         self.unknown_sections(&root);
         let mut checks = BTreeMap::new();
         self.take_checks(&mut root, &mut checks);
@@ -101,11 +134,7 @@ impl<'a> Loading<'a> {
             let message = "no check is declared; the service is up without asking anything";
             self.report.warning(start, "checks", message);
         }
-        let Self { sources, report, files, patterns, .. } = self;
-        let warnings = report.finish(&sources)?;
-        // Without an error every section was read.
-        let settings = settings.ok_or_else(|| ConfigError::Invalid(Vec::new()))?;
-        Ok(Loaded { settings, checks, disabled, warnings, watch: Watch { files, patterns } })
+        (settings, checks, disabled)
     }
 
     fn unknown_sections(&mut self, root: &Table) {
@@ -156,7 +185,7 @@ impl<'a> Loading<'a> {
         }
         for (path, index) in included {
             // A pattern may match what another one does, and the file that holds it.
-            if self.files.insert(absolute(&path)) {
+            if !self.files.contains(&absolute(&path)) {
                 self.included_file(&path, &node, index, checks);
             }
         }
@@ -183,7 +212,7 @@ impl<'a> Loading<'a> {
         index: usize,
         checks: &mut BTreeMap<String, Entry>,
     ) {
-        let text = match super::read_text(path) {
+        let text = match self.text_of(path) {
             Ok(text) => text,
             Err(error) => {
                 let message = match error {
@@ -220,6 +249,7 @@ impl<'a> Loading<'a> {
         if let Some(server) = &server {
             rules::server(server, flag, &node, &mut self.report);
         }
+        let tls = node.get("tls").map(Node::digest);
         let (telemetry, node) = self.section::<TelemetrySection>(root, "telemetry");
         if let Some(telemetry) = &telemetry {
             rules::telemetry(telemetry, &node, &mut self.report);
@@ -227,7 +257,7 @@ impl<'a> Loading<'a> {
         let name = self.environment().non_empty("OTEL_SERVICE_NAME");
         Some(Settings {
             service: Service::of(service?, name),
-            server: Server::of(server?, flag),
+            server: Server::of(server?, flag, tls),
             telemetry: Telemetry::of(telemetry?),
         })
     }
@@ -300,6 +330,12 @@ fn finished(drafts: Vec<Draft>) -> (Vec<NamedCheck>, Vec<String>) {
         })
         .collect();
     (checks, disabled)
+}
+
+/// Whether a file says nothing at all.
+fn is_blank(text: &str) -> bool {
+    let says_nothing = |line: &str| line.is_empty() || line.starts_with('#');
+    text.trim_start_matches('\u{feff}').lines().all(|line| says_nothing(line.trim()))
 }
 
 /// The path from the root; where there is no working directory it stays as it is.

@@ -83,6 +83,19 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// The files it was made of.
     pub watch: Watch,
+    /// Whether the file holds nothing but white space and comments.
+    pub blank: bool,
+}
+
+/// What came of reading a configuration.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The configuration, or all that is wrong with it.
+    pub result: Result<Loaded, ConfigError>,
+    /// The files that were read, or should have been, as far as they are known: when one of them
+    /// changes, the result may.
+    pub watch: Watch,
 }
 
 /// A check with its name.
@@ -135,8 +148,13 @@ impl Loader {
     /// [`ConfigError::Invalid`] with all that is wrong in it, its included files, and the files
     /// of its secrets and certificates.
     pub fn load(&self, path: &Path) -> Result<Loaded, ConfigError> {
-        let text = read_text(path)?;
-        Loading::new(self).file(path, &text)
+        self.attempt(path).result
+    }
+
+    /// Loads as [`load`](Self::load) does, and says which files to watch even when it fails.
+    #[must_use]
+    pub fn attempt(&self, path: &Path) -> Attempt {
+        Loading::new(self).file(path)
     }
 
     /// Loads [`DEFAULT_FILE`] where there is one, else the [built-in](Self::built_in)
@@ -147,28 +165,42 @@ impl Loader {
     pub fn load_default(&self) -> Result<Loaded, ConfigError> {
         let path = Path::new(DEFAULT_FILE);
         match path.try_exists() {
-            Ok(false) => self.built_in(),
+            Ok(false) => {
+                let mut loaded = self.built_in()?;
+                // It may come to be.
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                loaded.watch.read.missed(&path);
+                Ok(loaded)
+            }
             _ => self.load(path),
         }
     }
 
     /// The configuration of a service that is given none: one check, `database`, of the database
     /// at `DATABASE_URL` (Postgres, MySQL or SQLite by its scheme), else of the SQLite file
-    /// `vitalsign.db`.
+    /// `vitalsign.db`, or of one in memory, with a warning, where that cannot be written.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] when `DATABASE_URL` cannot be used; it is not shown.
     pub fn built_in(&self) -> Result<Loaded, ConfigError> {
-        let text = embedded::text(&self.environment).map_err(|message| {
-            ConfigError::Invalid(vec![Diagnostic {
-                file: embedded::NAME.to_owned(),
-                line: 1,
-                column: 1,
-                path: "checks.database".to_owned(),
-                message: message.to_owned(),
-            }])
-        })?;
-        self.parse(embedded::NAME, &text)
+        self.built_in_with(embedded::Own::here())
+    }
+
+    fn built_in_with(&self, own: embedded::Own) -> Result<Loaded, ConfigError> {
+        let diagnostic = |message: &str| Diagnostic {
+            file: embedded::NAME.to_owned(),
+            line: 1,
+            column: 1,
+            path: "checks.database".to_owned(),
+            message: message.to_owned(),
+        };
+        let text = embedded::text(&self.environment, own)
+            .map_err(|message| ConfigError::Invalid(vec![diagnostic(message)]))?;
+        let mut loaded = self.parse(embedded::NAME, &text)?;
+        if own == embedded::Own::Memory && self.environment.non_empty("DATABASE_URL").is_none() {
+            loaded.warnings.push(diagnostic(embedded::IN_MEMORY));
+        }
+        Ok(loaded)
     }
 
     /// Loads a text that is in no file. `name` stands for it in diagnostics; relative paths start
@@ -177,12 +209,6 @@ impl Loader {
     /// # Errors
     /// [`ConfigError::Invalid`].
     pub fn parse(&self, name: &str, text: &str) -> Result<Loaded, ConfigError> {
-        Loading::new(self).text(name, text)
+        Loading::new(self).text(name, text).result
     }
-}
-
-fn read_text(path: &Path) -> Result<String, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    let bytes = std::fs::read(path).map_err(unreadable)?;
-    String::from_utf8(bytes).map_err(|_| ConfigError::NotUtf8 { path: path.to_owned() })
 }

@@ -6,17 +6,27 @@ use std::path::Path;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::watch::Contents;
+
 /// Longest PEM file: system bundles of authorities are about 250 KiB.
 const MAX_PEM: u64 = 8 * 1024 * 1024;
 
 /// The bytes of a PEM file, known to hold `content`: `certificates` or `key`.
 ///
 /// The error says what is wrong and what would be right, without anything from the file.
-pub(super) fn read(path: &Path, content: &str) -> Result<Vec<u8>, String> {
+pub(super) fn read(path: &Path, content: &str, files: &mut Contents) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_PEM).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot read `{}`: {error}; name a PEM file", path.display()))?;
+    std::fs::File::open(path).and_then(|file| file.take(MAX_PEM).read_to_end(&mut bytes)).map_err(
+        |error| {
+            files.missed(path);
+            format!("cannot read `{}`: {error}; name a PEM file", path.display())
+        },
+    )?;
+    if bytes.len() as u64 == MAX_PEM {
+        files.look(path);
+    } else {
+        files.saw(path, &bytes);
+    }
     let holds = if content == "key" {
         PrivateKeyDer::from_pem_slice(&bytes).is_ok()
     } else {

@@ -1,7 +1,6 @@
 //! What the schema of an options struct tells before serde reads it: which keys are unknown or
 //! missing, which values are secrets, and which are paths.
 
-use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use super::expand::Environment;
 use super::names;
 use super::pem;
 use super::tree::{Node, Source, Value};
+use super::watch::Contents;
 
 /// What is said of a required option that is not there.
 pub(super) const MISSING: &str = "missing; this option is required";
@@ -26,7 +26,7 @@ pub(super) struct Prepare<'a> {
     pub(super) sources: &'a [Source],
     pub(super) report: &'a mut Report,
     /// Files whose content is part of the configuration.
-    pub(super) files: &'a mut BTreeSet<PathBuf>,
+    pub(super) files: &'a mut Contents,
 }
 
 /// A schema with the definitions that it refers to.
@@ -139,9 +139,8 @@ impl Prepare<'_> {
             return Ok(None);
         }
         let path = self.absolute(file, text);
-        self.files.insert(path.clone());
         let shown = path.display();
-        let read = read_bounded(&path)
+        let read = read_bounded(&path, self.files)
             .map_err(|wrong| format!("cannot read `{shown}`: {wrong}; name a readable file"))?;
         let mut secret = String::from_utf8(read)
             .map_err(|_| format!("`{shown}` is not UTF-8; write the secret as UTF-8 text"))?;
@@ -171,8 +170,7 @@ impl Prepare<'_> {
 
     fn pem(&mut self, node: &mut Node, content: &str) {
         let Some(path) = node.text().filter(|_| !node.poisoned).map(PathBuf::from) else { return };
-        self.files.insert(path.clone());
-        match pem::read(&path, content) {
+        match pem::read(&path, content, self.files) {
             Ok(bytes) => node.content = Some(Sha256::digest(bytes).into()),
             Err(message) => {
                 self.report.error(node.at, node.path.clone(), message);
@@ -187,14 +185,19 @@ impl Prepare<'_> {
     }
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+fn read_bounded(path: &Path, files: &mut Contents) -> Result<Vec<u8>, String> {
     let mut read = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_SECRET + 1).read_to_end(&mut read))
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| {
+            files.missed(path);
+            error.to_string()
+        })?;
     if read.len() as u64 > MAX_SECRET {
+        files.look(path);
         return Err(format!("it holds more than {MAX_SECRET} bytes"));
     }
+    files.saw(path, &read);
     Ok(read)
 }
 

@@ -24,6 +24,62 @@ pub struct Settings {
     pub telemetry: Telemetry,
 }
 
+impl Settings {
+    /// The names of the options that differ in `new` and that a running service cannot take up:
+    /// every one but `server.details`, `server.token` and `server.metrics_token`.
+    #[must_use]
+    pub fn needing_restart(&self, new: &Self) -> Vec<&'static str> {
+        let Self { service, server, telemetry } = self;
+        // Taken apart, so that an option that is added cannot be forgotten here.
+        let Service { name, version, environment, instance } = &new.service;
+        let Server {
+            listen,
+            details: _,
+            token: _,
+            metrics_token: _,
+            drain_delay,
+            shutdown_timeout,
+            liveness_timeout,
+            header_timeout,
+            max_connections,
+            tls,
+            tls_content,
+        } = &new.server;
+        let Telemetry {
+            log_level,
+            log_format,
+            traces_endpoint,
+            traces_protocol,
+            keep_healthy_traces,
+            trace_url,
+        } = &new.telemetry;
+        let same_tls = (&server.tls, server.tls_content) == (tls, *tls_content);
+        let same_share = telemetry.keep_healthy_traces.to_bits() == keep_healthy_traces.to_bits();
+        [
+            ("service.name", service.name == *name),
+            ("service.version", service.version == *version),
+            ("service.environment", service.environment == *environment),
+            ("service.instance", service.instance == *instance),
+            ("server.listen", server.listen == *listen),
+            ("server.drain_delay", server.drain_delay == *drain_delay),
+            ("server.shutdown_timeout", server.shutdown_timeout == *shutdown_timeout),
+            ("server.liveness_timeout", server.liveness_timeout == *liveness_timeout),
+            ("server.header_timeout", server.header_timeout == *header_timeout),
+            ("server.max_connections", server.max_connections == *max_connections),
+            ("server.tls", same_tls),
+            ("telemetry.log_level", telemetry.log_level == *log_level),
+            ("telemetry.log_format", telemetry.log_format == *log_format),
+            ("telemetry.traces_endpoint", telemetry.traces_endpoint == *traces_endpoint),
+            ("telemetry.traces_protocol", telemetry.traces_protocol == *traces_protocol),
+            ("telemetry.keep_healthy_traces", same_share),
+            ("telemetry.trace_url", telemetry.trace_url == *trace_url),
+        ]
+        .into_iter()
+        .filter_map(|(option, same)| (!same).then_some(option))
+        .collect()
+    }
+}
+
 /// What is observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -62,6 +118,8 @@ pub struct Server {
     pub max_connections: u32,
     /// The certificate to serve with; both files were read and hold what they should.
     pub tls: Option<ServerTls>,
+    /// A digest of that option and of what is in both files.
+    tls_content: Option<[u8; 32]>,
 }
 
 /// Logs and traces. The standard variables (`RUST_LOG`, `OTEL_…`) are not applied yet.
@@ -183,7 +241,11 @@ fn host_name() -> String {
 }
 
 impl Server {
-    pub(super) fn of(section: ServerSection, flag: Option<Listen>) -> Self {
+    pub(super) fn of(
+        section: ServerSection,
+        flag: Option<Listen>,
+        tls_content: Option<[u8; 32]>,
+    ) -> Self {
         let period = |given: Option<Period>, default| given.map_or(default, |period| period.0);
         Self {
             listen: listen(&section, flag).0,
@@ -196,6 +258,7 @@ impl Server {
             header_timeout: period(section.header_timeout, HEADER_TIMEOUT),
             max_connections: section.max_connections.map_or(MAX_CONNECTIONS, |count| count.0),
             tls: section.tls,
+            tls_content,
         }
     }
 }

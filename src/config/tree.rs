@@ -218,6 +218,13 @@ impl Node {
         }
     }
 
+    /// A digest of the raw value, secrets and contents included.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        self.hash(&mut hash);
+        hash.finalize().into()
+    }
+
     /// Feeds the raw value, secrets and contents included, to `hash`: equal exactly when equal.
     pub(super) fn hash(&self, hash: &mut Sha256) {
         let mut field = |tag: u8, bytes: &[u8]| {

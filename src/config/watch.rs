@@ -1,16 +1,20 @@
 //! The files that a configuration was made of, for telling when it has changed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 use sha2::{Digest as _, Sha256};
 
+type Digest = [u8; 32];
+
 /// Every file whose change may change the configuration: the file itself, included ones, those of
 /// secrets and certificates, and whatever else the patterns of `[include]` come to match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watch {
-    pub(super) files: BTreeSet<PathBuf>,
+    pub(super) read: Contents,
     pub(super) patterns: Vec<String>,
 }
 
@@ -19,18 +23,86 @@ impl Watch {
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let matched = self.patterns.iter().flat_map(|pattern| matches(pattern));
-        let all: BTreeSet<PathBuf> = self.files.iter().cloned().chain(matched).collect();
-        all.into_iter().collect()
+        let mut files: Vec<PathBuf> =
+            self.read.0.keys().cloned().chain(matched.map(|path| plain(&path))).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
     }
 
     /// A digest of those files' names and contents, links followed: it changes when any of them
-    /// does. A file that cannot be read counts as missing.
+    /// does. A file that cannot be read counts as missing, a pipe or a device as unchanging.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
+        self.now(content)
+    }
+
+    /// The [`fingerprint`](Self::fingerprint) of exactly what was read: while that is equal,
+    /// reading again makes the same configuration.
+    #[must_use]
+    pub fn read_fingerprint(&self) -> [u8; 32] {
+        self.read.digest()
+    }
+
+    /// A digest of those files' names, sizes, times and places on disk, which takes no reading.
+    ///
+    /// It changes whenever a content does, but for a write within the same tick of the file
+    /// system's clock as the last one.
+    #[must_use]
+    pub fn stamp(&self) -> [u8; 32] {
+        self.now(|path| std::fs::metadata(path).ok().map(|file| place_and_time(&file)))
+    }
+
+    /// Both watches in one; of files in both, what this one read counts.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        let new = other.patterns.iter().filter(|pattern| !self.patterns.contains(pattern));
+        self.patterns.extend(new.cloned().collect::<Vec<_>>());
+        for path in other.files() {
+            self.read.look(&path);
+        }
+        self
+    }
+
+    fn now(&self, of: impl Fn(&Path) -> Option<Digest>) -> Digest {
+        let found = self.files().into_iter().map(|path| {
+            let digest = of(&path);
+            (path, digest)
+        });
+        Contents(found.collect()).digest()
+    }
+}
+
+/// A digest of what was in each file, by its path; none of one that could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Contents(BTreeMap<PathBuf, Option<Digest>>);
+
+impl Contents {
+    pub(super) fn contains(&self, path: &Path) -> bool {
+        self.0.contains_key(path)
+    }
+
+    /// Notes what was read from a file; the first time counts.
+    pub(super) fn saw(&mut self, path: &Path, bytes: &[u8]) {
+        let digest = || if is_special(path) { SPECIAL } else { Sha256::digest(bytes).into() };
+        self.0.entry(plain(path)).or_insert_with(|| Some(digest()));
+    }
+
+    /// Notes that a file could not be read.
+    pub(super) fn missed(&mut self, path: &Path) {
+        self.0.entry(plain(path)).or_insert(None);
+    }
+
+    /// Notes what is in a file now.
+    pub(super) fn look(&mut self, path: &Path) {
+        self.0.entry(plain(path)).or_insert_with(|| content(path));
+    }
+
+    fn digest(&self) -> Digest {
         let mut all = Sha256::new();
-        for path in self.files() {
+        for (path, content) in &self.0 {
             all.update(Sha256::digest(path.as_os_str().as_encoded_bytes()));
-            match content(&path) {
+            match content {
                 Some(digest) => all.update(digest),
                 None => all.update([0]),
             }
@@ -39,16 +111,43 @@ impl Watch {
     }
 }
 
+/// A path without `.` and doubled slashes, so that equal ones are written alike.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
 /// A configuration is never so large; a device or a log that was named by mistake may be.
 const MAX_READ: u64 = 64 * 1024 * 1024;
 
-fn content(path: &Path) -> Option<[u8; 32]> {
+/// Stands for the content of a pipe or a device, which can be read but once.
+const SPECIAL: Digest = [1; 32];
+
+fn is_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir())
+}
+
+fn content(path: &Path) -> Option<Digest> {
     use std::io::Read as _;
 
+    // To open a pipe is to wait for somebody who writes into it.
+    if is_special(path) {
+        return Some(SPECIAL);
+    }
     let file = std::fs::File::open(path).ok()?;
     let mut bytes = Vec::new();
     file.take(MAX_READ).read_to_end(&mut bytes).ok()?;
     Some(Sha256::digest(bytes).into())
+}
+
+fn place_and_time(file: &Metadata) -> Digest {
+    let mut hash = Sha256::new();
+    for number in [file.dev(), file.ino(), file.size(), u64::from(file.mode())] {
+        hash.update(number.to_be_bytes());
+    }
+    for number in [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()] {
+        hash.update(number.to_be_bytes());
+    }
+    hash.finalize().into()
 }
 
 /// Whether a name in `[include]` is a pattern; a name without a wildcard must exist.

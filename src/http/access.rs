@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::extract::ConnectInfo;
 use axum::http::{Extensions, HeaderMap, header};
 use sha2::{Digest, Sha256};
@@ -45,23 +46,24 @@ pub(crate) enum Refused {
 /// Decides by the rules of an [`Access`], and remembers who guesses.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    access: Access,
+    access: Arc<ArcSwap<Access>>,
     guesses: Mutex<HashMap<IpAddr, (Instant, u32)>>,
 }
 
 impl Guard {
-    pub(crate) fn new(access: Access) -> Self {
+    pub(crate) fn new(access: Arc<ArcSwap<Access>>) -> Self {
         Self { access, guesses: Mutex::default() }
     }
 
     /// Whether a probe may show causes; a wrong token is ignored there.
     pub(crate) fn shows_causes(&self, headers: &HeaderMap, extensions: &Extensions) -> bool {
-        match self.access.details {
+        let access = self.access.load();
+        match access.details {
             Details::Always => true,
             Details::Never => false,
             Details::Auto => {
                 is_local(headers, extensions)
-                    || bearer(headers).is_some_and(|t| is(self.access.token.as_ref(), t))
+                    || bearer(headers).is_some_and(|t| is(access.token.as_ref(), t))
             }
         }
     }
@@ -72,7 +74,8 @@ impl Guard {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<bool, Refused> {
-        match (self.access.details, &self.access.token, bearer(headers)) {
+        let access = self.access.load();
+        match (access.details, &access.token, bearer(headers)) {
             (Details::Never, ..) => Ok(false),
             (_, Some(token), Some(given)) => {
                 self.judge(is(Some(token), given), extensions).map(|()| true)
@@ -88,7 +91,7 @@ impl Guard {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<(), Refused> {
-        match &self.access.metrics_token {
+        match &self.access.load().metrics_token {
             None => Ok(()),
             Some(token) => match bearer(headers) {
                 None => Err(Refused::Unauthorized),
@@ -157,12 +160,13 @@ mod tests {
         (headers.collect(), extensions)
     }
 
+    fn access(details: Details) -> Access {
+        let secret = |text| Some(Secret::new(text));
+        Access { details, token: secret("right"), metrics_token: secret("scrape") }
+    }
+
     fn guard(details: Details) -> Guard {
-        Guard::new(Access {
-            details,
-            token: Some(Secret::new("right")),
-            metrics_token: Some(Secret::new("scrape")),
-        })
+        Guard::new(Arc::new(ArcSwap::from_pointee(access(details))))
     }
 
     #[test]
@@ -227,6 +231,10 @@ mod tests {
         }
         assert_eq!(ask("Bearer wrong"), Err(Refused::TooMany));
         assert_eq!(ask("Bearer right"), Ok(true));
+        let rotated = Access { token: Some(Secret::new("new")), ..access(Details::Auto) };
+        guard.access.store(Arc::new(rotated));
+        assert_eq!(ask("Bearer new"), Ok(true));
+        assert_eq!(ask("Bearer right"), Err(Refused::TooMany), "the guesses still count");
         tokio::time::advance(WINDOW + Duration::from_secs(1)).await;
         assert_eq!(ask("Bearer wrong"), Err(Refused::Unauthorized));
     }

@@ -60,7 +60,7 @@ impl Health {
     fn routes(&self) -> Router {
         let routes = Arc::new(Routes {
             state: Arc::clone(self.state()),
-            guard: access::Guard::new(self.access().clone()),
+            guard: access::Guard::new(Arc::clone(self.access())),
             cache: probe::Cache::default(),
             health: self.clone(),
         });
