@@ -47,8 +47,12 @@ pub(crate) fn describe(loaded: &Loaded) -> Builder {
     let service = &loaded.settings.service;
     let builder =
         Health::builder(&service.name).version(&service.version).instance(&service.instance);
-    match &service.environment {
+    let builder = match &service.environment {
         Some(environment) => builder.environment(environment),
+        None => builder,
+    };
+    match &loaded.settings.telemetry.trace_url {
+        Some(template) => builder.trace_url(template),
         None => builder,
     }
 }

@@ -43,6 +43,7 @@ impl Engine {
                 environment: None,
             },
             keeps_tail: false,
+            trace_url: None,
             sinks: Vec::new(),
             tolerated_ticks: 30,
         }));

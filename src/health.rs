@@ -133,6 +133,7 @@ pub struct Builder {
     limit: usize,
     propagator: Option<Propagator>,
     keeps_tail: bool,
+    trace_url: Option<String>,
     sinks: Vec<Arc<dyn Sink>>,
     exporter: Option<PrometheusHandle>,
 }
@@ -160,6 +161,7 @@ impl Builder {
             limit: 512,
             propagator: Some(Arc::new(TraceContextPropagator::new())),
             keeps_tail: false,
+            trace_url: None,
             sinks: Vec::new(),
             exporter: None,
         }
@@ -259,6 +261,14 @@ impl Builder {
         self
     }
 
+    /// URL of a trace in the tracing backend, with `{trace_id}` in it: links in the status
+    /// document and the log.
+    #[must_use]
+    pub fn trace_url(mut self, template: impl Into<String>) -> Self {
+        self.trace_url = Some(template.into());
+        self
+    }
+
     /// Adds a reader of every run and status change.
     #[must_use]
     pub fn sink(mut self, sink: Arc<dyn Sink>) -> Self {
@@ -287,6 +297,7 @@ impl Builder {
         let state = Arc::new(HealthState::new(Setup {
             service: self.service,
             keeps_tail: self.keeps_tail,
+            trace_url: self.trace_url,
             sinks: self.sinks,
             tolerated_ticks,
         }));

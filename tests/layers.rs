@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("exit", &[]),
     ("reload", &["exit"]),
     ("app", &["exit", "reload"]),
-    ("commands", &["app", "exit"]),
+    ("commands", &["app", "exit", "reload"]),
     ("cli", &["app", "commands", "exit"]),
     ("main", &["app", "cli", "commands", "exit", "reload"]),
 ];

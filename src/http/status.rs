@@ -117,6 +117,9 @@ struct Cause<'a> {
     reason: Option<Reason>,
     message: Option<&'a str>,
     trace_id: Option<String>,
+    /// Only where it is known where traces can be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_url: Option<String>,
 }
 
 /// Shares of good runs; null where nothing was recorded, as without a history.
@@ -199,7 +202,7 @@ impl<'a> Check<'a> {
             maintenance: view.maintenance,
             interval_seconds: info.interval.into(),
             timeout_seconds: info.timeout.into(),
-            last_run: run.map(|r| LastRun::of(r, details)),
+            last_run: run.map(|r| LastRun::of(r, view, details)),
             last_success_at: view.last_success_at.map(time),
             consecutive_failures: view.consecutive_failures,
             measurements: details.then(measurements),
@@ -211,7 +214,7 @@ impl<'a> Check<'a> {
 }
 
 impl<'a> LastRun<'a> {
-    fn of(run: &'a Run, details: bool) -> Self {
+    fn of(run: &'a Run, view: &CheckView, details: bool) -> Self {
         let phases = run.phases.iter().map(|(p, took)| (p.as_str(), took.as_secs_f64()));
         Self {
             at: time(run.at),
@@ -221,6 +224,7 @@ impl<'a> LastRun<'a> {
                 reason: run.reason,
                 message: run.message.as_deref(),
                 trace_id: run.trace.map(|t| t.trace_id_hex()),
+                trace_url: view.trace_url.clone(),
             }),
             phases: phases.collect(),
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::figures::Figures;
 use super::fold::{Fold, Thresholds};
 use super::tally::Weight;
-use crate::model::{CheckInfo, Gate, Outcome, Run, SkipReason, Status, Transition};
+use crate::model::{CheckInfo, Gate, Outcome, Run, SkipReason, Status, Trace, Transition};
 
 /// A check of the current plan.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Cell {
     gating: bool,
     pub(crate) maintenance: bool,
     pub(crate) last_run: Option<Arc<Run>>,
+    /// The trace of the last run, if it is kept.
+    pub(crate) kept_trace: Option<Trace>,
     pub(crate) last_success_at: Option<SystemTime>,
     /// Whether the last run that was not unknown was good.
     pub(crate) last_result: Option<bool>,
@@ -57,6 +59,7 @@ impl Entry {
                 gating,
                 maintenance: false,
                 last_run: None,
+                kept_trace: None,
                 last_success_at: None,
                 last_result: None,
                 heard: None,
@@ -146,6 +149,7 @@ impl Entry {
         let kept = run.trace.is_some_and(|t| t.sampled || keeps_tail && notable);
         cell.count(run, ended, kept);
         cell.last_run = Some(Arc::clone(run));
+        cell.kept_trace = run.trace.filter(|_| kept);
         Folded { transition, kept }
     }
 }

@@ -20,7 +20,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use crate::model::{CheckInfo, Gate, Sink};
+use crate::model::{CheckInfo, Gate, Sink, Trace};
 
 pub(crate) use entry::{Cell, Entry};
 pub(crate) use figures::{Exemplar, Figures, Histogram};
@@ -79,6 +79,8 @@ pub struct HealthState {
     booted: Instant,
     /// Whether traces are kept by outcome, by a processor that obeys the recorder.
     keeps_tail: bool,
+    /// URL of a trace, with `{trace_id}` in it.
+    trace_url: Option<String>,
     sinks: Vec<Arc<dyn Sink>>,
     plan: ArcSwap<Plan>,
     tally: Mutex<Tally>,
@@ -108,6 +110,8 @@ impl std::fmt::Debug for HealthState {
 pub(crate) struct Setup {
     pub(crate) service: ServiceInfo,
     pub(crate) keeps_tail: bool,
+    /// URL of a trace, with `{trace_id}` in it.
+    pub(crate) trace_url: Option<String>,
     pub(crate) sinks: Vec<Arc<dyn Sink>>,
     /// Ticks without a beat after which the process is no longer live.
     pub(crate) tolerated_ticks: u32,
@@ -121,6 +125,7 @@ impl HealthState {
             started_at: now,
             booted: Instant::now(),
             keeps_tail: setup.keeps_tail,
+            trace_url: setup.trace_url,
             sinks: setup.sinks,
             plan: ArcSwap::default(),
             tally: Mutex::new(Tally::new(now)),
@@ -152,6 +157,13 @@ impl HealthState {
     pub fn changes(&self) -> u64 {
         self.refresh(Instant::now());
         self.changes.load(Ordering::Acquire)
+    }
+
+    /// Where the trace of this id can be looked at, when that was said.
+    #[must_use]
+    pub fn trace_link(&self, trace: &Trace) -> Option<String> {
+        let template = self.trace_url.as_ref()?;
+        Some(template.replace("{trace_id}", &trace.trace_id_hex()))
     }
 
     pub(crate) fn plan(&self) -> arc_swap::Guard<Arc<Plan>> {

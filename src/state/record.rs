@@ -56,7 +56,7 @@ impl HealthState {
         };
         // Written once the entry is free: a log that blocks must not block a probe.
         for transition in stale.iter().chain(&recorded.transition) {
-            log_transition(&entry.info, transition);
+            self.log_transition(&entry.info, transition);
         }
         Some(recorded)
     }
@@ -142,7 +142,7 @@ impl HealthState {
             if let Some(transition) = stale {
                 self.tell(entry, Event::Transition(&transition));
                 drop(cell);
-                log_transition(&entry.info, &transition);
+                self.log_transition(&entry.info, &transition);
             }
         }
     }
@@ -210,19 +210,22 @@ impl HealthState {
             sink.record(&entry.info, event);
         }
     }
-}
 
-/// The one log line of a status change.
-fn log_transition(info: &CheckInfo, transition: &Transition) {
-    let check = &*info.name;
-    let (from, to) = (transition.from.as_str(), transition.to.as_str());
-    let reason = transition.reason.map(crate::model::Reason::as_str);
-    let trace_id = transition.trace.map(|t| t.trace_id_hex());
-    let cause = transition.message.as_deref();
-    if transition.to == Status::Up {
-        tracing::info!(check, from, to, reason, trace_id, cause, "status changed");
-    } else {
-        tracing::warn!(check, from, to, reason, trace_id, cause, "status changed");
+    /// The one log line of a status change.
+    fn log_transition(&self, info: &CheckInfo, transition: &Transition) {
+        let check = &*info.name;
+        let (from, to) = (transition.from.as_str(), transition.to.as_str());
+        let reason = transition.reason.map(crate::model::Reason::as_str);
+        let trace_id = transition.trace.map(|t| t.trace_id_hex());
+        // A status change is kept wherever traces are kept by outcome.
+        let kept = transition.trace.filter(|t| t.sampled || self.keeps_tail);
+        let trace_url = kept.and_then(|t| self.trace_link(&t));
+        let cause = transition.message.as_deref();
+        if transition.to == Status::Up {
+            tracing::info!(check, from, to, reason, trace_id, trace_url, cause, "status changed");
+        } else {
+            tracing::warn!(check, from, to, reason, trace_id, trace_url, cause, "status changed");
+        }
     }
 }
 
@@ -280,7 +283,13 @@ mod tests {
         let (version, instance) = (String::new(), String::new());
         let service = ServiceInfo { name, version, instance, environment: None };
         let sinks = vec![Arc::clone(sink) as Arc<dyn Sink>];
-        HealthState::new(Setup { service, keeps_tail: false, sinks, tolerated_ticks: 30 })
+        HealthState::new(Setup {
+            service,
+            keeps_tail: false,
+            trace_url: None,
+            sinks,
+            tolerated_ticks: 30,
+        })
     }
 
     #[test]

@@ -29,10 +29,12 @@ pub struct CheckView {
     pub maintenance: bool,
     /// Whether its being down turns the probes it gates to 503 now.
     pub gates_now: bool,
+    /// Where the trace of its last run can be looked at, if it is kept and that was said.
+    pub trace_url: Option<String>,
 }
 
 impl CheckView {
-    fn of(plan: &Plan, entry: &Entry) -> Self {
+    fn of(state: &HealthState, plan: &Plan, entry: &Entry) -> Self {
         let cell = entry.lock();
         let view = Self {
             info: Arc::clone(&entry.info),
@@ -44,6 +46,7 @@ impl CheckView {
             suppressed_by: None,
             maintenance: cell.maintenance,
             gates_now: cell.gates_now(),
+            trace_url: cell.kept_trace.and_then(|trace| state.trace_link(&trace)),
         };
         // Another entry is locked only once this one is released.
         drop(cell);
@@ -106,7 +109,7 @@ impl HealthState {
         let now = Instant::now();
         self.refresh(now);
         let plan = self.plan.load();
-        let checks = plan.entries.iter().map(|entry| CheckView::of(&plan, entry)).collect();
+        let checks = plan.entries.iter().map(|entry| CheckView::of(self, &plan, entry)).collect();
         let tally = self.tally();
         Snapshot {
             service: self.service.clone(),
@@ -126,7 +129,7 @@ impl HealthState {
     pub fn check(&self, name: &str) -> Option<CheckView> {
         self.refresh(Instant::now());
         let plan = self.plan.load();
-        plan.find(name).map(|entry| CheckView::of(&plan, entry))
+        plan.find(name).map(|entry| CheckView::of(self, &plan, entry))
     }
 
     /// Whether a check of this name is part of the plan.
@@ -152,7 +155,7 @@ impl HealthState {
                 move |e: &&Arc<Entry>| !except.iter().any(|n| *n.as_ref() == *e.info.name);
             plan.gating(gate).iter().filter(excluded)
         };
-        let checks: Vec<_> = asked(gate).map(|entry| CheckView::of(&plan, entry)).collect();
+        let checks: Vec<_> = asked(gate).map(|entry| CheckView::of(self, &plan, entry)).collect();
         let (planned, live, draining, started) = {
             let tally = self.tally();
             (tally.planned(), tally.live(), tally.draining(), tally.started())

@@ -17,6 +17,7 @@ fn config(endpoint: &str, protocol: &str, address: &str) -> String {
         traces_endpoint = "{endpoint}"
         traces_protocol = "{protocol}"
         keep_healthy_traces = 0.0
+        trace_url = "http://traces.example/t/{{trace_id}}"
         [checks.api]
         kind = "http"
         url = "http://{address}/health?key=1"
@@ -48,6 +49,8 @@ async fn a_failed_run_has_one_trace_id_in_log_status_and_span() {
         let line = service.log_lines().into_iter().find(|line| line["message"] == "status changed");
         let line = line.expect("a line of the change");
         assert_eq!(line["trace_id"], trace_id.as_str());
+        let url = format!("http://traces.example/t/{trace_id}");
+        assert_eq!((&line["trace_url"], &run["trace_url"]), (&url.clone().into(), &url.into()));
         assert_eq!(line["check"], "api");
         assert_eq!(line["reason"], "connection_refused");
 
@@ -72,8 +75,8 @@ async fn a_failed_run_has_one_trace_id_in_log_status_and_span() {
         assert_eq!(child.span.kind(), SpanKind::Client);
         assert_eq!(child.span.name, "GET");
         assert_eq!(child.attribute("error.type").as_deref(), Some("connection_refused"));
-        let url = format!("http://{address}/health");
-        assert_eq!(child.attribute("url.full").as_deref(), Some(url.as_str()));
+        let asked = format!("http://{address}/health");
+        assert_eq!(child.attribute("url.full").as_deref(), Some(asked.as_str()));
         assert_eq!(child.attribute("server.address").as_deref(), Some("127.0.0.1"));
         service.stop().await;
     }
