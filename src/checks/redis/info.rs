@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_link_that_is_down_is_a_caveat_with_its_age() {
-        let of = |text| judge(Expect::default(), text);
+        let of = |text: &str| judge(Expect::default(), text);
         let up = of("master_link_status:up master_last_io_seconds_ago:3");
         assert_eq!(up, (Ok(Detail::ok()), vec![("replication_lag_seconds", 3.0)]));
         for (text, caveat) in [
