@@ -144,14 +144,15 @@ async fn what_is_almost_an_answer_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_told() {
+async fn a_head_that_is_too_large_is_not_read() {
     let long = "x".repeat(120);
     let many: Vec<_> = (0..150).map(|_| ("x-filler", long.as_str())).collect();
     let block = fields(true, &many);
     let first = frame(HEADERS, END_STREAM, 1, &block[..15_000]);
     let more = frame(9, END_HEADERS, 1, &block[15_000..]);
     let (reason, text) = fails([frame(SETTINGS, 0, 0, b""), first, more].concat()).await;
-    assert_eq!(reason, Reason::TooLarge, "{text}");
+    assert_eq!(reason, Reason::Protocol, "{text}");
+    assert!(text.contains("headers that are malformed or exceed 16 KiB"), "{text}");
 }
 
 /// tonic's health service on a loopback port; it ends with this value.

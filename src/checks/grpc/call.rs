@@ -153,9 +153,11 @@ pub(super) fn failure(endpoint: &Endpoint, error: &h2::Error) -> Failure {
         Some(Code::ENHANCE_YOUR_CALM) if error.is_remote() => {
             (Reason::Overloaded, "takes no more calls")
         }
-        // What h2 itself says of headers, of data and of frames that are more than was allowed.
-        Some(Code::REFUSED_STREAM | Code::FLOW_CONTROL_ERROR | Code::ENHANCE_YOUR_CALM) => {
-            return too_large(endpoint);
+        // What h2 itself says of more data or frames than were allowed.
+        Some(Code::FLOW_CONTROL_ERROR | Code::ENHANCE_YOUR_CALM) => return too_large(endpoint),
+        // And of headers, be they too long or none at all.
+        Some(Code::PROTOCOL_ERROR) if error.is_library() && error.is_reset() => {
+            (Reason::Protocol, "answered with headers that are malformed or exceed 16 KiB")
         }
         _ => (Reason::Protocol, "does not speak HTTP/2"),
     };
