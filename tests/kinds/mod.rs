@@ -3,7 +3,9 @@
 //! A kind joins the common suite with a [`Subject`] and one line: `contract_suite!(subject)`, or
 //! `contract_suite!(subject, with credentials)`.
 
+mod grpc;
 mod http;
+mod redis;
 mod tcp;
 
 use std::net::SocketAddr;

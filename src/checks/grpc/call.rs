@@ -1,14 +1,20 @@
 //! One call over one HTTP/2 connection, driven by whoever awaits something of it.
+//!
+//! h2 makes spans of its own for every frame; they are kept out of the run's trace.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::{self, Connection, SendRequest};
 use h2::{Reason as Code, RecvStream};
+use hyper::Request;
 use hyper::header::HeaderMap;
-use hyper::{Request, Response};
+use hyper::http::response;
 use tokio::io::BufWriter;
+use tracing::Dispatch;
+use tracing::instrument::WithSubscriber;
 
 use crate::check::Failure;
 use crate::model::Reason;
@@ -34,6 +40,7 @@ pub(super) fn announced(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The body of an answer and what came after it.
+#[derive(Default)]
 pub(super) struct Answer {
     /// The message with its prefix.
     pub(super) message: Bytes,
@@ -47,6 +54,7 @@ type Driver = Connection<BufWriter<Stream>, Bytes>;
 pub(super) struct Call {
     sender: SendRequest<Bytes>,
     driver: Option<Pin<Box<Driver>>>,
+    body: Option<RecvStream>,
 }
 
 impl Call {
@@ -56,8 +64,9 @@ impl Call {
             .enable_push(false)
             .max_header_list_size(LONGEST_HEAD)
             .handshake(BufWriter::with_capacity(BUFFER, stream))
+            .with_subscriber(Dispatch::none())
             .await?;
-        Ok(Self { sender, driver: Some(Box::pin(driver)) })
+        Ok(Self { sender, driver: Some(Box::pin(driver)), body: None })
     }
 
     /// Sends `request` with `message` and awaits the head of the answer.
@@ -65,26 +74,26 @@ impl Call {
         &mut self,
         request: Request<()>,
         message: Bytes,
-    ) -> Result<Response<RecvStream>, h2::Error> {
-        let Self { sender, driver } = self;
+    ) -> Result<response::Parts, h2::Error> {
+        let Self { sender, driver, body } = self;
         drive(driver, async {
             let mut sender = sender.clone().ready().await?;
             let (response, mut sent) = sender.send_request(request, false)?;
             sent.send_data(message, true)?;
-            response.await
+            let (head, rest) = response.await?.into_parts();
+            *body = Some(rest);
+            Ok(head)
         })
         .await
     }
 
-    /// Reads an answer of `endpoint` to its end.
-    pub(super) async fn read(
-        &mut self,
-        endpoint: &Endpoint,
-        mut body: RecvStream,
-    ) -> Result<Answer, Failure> {
+    /// Reads the rest of the answer of `endpoint`.
+    pub(super) async fn read(&mut self, endpoint: &Endpoint) -> Result<Answer, Failure> {
         let failed = |error: h2::Error| failure(endpoint, &error);
-        drive(&mut self.driver, async {
+        let Self { driver, body, .. } = self;
+        drive(driver, async {
             let mut message = BytesMut::new();
+            let Some(body) = body else { return Ok(Answer::default()) };
             while let Some(data) = body.data().await {
                 message.extend_from_slice(&data.map_err(failed)?);
                 let length = announced(&message).unwrap_or(0);
@@ -99,9 +108,22 @@ impl Call {
     }
 }
 
+impl Drop for Call {
+    fn drop(&mut self) {
+        tracing::dispatcher::with_default(&Dispatch::none(), || {
+            self.body = None;
+            self.driver = None;
+        });
+    }
+}
+
 async fn drive<F: Future>(driver: &mut Option<Pin<Box<Driver>>>, step: F) -> F::Output {
     let mut step = std::pin::pin!(step);
     poll_fn(|cx| {
+        // The step first, so that all it sends leaves together, before any answer is read.
+        if let Poll::Ready(output) = step.as_mut().poll(cx) {
+            return Poll::Ready(output);
+        }
         if let Some(connection) = driver
             && connection.as_mut().poll(cx).is_ready()
         {
@@ -110,6 +132,7 @@ async fn drive<F: Future>(driver: &mut Option<Pin<Box<Driver>>>, step: F) -> F::
         }
         step.as_mut().poll(cx)
     })
+    .with_subscriber(Dispatch::none())
     .await
 }
 
@@ -130,9 +153,11 @@ pub(super) fn failure(endpoint: &Endpoint, error: &h2::Error) -> Failure {
         Some(Code::ENHANCE_YOUR_CALM) if error.is_remote() => {
             (Reason::Overloaded, "takes no more calls")
         }
-        // What h2 itself says of headers, of data and of frames that are more than was allowed.
-        Some(Code::REFUSED_STREAM | Code::FLOW_CONTROL_ERROR | Code::ENHANCE_YOUR_CALM) => {
-            return too_large(endpoint);
+        // What h2 itself says of more data or frames than were allowed.
+        Some(Code::FLOW_CONTROL_ERROR | Code::ENHANCE_YOUR_CALM) => return too_large(endpoint),
+        // And of headers, be they too long or none at all.
+        Some(Code::PROTOCOL_ERROR) if error.is_library() && error.is_reset() => {
+            (Reason::Protocol, "answered with headers that are malformed or exceed 16 KiB")
         }
         _ => (Reason::Protocol, "does not speak HTTP/2"),
     };

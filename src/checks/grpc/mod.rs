@@ -137,9 +137,9 @@ impl Grpc {
         let failed = |error: h2::Error| call::failure(&self.endpoint, &error);
         let mut call = Call::new(stream).await.map_err(failed)?;
         let sending = call.send(self.request(cx), self.message.clone());
-        let (head, body) = cx.phase(Phase::Request, sending).await.map_err(failed)?.into_parts();
+        let head = cx.phase(Phase::Request, sending).await.map_err(failed)?;
         self.head(head.status, &head.headers)?;
-        let reading = call.read(&self.endpoint, body);
+        let reading = call.read(&self.endpoint);
         let Answer { message, trailers } = cx.phase(Phase::Transfer, reading).await?;
         // An answer without a message may say its status in its head.
         let status = trailers.as_ref().unwrap_or(&head.headers);

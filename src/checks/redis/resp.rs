@@ -116,8 +116,8 @@ fn parse(bytes: &[u8]) -> Result<Option<(Reply, usize)>, Unread> {
 
 /// A command as Redis takes it: an array of texts.
 pub(super) fn command(words: &[&str]) -> String {
-    let texts: String = words.iter().map(|w| format!("${}\r\n{w}\r\n", w.len())).collect();
-    format!("*{}\r\n{texts}", words.len())
+    let texts = words.iter().map(|word| format!("\r\n${}\r\n{word}", word.len()));
+    format!("*{}{}\r\n", words.len(), texts.collect::<Vec<_>>().concat())
 }
 
 #[cfg(test)]
@@ -162,7 +162,7 @@ mod tests {
             let (_, end) = all(bytes).await;
             assert!(matches!(end, Unread::Malformed), "{bytes:?}: {end:?}");
         }
-        let line = [b"+", &[b'a'; MOST][..]].concat();
+        let line = [b"+", &*vec![b'a'; MOST]].concat();
         for bytes in [&b"$99999999999999999999\r\n"[..], b"$65537\r\n", &line] {
             let (_, end) = all(bytes).await;
             assert!(matches!(end, Unread::TooLarge), "{end:?}");
