@@ -12,6 +12,7 @@ mod sql_tls;
 mod sql_url;
 pub mod sqlite;
 mod tcp;
+mod tls;
 
 use crate::config::{Kind, OptionError};
 
@@ -22,6 +23,7 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<postgres::PostgresOptions>(),
     Kind::of::<sqlite::SqliteOptions>(),
     Kind::of::<tcp::TcpOptions>(),
+    Kind::of::<tls::TlsOptions>(),
 ];
 
 /// What is wrong with the regular expression at `path`, on one line.

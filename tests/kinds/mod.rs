@@ -5,6 +5,7 @@
 
 mod http;
 mod tcp;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
