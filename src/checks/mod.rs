@@ -1,5 +1,6 @@
 //! The built-in check kinds, one file or folder each, and the list of them.
 
+mod dns;
 mod http;
 pub mod mysql;
 pub mod postgres;
@@ -18,6 +19,7 @@ use crate::config::{Kind, OptionError};
 
 /// Every built-in kind, sorted by name.
 pub const KINDS: &[Kind] = &[
+    Kind::of::<dns::DnsOptions>(),
     Kind::of::<http::HttpOptions>(),
     Kind::of::<mysql::MysqlOptions>(),
     Kind::of::<postgres::PostgresOptions>(),

@@ -13,7 +13,7 @@ mod stream;
 mod tls;
 
 pub(crate) use chain::{Chain, date};
-pub(crate) use connect::connect;
+pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 pub(crate) use failure::{brief, failure};
 pub(crate) use stream::Stream;

@@ -8,7 +8,10 @@ use opentelemetry::{Context, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
 use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
+use vitalsign::traces::TARGET;
 
 /// Spans that have ended on this thread.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +38,10 @@ impl Spans {
     pub(crate) fn record() -> (Self, DefaultGuard) {
         let spans = Self::default();
         let provider = SdkTracerProvider::builder().with_span_processor(spans.clone()).build();
+        // As the service does: what libraries log is no event of ours.
+        let ours = filter_fn(|metadata| metadata.target() == TARGET);
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("tests"));
+        let layer = layer.with_filter(ours);
         let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
         (spans, guard)
     }

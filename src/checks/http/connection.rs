@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use opentelemetry_semantic_conventions::attribute as semconv;
 
 use crate::check::{Context, Failure};
 use crate::model::Reason;
@@ -72,8 +71,7 @@ impl Connection {
     /// certificates last.
     pub(super) fn note_peer(&self, cx: &Context) {
         if let Some(peer) = self.peer {
-            cx.attribute(semconv::NETWORK_PEER_ADDRESS, peer.ip().to_string());
-            cx.attribute(semconv::NETWORK_PEER_PORT, i64::from(peer.port()));
+            net::note_peer(cx, peer);
         }
         if let Some(chain) = &self.chain {
             chain.measure(cx);
