@@ -6,6 +6,7 @@ mod configuration;
 mod configuration_loading;
 mod engine;
 mod kinds;
+mod kinds_local;
 mod kinds_sql;
 mod layers;
 mod server;

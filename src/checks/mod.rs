@@ -1,5 +1,6 @@
 //! The built-in check kinds, one file or folder each, and the list of them.
 
+mod disk;
 mod dns;
 mod http;
 pub mod mysql;
@@ -19,6 +20,7 @@ use crate::config::{Kind, OptionError};
 
 /// Every built-in kind, sorted by name.
 pub const KINDS: &[Kind] = &[
+    Kind::of::<disk::DiskOptions>(),
     Kind::of::<dns::DnsOptions>(),
     Kind::of::<http::HttpOptions>(),
     Kind::of::<mysql::MysqlOptions>(),
