@@ -8,6 +8,7 @@ mod configuration_loading;
 mod engine;
 mod exposition;
 mod kinds;
+mod kinds_local;
 mod kinds_sql;
 mod layers;
 mod server;

@@ -33,6 +33,7 @@ mod rules;
 mod schema;
 mod sections;
 mod settings;
+mod share;
 mod tree;
 pub mod values;
 mod watch;
@@ -44,6 +45,7 @@ pub use schema::schema;
 pub use settings::{
     Details, LogFormat, LogLevel, Server, ServerTls, Service, Settings, Telemetry, TracesProtocol,
 };
+pub use share::SizeOrShare;
 pub use values::{ByteSize, ConfigPath, Count, Period, Secret, Tls, TlsOptions};
 pub use watch::Watch;
 

@@ -128,11 +128,22 @@ impl ByteSize {
         ("B", 1),
     ];
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (unit, factor) = Self::UNITS.iter().find(|(unit, _)| text.ends_with(unit))?;
         let number = text[..text.len() - unit.len()].trim();
         number.parse::<u64>().ok()?.checked_mul(*factor).map(Self)
+    }
+}
+
+/// In the largest binary unit that it reaches, to one decimal.
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let binary = Self::UNITS[..4].iter().rev().find(|(_, factor)| self.0 >= *factor);
+        match binary {
+            Some((unit, factor)) => write!(f, "{:.1} {unit}", self.0 as f64 / *factor as f64),
+            None => write!(f, "{} B", self.0),
+        }
     }
 }
 

@@ -37,10 +37,27 @@ pub(crate) async fn connect(cx: &Context, endpoint: &Endpoint) -> Result<TcpStre
         .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
         .map_err(|error| failure(format_args!("connecting to {endpoint}"), &error))?;
     if let Ok(peer) = stream.peer_addr() {
-        cx.attribute(semconv::NETWORK_PEER_ADDRESS, peer.ip().to_string());
-        cx.attribute(semconv::NETWORK_PEER_PORT, i64::from(peer.port()));
+        note_peer(cx, peer);
     }
     Ok(stream)
+}
+
+/// Notes on the span which address is talked to.
+pub(crate) fn note_peer(cx: &Context, peer: SocketAddr) {
+    cx.attribute(semconv::NETWORK_PEER_ADDRESS, peer.ip().to_string());
+    cx.attribute(semconv::NETWORK_PEER_PORT, i64::from(peer.port()));
+}
+
+/// The addresses of `endpoint`, at least one, for a protocol that has connections of its own.
+pub(crate) async fn addresses(
+    cx: &Context,
+    endpoint: &Endpoint,
+) -> Result<Vec<SocketAddr>, Failure> {
+    let found = match endpoint.host() {
+        Host::Ip(ip) => vec![*ip],
+        Host::Name(name) => cx.phase(Phase::Resolve, Box::pin(resolve::lookup(name))).await?,
+    };
+    Ok(found.into_iter().map(|ip| SocketAddr::new(ip, endpoint.port())).collect())
 }
 
 /// The first of `addresses` that `open` succeeds for.

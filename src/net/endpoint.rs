@@ -74,6 +74,20 @@ impl Endpoint {
             .ok_or_else(|| wrong("the port must be a number from 1 to 65535"))
     }
 
+    /// As [`parse`](Self::parse), but the port may be left out and is `port` then.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(crate) fn parse_or(text: &str, port: u16) -> Result<Self, String> {
+        let brackets = || text.strip_prefix('[')?.strip_suffix(']');
+        let ip = text.parse().ok().or_else(|| Some(IpAddr::V6(brackets()?.parse().ok()?)));
+        match ip {
+            Some(ip) => Ok(Self { host: Host::Ip(ip), port }),
+            None if text.contains(':') => Self::parse(text),
+            None => Self::parse(&format!("{text}:{port}")),
+        }
+    }
+
     pub(crate) const fn host(&self) -> &Host {
         &self.host
     }
@@ -130,6 +144,24 @@ mod tests {
         }
         let v6 = Endpoint::parse("[::1]:80").expect("an address");
         assert_eq!(v6.server(), Server { address: "::1".into(), port: Some(80) });
+    }
+
+    #[test]
+    fn a_port_that_is_left_out_is_the_protocols() {
+        for (text, shown) in [
+            ("db", "db:53"),
+            ("db:5353", "db:5353"),
+            ("10.0.0.1", "10.0.0.1:53"),
+            ("::1", "[::1]:53"),
+            ("[::1]", "[::1]:53"),
+            ("[::1]:5353", "[::1]:5353"),
+        ] {
+            let endpoint = Endpoint::parse_or(text, 53).expect(text);
+            assert_eq!(endpoint.to_string(), shown);
+        }
+        for wrong in ["", ":53", "[10.0.0.1]", "db:", "a b", "db:0"] {
+            assert!(Endpoint::parse_or(wrong, 53).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -47,8 +47,13 @@ pub(crate) fn reason_of(error: &io::Error) -> Reason {
 
 /// The reason for a failure of TLS itself.
 pub(crate) fn reason_of_tls(error: &rustls::Error) -> Reason {
-    let rustls::Error::InvalidCertificate(error) = error else {
-        return Reason::TlsFailed;
+    use rustls::InvalidMessage as Invalid;
+    let error = match error {
+        rustls::Error::InvalidCertificate(error) => error,
+        rustls::Error::InvalidMessage(
+            Invalid::HandshakePayloadTooLarge | Invalid::CertificatePayloadTooLarge,
+        ) => return Reason::TooLarge,
+        _ => return Reason::TlsFailed,
     };
     match error {
         CertificateError::Expired

@@ -4,6 +4,7 @@
 //! reason that fits. Each step is a phase of the run, is cancelled by dropping it, and holds at
 //! most one connection.
 
+mod chain;
 mod connect;
 mod endpoint;
 mod failure;
@@ -11,11 +12,12 @@ mod resolve;
 mod stream;
 mod tls;
 
-pub(crate) use connect::connect;
+pub(crate) use chain::{Chain, date};
+pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 pub(crate) use failure::{brief, failure};
 pub(crate) use stream::Stream;
-pub(crate) use tls::{TlsClient, handshake};
+pub(crate) use tls::{TlsClient, handshake, version};
 
 use crate::check::{Context, Failure};
 

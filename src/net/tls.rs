@@ -5,12 +5,15 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use opentelemetry_semantic_conventions::attribute as semconv;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -19,6 +22,7 @@ use crate::check::{Context, Failure};
 use crate::config::{ConfigPath, OptionError, TlsOptions};
 use crate::model::Phase;
 
+use super::chain::Witness;
 use super::failure::{brief, failure};
 use super::{Endpoint, Host};
 
@@ -26,8 +30,20 @@ use super::{Endpoint, Host};
 #[derive(Clone)]
 pub(crate) struct TlsClient {
     config: Arc<ClientConfig>,
+    verifier: Verifier,
     /// The name to ask for and to verify, where it is not the host's.
     name: Option<ServerName<'static>>,
+    /// Whose certificates they are that it gets to see.
+    party: Party,
+}
+
+/// Which side of a check the peers of a [`TlsClient`] are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Party {
+    /// The dependency: how long its certificates last is a figure of the run.
+    Dependency,
+    /// A host that the dependency pointed to.
+    Stranger,
 }
 
 impl fmt::Debug for TlsClient {
@@ -50,9 +66,9 @@ impl TlsClient {
         let (Some(verifier), Some(identity), Some(name)) = (verifier, identity, name) else {
             return Err(errors);
         };
-        let config = configure(verifier, identity, alpn)
+        let config = configure(Arc::clone(&verifier), identity, alpn)
             .map_err(|error| vec![OptionError::new("tls.key", error)])?;
-        Ok(Self { config: Arc::new(config), name })
+        Ok(Self { config: Arc::new(config), verifier, name, party: Party::Dependency })
     }
 
     /// The same trust without what belongs to one peer: its name and the client's certificate.
@@ -64,7 +80,16 @@ impl TlsClient {
         alpn: &[&[u8]],
     ) -> Result<Self, Vec<OptionError>> {
         let TlsOptions { ca, insecure, .. } = options.clone();
-        Self::new(&TlsOptions { ca, insecure, ..TlsOptions::default() }, alpn)
+        let client = Self::new(&TlsOptions { ca, insecure, ..TlsOptions::default() }, alpn)?;
+        Ok(Self { party: Party::Stranger, ..client })
+    }
+
+    /// Its configuration for one handshake, and what that will get to see.
+    fn witnessed(&self) -> (Arc<ClientConfig>, Arc<Witness>) {
+        let mut config = ClientConfig::clone(&self.config);
+        let witness = Arc::new(Witness::of(Arc::clone(&self.verifier)));
+        config.dangerous().set_certificate_verifier(Arc::clone(&witness) as Verifier);
+        (Arc::new(config), witness)
     }
 
     fn name_for(&self, host: &Host) -> Result<ServerName<'static>, Failure> {
@@ -83,6 +108,8 @@ impl TlsClient {
 }
 
 /// Speaks TLS over `stream`, which leads to `endpoint`.
+///
+/// How long the dependency's certificates last is noted even when they are not trusted.
 pub(crate) async fn handshake(
     cx: &Context,
     client: &TlsClient,
@@ -90,12 +117,27 @@ pub(crate) async fn handshake(
     stream: TcpStream,
 ) -> Result<Box<TlsStream<TcpStream>>, Failure> {
     let name = client.name_for(endpoint.host())?;
-    let connector = TlsConnector::from(Arc::clone(&client.config));
-    let handshake = Box::pin(connector.connect(name, stream));
-    cx.phase(Phase::Tls, handshake)
-        .await
-        .map(Box::new)
-        .map_err(|error| failure(format_args!("the TLS handshake with {endpoint}"), &error))
+    let (config, witness) = client.witnessed();
+    let handshake = Box::pin(TlsConnector::from(config).connect(name, stream));
+    let result = cx.phase(Phase::Tls, handshake).await;
+    if let (Party::Dependency, Some(chain)) = (client.party, witness.seen()) {
+        chain.note(cx);
+    }
+    let stream = result
+        .map_err(|error| failure(format_args!("the TLS handshake with {endpoint}"), &error))?;
+    if let Some(version) = version(&stream) {
+        cx.attribute(semconv::TLS_PROTOCOL_VERSION, version);
+    }
+    Ok(Box::new(stream))
+}
+
+/// The version of TLS that the two sides agreed on, such as `1.3`.
+pub(crate) fn version(stream: &TlsStream<TcpStream>) -> Option<&'static str> {
+    match stream.get_ref().1.protocol_version()? {
+        ProtocolVersion::TLSv1_2 => Some("1.2"),
+        ProtocolVersion::TLSv1_3 => Some("1.3"),
+        _ => None,
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -103,7 +145,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
 }
 
-type Verifier = Arc<dyn ServerCertVerifier>;
+pub(super) type Verifier = Arc<dyn ServerCertVerifier>;
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn configure(

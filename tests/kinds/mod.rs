@@ -4,9 +4,11 @@
 //! `contract_suite!(subject, with credentials)`.
 
 mod grpc;
+mod dns;
 mod http;
 mod redis;
 mod tcp;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use vitalsign::checks::KINDS;
 use vitalsign::config::OptionError;
-use vitalsign::{Check, Context, Detail, Failure, Reason};
+use vitalsign::{
+    Check, CheckInfo, Context, Declared, Detail, Event, Failure, Health, Reason, Run, Sink, every,
+};
 
 use super::spans;
 
@@ -46,4 +49,32 @@ pub(crate) async fn ask(check: &dyn Check, timeout: Duration) -> Result<Detail, 
 /// Asks a check of `kind` and `options` once and returns why that failed.
 pub(crate) async fn failure(kind: &str, options: &str) -> Failure {
     ask(&*check(kind, options), PATIENT).await.expect_err("the run fails")
+}
+
+/// Lets the engine run `check` once and returns what it makes of it.
+pub(crate) async fn run(check: Arc<dyn Check>) -> Run {
+    let (told, mut runs) = mpsc::unbounded_channel();
+    let options = every(2 * PATIENT).timeout(PATIENT);
+    let built = Health::builder("tests")
+        .sink(Arc::new(Told(told)))
+        .check("it", Declared::new(check, options))
+        .build();
+    let _health = built.expect("a valid plan");
+    runs.recv().await.expect("a run")
+}
+
+/// A figure of `run` by its name.
+pub(crate) fn figure(run: &Run, name: &str) -> Option<f64> {
+    run.measurements.iter().find(|(m, _)| m.name == name).map(|(_, value)| *value)
+}
+
+/// Passes runs on.
+struct Told(mpsc::UnboundedSender<Run>);
+
+impl Sink for Told {
+    fn record(&self, _: &Arc<CheckInfo>, event: Event<'_>) {
+        if let Event::Run { run, .. } = event {
+            let _ = self.0.send(run.clone());
+        }
+    }
 }

@@ -10,7 +10,10 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor}
 use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::Registry;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
+use vitalsign::traces::TARGET;
 
 /// Spans that have ended on this thread.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +50,10 @@ impl Spans {
         prepare();
         let spans = Self::default();
         let provider = SdkTracerProvider::builder().with_span_processor(spans.clone()).build();
+        // As the service does: what libraries log is no event of ours.
+        let ours = filter_fn(|metadata| metadata.target() == TARGET);
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("tests"));
+        let layer = layer.with_filter(ours);
         let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
         (spans, guard)
     }

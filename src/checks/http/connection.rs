@@ -13,11 +13,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use opentelemetry_semantic_conventions::attribute as semconv;
 
 use crate::check::{Context, Failure};
 use crate::model::Reason;
-use crate::net::{self, Endpoint, Stream};
+use crate::net::{self, Chain, Endpoint, Stream};
 
 /// Longest head of an answer; hyper itself takes at most 100 headers.
 const LONGEST_HEAD: usize = 64 * 1024;
@@ -30,20 +29,21 @@ pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Option<Pin<Box<Driver>>>,
     peer: Option<SocketAddr>,
+    chain: Option<Chain>,
 }
 
 impl Connection {
     /// Prepares `stream` for requests.
     pub(super) async fn new(stream: Stream) -> hyper::Result<Self> {
-        let peer = match &stream {
-            Stream::Plain(stream) => stream.peer_addr().ok(),
-            Stream::Tls(stream) => stream.get_ref().0.peer_addr().ok(),
+        let (peer, chain) = match &stream {
+            Stream::Plain(stream) => (stream.peer_addr().ok(), None),
+            Stream::Tls(stream) => (stream.get_ref().0.peer_addr().ok(), Chain::of(stream)),
         };
         let (sender, driver) = http1::Builder::new()
             .max_header_size(LONGEST_HEAD)
             .handshake(TokioIo::new(stream))
             .await?;
-        Ok(Self { sender, driver: Some(Box::pin(driver)), peer })
+        Ok(Self { sender, driver: Some(Box::pin(driver)), peer, chain })
     }
 
     /// Sends `request` and awaits the head of its answer.
@@ -67,10 +67,19 @@ impl Connection {
     }
 
     /// Notes the peer on the span.
+    /// Whether it may serve another request, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.driver.is_some() && !self.sender.is_closed()
+    }
+
+    /// Notes what a new connection notes by itself: the peer on the span, and how long its
+    /// certificates last.
     pub(super) fn note_peer(&self, cx: &Context) {
         if let Some(peer) = self.peer {
-            cx.attribute(semconv::NETWORK_PEER_ADDRESS, peer.ip().to_string());
-            cx.attribute(semconv::NETWORK_PEER_PORT, i64::from(peer.port()));
+            net::note_peer(cx, peer);
+        }
+        if let Some(chain) = &self.chain {
+            chain.measure(cx);
         }
     }
 }

@@ -1,0 +1,3 @@
+//! The kinds that look at this host instead of asking over the network.
+
+mod disk;
