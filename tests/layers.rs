@@ -28,7 +28,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("keep", &["model", "traces"]),
     ("telemetry", &["config", "keep", "model", "traces"]),
     // The program; of the library it uses the public interface alone, by the crate's name.
-    ("app", &[]),
+    ("reload", &[]),
+    ("app", &["reload"]),
     ("cli", &["app"]),
     ("main", &["app", "cli"]),
 ];
