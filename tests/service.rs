@@ -5,5 +5,7 @@ mod databases;
 mod details;
 mod lifecycle;
 mod probes;
+mod reload;
+mod reload_load;
 mod secrets;
 mod traces;
