@@ -35,10 +35,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("commands", &["app", "exit", "reload"]),
     ("cli", &["app", "commands", "exit"]),
     ("main", &["app", "cli", "commands", "exit", "reload"]),
-    ("reload", &[]),
-    ("app", &["reload"]),
-    ("cli", &["app"]),
-    ("main", &["app", "cli"]),
 ];
 
 /// The map of the crate names every module.

@@ -1,8 +1,8 @@
 //! The built-in check kinds, one file or folder each, and the list of them.
 
-mod grpc;
 mod disk;
 mod dns;
+mod grpc;
 mod http;
 pub mod mysql;
 pub mod postgres;
@@ -16,9 +16,9 @@ use crate::config::Kind;
 
 /// Every built-in kind, sorted by name.
 pub const KINDS: &[Kind] = &[
-    Kind::of::<grpc::GrpcOptions>(),
     Kind::of::<disk::DiskOptions>(),
     Kind::of::<dns::DnsOptions>(),
+    Kind::of::<grpc::GrpcOptions>(),
     Kind::of::<http::HttpOptions>(),
     Kind::of::<mysql::MysqlOptions>(),
     Kind::of::<postgres::PostgresOptions>(),

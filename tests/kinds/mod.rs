@@ -3,8 +3,8 @@
 //! A kind joins the common suite with a [`Subject`] and one line: `contract_suite!(subject)`, or
 //! `contract_suite!(subject, with credentials)`.
 
-mod grpc;
 mod dns;
+mod grpc;
 mod http;
 mod redis;
 mod tcp;

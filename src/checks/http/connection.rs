@@ -66,12 +66,6 @@ impl Connection {
         drive(&mut self.driver, step).await
     }
 
-    /// Notes the peer on the span.
-    /// Whether it may serve another request, as far as is known.
-    pub(super) fn is_open(&self) -> bool {
-        self.driver.is_some() && !self.sender.is_closed()
-    }
-
     /// Notes what a new connection notes by itself: the peer on the span, and how long its
     /// certificates last.
     pub(super) fn note_peer(&self, cx: &Context) {
