@@ -97,6 +97,13 @@ impl KindOptions for RedisOptions {
     const SUMMARY: &'static str = "PING; role, loading, replication link";
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        self.make().map(|check| Arc::new(check) as Arc<dyn Check>)
+    }
+}
+
+impl RedisOptions {
+    /// Makes the check of options that are right.
+    pub(super) fn make(self) -> Result<Redis, Vec<OptionError>> {
         let mut errors = Vec::new();
         let location =
             Location::read(&self.url).map_err(|text| errors.push(OptionError::new("url", text)));
@@ -123,7 +130,7 @@ impl KindOptions for RedisOptions {
         let (Ok(location), Ok(tls), []) = (location, tls, errors.as_slice()) else {
             return Err(errors);
         };
-        Ok(Arc::new(Redis {
+        Ok(Redis {
             commands: location.commands(),
             redaction: location.redaction(),
             namespace: location.database.to_string(),
@@ -132,7 +139,7 @@ impl KindOptions for RedisOptions {
             endpoint: location.endpoint,
             expect: Expect { role: self.expect.role, max_memory_ratio: self.max_memory_ratio },
             tls,
-        }))
+        })
     }
 }
 
