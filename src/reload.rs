@@ -335,3 +335,105 @@ impl Files {
         self.new = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const VALID: &str = "[checks.own]\nkind = \"sqlite\"\npath = \"own.db\"\n";
+
+    struct Stage {
+        folder: tempfile::TempDir,
+        files: Files,
+        start: Instant,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("vitalsign.toml");
+            fs::write(&path, VALID).expect("a file");
+            let start = Instant::now();
+            let files = Files::new(Loader::new(KINDS).attempt(&path).watch, start);
+            Self { folder, files, start }
+        }
+
+        fn write(&self, text: &str) {
+            fs::write(self.path(), text).expect("a file");
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("vitalsign.toml")
+        }
+
+        fn changed_at(&mut self, seconds: u64) -> bool {
+            self.files.have_changed(self.start + Duration::from_secs(seconds))
+        }
+    }
+
+    #[test]
+    fn a_change_counts_once_it_has_stood_for_a_second() {
+        let mut stage = Stage::new();
+        assert!(!stage.changed_at(1));
+        stage.write("[checks.half");
+        assert!(!stage.changed_at(10));
+        assert!(!stage.files.have_changed(stage.start + Duration::from_millis(10_900)));
+        stage.write("# whole\n");
+        assert!(!stage.changed_at(11), "it is another since");
+        assert!(stage.changed_at(12));
+        assert!(stage.changed_at(13), "until it is read");
+        let read = Loader::new(KINDS).attempt(&stage.path()).watch;
+        assert!(stage.files.held_still(&read));
+        stage.files.follow(read, stage.start + Duration::from_secs(13));
+        assert!(!stage.changed_at(14) && !stage.changed_at(20));
+    }
+
+    #[test]
+    fn what_was_undone_or_only_touched_is_no_change() {
+        let mut stage = Stage::new();
+        stage.write("# other\n");
+        assert!(!stage.changed_at(10));
+        stage.write(VALID);
+        assert!(!stage.changed_at(11) && !stage.changed_at(12) && !stage.changed_at(13));
+        fs::remove_file(stage.path()).expect("it was there");
+        assert!(!stage.changed_at(20));
+        assert!(stage.changed_at(21), "it is gone");
+        stage.write(VALID);
+        assert!(!stage.changed_at(22) && !stage.changed_at(23), "and back");
+    }
+
+    #[test]
+    fn a_write_between_reading_and_watching_is_noticed() {
+        let stage = Stage::new();
+        let watch = stage.files.watch.clone();
+        stage.write("# since\n");
+        let mut files = Files::new(watch, stage.start);
+        assert!(!files.have_changed(stage.start + Duration::from_secs(1)));
+        assert!(files.have_changed(stage.start + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn what_moves_while_it_is_read_is_read_again() {
+        let mut stage = Stage::new();
+        stage.write("# one\n");
+        assert!(!stage.changed_at(10));
+        assert!(stage.changed_at(11));
+        let read = Loader::new(KINDS).attempt(&stage.path()).watch;
+        stage.write("# two\n");
+        assert!(!stage.files.held_still(&read));
+        assert!(!stage.changed_at(12));
+        assert!(stage.changed_at(13));
+        let read = Loader::new(KINDS).attempt(&stage.path()).watch;
+        assert!(stage.files.held_still(&read));
+    }
+
+    #[test]
+    fn an_idle_look_reads_no_file() {
+        let mut stage = Stage::new();
+        assert!(!stage.changed_at(10));
+        // A known content that cannot be: it would count as a change if anything was read.
+        stage.files.known = [0; 32];
+        assert!(!stage.changed_at(11) && !stage.changed_at(20));
+    }
+}

@@ -259,7 +259,9 @@ fn a_revision_changes_with_what_a_check_is_made_of_and_nothing_else() {
     assert_eq!(rotated[2], renewed[2]);
 
     fs::write(&path, text.replace("interval = \"20s\"", "interval = \"30s\"")).expect("a file");
-    assert_ne!(renewed[2], revisions()[2], "a default");
+    let slower = revisions();
+    assert_ne!(renewed[2], slower[2], "a default");
+    assert_eq!(renewed[1], slower[1], "one that it overrides");
 }
 
 #[test]
@@ -294,15 +296,100 @@ fn the_watch_sees_changed_new_and_relinked_files() {
     assert_eq!(watch.fingerprint(), watch.fingerprint());
 }
 
+#[test]
+fn the_watch_knows_what_was_read() {
+    let folder = full();
+    let watch = load(&folder).watch;
+    assert_eq!(watch.read_fingerprint(), watch.fingerprint());
+    let stamp = watch.stamp();
+    assert_eq!(stamp, watch.stamp());
+    fs::write(folder.path().join("secrets/token"), "longer-than-it-was").expect("a file");
+    assert_ne!(watch.read_fingerprint(), watch.fingerprint());
+    assert_ne!(stamp, watch.stamp());
+    let later = load(&folder).watch;
+    assert_eq!(later.read_fingerprint(), watch.fingerprint());
+}
+
+#[test]
+fn a_refused_configuration_names_the_files_that_could_make_it_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("vitalsign.toml");
+    let missing = loader().attempt(&path);
+    assert!(missing.result.is_err());
+    assert_eq!(missing.watch.files(), [path.as_path()]);
+    let text = "[include]\nfiles = [\"*.more\"]\n[server]\ntoken = { file = \"late\" }\n";
+    fs::write(&path, text).expect("a file");
+    let refused = loader().attempt(&path);
+    assert!(refused.result.is_err());
+    let late = folder.path().join("late");
+    assert_eq!(refused.watch.files(), [late.as_path(), path.as_path()]);
+    assert_eq!(refused.watch.fingerprint(), refused.watch.read_fingerprint());
+    fs::write(folder.path().join("a.more"), "").expect("a file");
+    assert_ne!(refused.watch.fingerprint(), refused.watch.read_fingerprint());
+    let both = missing.watch.and(&refused.watch);
+    assert_eq!(both.files().len(), 3, "{both:?}");
+}
+
+#[test]
+fn a_pipe_is_read_once_and_never_changes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .expect("a pipe");
+    let writer = std::thread::spawn({
+        let path = path.clone();
+        move || fs::write(path, "[server]\n").expect("somebody reads it")
+    });
+    let watch = loader().attempt(&path).watch;
+    writer.join().expect("it was written");
+    assert_eq!(watch.fingerprint(), watch.read_fingerprint());
+}
+
+#[test]
+fn an_option_that_needs_a_restart_is_named_when_it_differs() {
+    let folder = full();
+    let before = load(&folder).settings;
+    assert_eq!(before.needing_restart(&before), [""; 0]);
+    certificate(&folder.path().join("secrets"));
+    assert_eq!(before.needing_restart(&load(&folder).settings), ["server.tls"], "renewed");
+
+    let minimal = loader().parse("x", "").expect("valid").settings;
+    let all = before.needing_restart(&minimal);
+    assert_eq!(all.len(), 17, "{all:?}");
+    let tokens = loader().parse("x", "[server]\ntoken = \"a\"\ndetails = \"never\"");
+    assert_eq!(minimal.needing_restart(&tokens.expect("valid").settings), [""; 0]);
+}
+
+#[test]
+fn a_file_that_says_nothing_is_blank() {
+    for (text, blank) in [
+        ("", true),
+        ("\u{feff}", true),
+        (" \t\r\n# x = 1\n", true),
+        ("[server]", false),
+        ("# x\n[checks]", false),
+    ] {
+        assert_eq!(loader().parse("x", text).expect("valid").blank, blank, "{text:?}");
+    }
+}
+
 /// Three kinds by the names of the real ones.
 macro_rules! database {
     ($type:ident, $name:literal, $option:ident: $value:ty $(, $more:ident: $other:ty)?) => {
+    ($type:ident, $name:literal, $option:ident: $value:ty $(, $flag:ident)?) => {
         #[derive(Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         struct $type {
             $option: $value,
             $(#[allow(dead_code, reason = "only its name matters")]
             $more: $other,)?
+            $(#[serde(default)] $flag: bool,)?
         }
 
         impl KindOptions for $type {
@@ -310,6 +397,7 @@ macro_rules! database {
             const SUMMARY: &'static str = "nothing";
 
             fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+                $(let _ = self.$flag;)?
                 Ok(Arc::new(Named(format!("{} {:?}", $name, self.$option).leak())))
             }
         }
@@ -319,6 +407,7 @@ macro_rules! database {
 database!(Postgres, "postgres", url: Secret);
 database!(MySql, "mysql", url: Secret);
 database!(Sqlite, "sqlite", path: ConfigPath, create: Option<bool>);
+database!(Sqlite, "sqlite", path: ConfigPath, create);
 
 static DATABASES: &[Kind] = &[Kind::of::<MySql>(), Kind::of::<Postgres>(), Kind::of::<Sqlite>()];
 

@@ -67,6 +67,62 @@ fn sqlite_path(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::{Check, Context, Detail, Failure};
+    use crate::config::{Kind, KindOptions, Loader, OptionError};
+    use std::sync::Arc;
+
+    /// Takes what the embedded text says of the own database.
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Sqlite {
+        path: String,
+        #[serde(default)]
+        create: bool,
+    }
+
+    impl KindOptions for Sqlite {
+        const NAME: &'static str = "sqlite";
+        const SUMMARY: &'static str = "nothing";
+
+        fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+            assert_eq!(self.create, self.path == OWN, "{}", self.path);
+            Ok(Arc::new(self))
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Check for Sqlite {
+        fn kind(&self) -> &'static str {
+            Self::NAME
+        }
+
+        async fn run(&self, _: &Context) -> Result<Detail, Failure> {
+            Ok(Detail::ok())
+        }
+    }
+
+    static SQLITE: &[Kind] = &[Kind::of::<Sqlite>()];
+
+    #[test]
+    fn where_no_file_can_be_made_the_own_database_is_in_memory_and_that_is_said() {
+        let unset = |_: &str| Err(std::env::VarError::NotPresent);
+        let loader = Loader::new(SQLITE).environment(unset);
+        let in_file = loader.built_in_with(Own::File).expect("valid");
+        assert_eq!(in_file.warnings, []);
+        let in_memory = loader.built_in_with(Own::Memory).expect("valid");
+        assert_eq!(in_memory.checks.len(), 1);
+        let [warning] = in_memory.warnings.as_slice() else { panic!("{:?}", in_memory.warnings) };
+        assert!(warning.message.contains("in memory"), "{warning}");
+        let path = text(&Environment::new(unset), Own::Memory).expect("a text");
+        assert!(path.contains("path = \":memory:\""), "{path}");
+
+        let set = |name: &str| match name {
+            "DATABASE_URL" => Ok("sqlite:elsewhere".to_owned()),
+            _ => Err(std::env::VarError::NotPresent),
+        };
+        let elsewhere = Loader::new(SQLITE).environment(set).built_in_with(Own::Memory);
+        assert_eq!(elsewhere.expect("valid").warnings, [], "its own is not used");
+    }
 
     #[test]
     fn a_sqlite_url_is_cut_to_its_path() {

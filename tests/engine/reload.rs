@@ -145,6 +145,49 @@ async fn a_new_check_gates_nothing_until_its_first_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_plan_says_what_it_changed() {
+    let old = Dependency::that_says(Says::Yes);
+    let (health, _) = planned(&old, every(SECOND)).await;
+    let named = |name: &str, digest| (name.to_owned(), old.check(every(SECOND)).revision(digest));
+    let changes = health.set_checks(vec![named("db", FIRST), named("new", FIRST)]).unwrap();
+    let counts = |c: vitalsign::Changes| [c.added, c.changed, c.removed, c.untouched];
+    assert_eq!(counts(changes), [1, 0, 0, 1]);
+    let changes = health.set_checks(vec![named("new", OTHER), named("newer", FIRST)]).unwrap();
+    assert_eq!(counts(changes), [1, 1, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_plans_leave_nothing_of_what_they_removed() {
+    let kept = Dependency::that_says(Says::Yes);
+    let (health, _) = planned(&kept, every(SECOND)).await;
+    let passing = Dependency::that_says(Says::Yes);
+    let series = || {
+        let page = vitalsign::metrics::encode(health.state(), vitalsign::metrics::Format::Text);
+        String::from_utf8(page.to_vec()).unwrap().lines().count()
+    };
+    let (before, held) = (series(), Arc::strong_count(&passing));
+    for round in 0..1000 {
+        let mut plan = db(&kept, every(SECOND), FIRST);
+        plan.push((format!("round-{round}"), passing.check(every(SECOND))));
+        plan.push(("changing".to_owned(), passing.check(every(SECOND * 2))));
+        health.set_checks(plan).unwrap();
+        if round % 100 == 0 {
+            more_runs(&passing, 2).await;
+            assert!(series() > before);
+        }
+    }
+    assert_eq!(health.state().checks().len(), 3);
+    health.set_checks(db(&kept, every(SECOND), FIRST)).unwrap();
+    sleep(SECOND * 3).await;
+    assert_eq!(health.state().checks().len(), 1);
+    assert!(!health.state().knows("round-999") && !health.state().knows("changing"));
+    assert_eq!(series(), before);
+    assert_eq!(Arc::strong_count(&passing), held, "no check that is gone is held");
+    assert_eq!((passing.held(), passing.most_at_once() > 0), (0, true));
+    assert!(kept.asked().len() > 3, "the one that stayed was asked all along");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_that_cannot_run_changes_nothing() {
     let old = Dependency::that_says(Says::Yes);
     let (health, _) = planned(&old, every(SECOND)).await;
