@@ -381,14 +381,11 @@ fn a_file_that_says_nothing_is_blank() {
 
 /// Three kinds by the names of the real ones.
 macro_rules! database {
-    ($type:ident, $name:literal, $option:ident: $value:ty $(, $more:ident: $other:ty)?) => {
     ($type:ident, $name:literal, $option:ident: $value:ty $(, $flag:ident)?) => {
         #[derive(Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         struct $type {
             $option: $value,
-            $(#[allow(dead_code, reason = "only its name matters")]
-            $more: $other,)?
             $(#[serde(default)] $flag: bool,)?
         }
 
@@ -406,7 +403,6 @@ macro_rules! database {
 
 database!(Postgres, "postgres", url: Secret);
 database!(MySql, "mysql", url: Secret);
-database!(Sqlite, "sqlite", path: ConfigPath, create: Option<bool>);
 database!(Sqlite, "sqlite", path: ConfigPath, create);
 
 static DATABASES: &[Kind] = &[Kind::of::<MySql>(), Kind::of::<Postgres>(), Kind::of::<Sqlite>()];

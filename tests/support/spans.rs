@@ -1,8 +1,7 @@
 //! The spans that a run makes, as a tracing backend would receive them.
 
-use std::sync::{Arc, Mutex, OnceLock};
 use std::future::ready;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,8 +9,8 @@ use opentelemetry::trace::{SpanId, TracerProvider as _};
 use opentelemetry::{Context, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
-use tracing::Dispatch;
 use tokio::time::Instant;
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::Layer;
 use tracing_subscriber::Registry;
