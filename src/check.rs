@@ -15,7 +15,9 @@
 //! # let _ = queue;
 //! ```
 
+pub(crate) mod depends;
 mod failure;
+pub(crate) mod names;
 
 use std::collections::BTreeMap;
 use std::fmt;

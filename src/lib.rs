@@ -54,6 +54,7 @@ pub mod state;
 pub mod telemetry;
 pub mod traces;
 
+pub use check::names::{is_check_name, is_label_name};
 pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_fn};
 pub use config::Details;
 pub use health::{BuildError, Builder, Health};
@@ -61,7 +62,7 @@ pub use model::{
     CheckInfo, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run, Server, ServiceStatus,
     Sink, SkipReason, Status, Trace, Transition,
 };
-pub use plan::{Defaults, PlanError, is_check_name, is_label_name};
+pub use plan::{Defaults, PlanError};
 pub use run::Propagator;
 pub use scheduler::{Changes, Revision};
 pub use state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::check::depends::cycles;
+use crate::check::names::{is_check_name, is_label_name};
 use crate::check::{Declared, Options};
 use crate::model::{CheckInfo, Gates};
 use crate::scheduler::Scheduled;
@@ -74,17 +76,6 @@ pub enum PlanError {
     Cycle(String),
 }
 
-/// Whether `name` may be a check's.
-#[must_use]
-pub fn is_check_name(name: &str) -> bool {
-    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let bytes = name.as_bytes();
-    bytes.len() <= 63
-        && bytes.first().is_some_and(|c| plain(*c))
-        && bytes.iter().all(|c| plain(*c) || matches!(c, b'_' | b'-'))
-        && !matches!(name, "status" | "incidents")
-}
-
 /// Fills in `defaults` and refuses what cannot be run.
 pub(crate) fn plan(
     checks: Vec<(String, Declared)>,
@@ -109,6 +100,16 @@ pub(crate) fn plan(
         return Err(PlanError::Cycle(cycle.join(" -> ")));
     }
     checks.into_iter().map(|(name, declared)| schedule(name, declared, defaults)).collect()
+}
+
+/// A cycle among the dependencies, its first name repeated at its end.
+fn cycle(graph: &BTreeMap<String, Vec<String>>) -> Option<Vec<&str>> {
+    let names: Vec<&str> = graph.keys().map(String::as_str).collect();
+    let position = |name: &String| names.binary_search(&name.as_str()).ok();
+    let edges: Vec<Vec<usize>> =
+        graph.values().map(|on| on.iter().filter_map(position).collect()).collect();
+    let first = cycles(&edges).into_iter().next()?;
+    Some(first.iter().chain(first.first()).map(|i| names[*i]).collect())
 }
 
 fn schedule(name: String, declared: Declared, defaults: &Defaults) -> Result<Scheduled, PlanError> {
@@ -162,53 +163,6 @@ fn inform(name: &str, options: &Options, defaults: &Defaults) -> Result<CheckInf
 /// Bounds every sum of a check's times far below what clocks can hold.
 const MAX_INTERVAL: Duration = Duration::from_hours(366 * 24);
 
-/// Whether `label` may be a label of `health_check_info` beside its own.
-#[must_use]
-pub fn is_label_name(label: &str) -> bool {
-    let start = |c: char| c.is_ascii_alphabetic() || c == '_';
-    label.starts_with(start)
-        && label.chars().all(|c| start(c) || c.is_ascii_digit())
-        && !label.starts_with("__")
-        && !matches!(label, "check" | "kind" | "gates" | "server_address" | "server_port")
-}
-
-/// A cycle among the dependencies, its first name repeated at its end.
-pub(crate) fn cycle(graph: &BTreeMap<String, Vec<String>>) -> Option<Vec<String>> {
-    let mut done = std::collections::BTreeSet::new();
-    graph.keys().find_map(|start| walk(graph, start, &mut Vec::new(), &mut done))
-}
-
-/// Depth first, without recursion: a chain of dependencies may be as long as the configuration.
-fn walk<'a>(
-    graph: &'a BTreeMap<String, Vec<String>>,
-    start: &'a str,
-    path: &mut Vec<(&'a str, usize)>,
-    done: &mut std::collections::BTreeSet<&'a str>,
-) -> Option<Vec<String>> {
-    path.push((start, 0));
-    while let Some((name, next)) = path.last_mut() {
-        let name = *name;
-        let dependency = graph.get(name).and_then(|d| d.get(*next));
-        *next += 1;
-        match dependency {
-            None => {
-                done.insert(name);
-                path.pop();
-            }
-            Some(dependency) => {
-                if let Some(at) = path.iter().position(|(n, _)| n == dependency) {
-                    let names = path[at..].iter().map(|(n, _)| (*n).to_owned());
-                    return Some(names.chain([dependency.clone()]).collect());
-                }
-                if !done.contains(dependency.as_str()) {
-                    path.push((dependency, 0));
-                }
-            }
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,17 +184,6 @@ mod tests {
         every(Duration::from_secs(1))
             .depends_on(dependency)
             .from_fn(|| async { Ok::<_, std::io::Error>(()) })
-    }
-
-    #[test]
-    fn names_follow_the_rule() {
-        for good in ["db", "0", "orders-db_2", &"a".repeat(63)] {
-            assert!(is_check_name(good), "{good}");
-        }
-        for bad in ["", "-a", "_a", "Db", "a.b", "a b", "ä", "status", "incidents", &"a".repeat(64)]
-        {
-            assert!(!is_check_name(bad), "{bad}");
-        }
     }
 
     #[test]

@@ -18,12 +18,12 @@ use super::rules::no_duplicates;
 use super::sections::DefaultsSection;
 use super::tree::{Entry, Node, Value};
 use super::values::{Count, Period};
+use crate::check::names::{
+    MAX_NAME, RESERVED_NAMES, has_label_form, has_name_form, is_reserved_label,
+};
 use crate::check::{Check, Declared, Options};
 use crate::model::Gate;
 
-pub(super) const RESERVED_NAMES: [&str; 2] = ["status", "incidents"];
-const RESERVED_LABELS: [&str; 5] = ["check", "kind", "gates", "server_address", "server_port"];
-const MAX_NAME: usize = 63;
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What any check takes, of whatever kind.
@@ -314,11 +314,7 @@ fn is_consequence(own: &Node, error: &OptionError) -> bool {
 }
 
 fn check_name(name: &str, key_at: super::tree::At, node: &Node, report: &mut Report) {
-    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let valid = name.len() <= MAX_NAME
-        && name.starts_with(letter)
-        && name.chars().all(|c| letter(c) || c == '_' || c == '-');
-    if !valid {
+    if !has_name_form(name) {
         let message = format!(
             "not the name of a check; write 1 to {MAX_NAME} of a-z, 0-9, `_` and `-`, beginning \
              with a letter or digit"
@@ -331,11 +327,9 @@ fn check_name(name: &str, key_at: super::tree::At, node: &Node, report: &mut Rep
 }
 
 fn label_name(label: &str, node: &Node, report: &mut Report) {
-    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
-    let valid = label.starts_with(letter) && label.chars().all(|c| letter(c) || c.is_ascii_digit());
-    let message = if !valid {
+    let message = if !has_label_form(label) {
         "not a Prometheus label name; write letters, digits and `_`, not beginning with a digit"
-    } else if label.starts_with("__") || RESERVED_LABELS.contains(&label) {
+    } else if is_reserved_label(label) {
         "a reserved label; choose another name"
     } else {
         return;

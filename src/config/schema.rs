@@ -35,7 +35,7 @@ pub fn schema(kinds: &[Kind]) -> Json {
             "type": "object",
             "propertyNames": {
                 "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$",
-                "not": { "enum": super::checks::RESERVED_NAMES },
+                "not": { "enum": crate::check::names::RESERVED_NAMES },
             },
             "additionalProperties": { "oneOf": checks },
         },

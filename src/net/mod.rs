@@ -4,6 +4,7 @@
 //! reason that fits. Each step is a phase of the run, is cancelled by dropping it, and holds at
 //! most one connection.
 
+mod carrier;
 mod chain;
 mod connect;
 mod endpoint;
@@ -12,10 +13,11 @@ mod resolve;
 mod stream;
 mod tls;
 
+pub(crate) use carrier::Carrier;
 pub(crate) use chain::{Chain, date};
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
-pub(crate) use failure::{brief, failure};
+pub(crate) use failure::{brief, failure, reason_of_tls};
 pub(crate) use stream::Stream;
 pub(crate) use tls::{TlsClient, handshake, version};
 

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use opentelemetry::KeyValue;
-use opentelemetry::propagation::Injector;
+use opentelemetry::propagation::Injector as _;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use prost::Message;
 use schemars::JsonSchema;
@@ -165,7 +165,7 @@ impl Grpc {
     }
 
     fn request(&self, cx: &Context) -> Request<()> {
-        let mut sent = Sent(HeaderMap::with_capacity(8));
+        let mut sent = net::Carrier(HeaderMap::with_capacity(8));
         sent.0.insert(header::TE, HeaderValue::from_static("trailers"));
         sent.0.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         sent.0.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
@@ -215,18 +215,6 @@ impl Grpc {
 
     fn wrong(&self, reason: Reason, what: &str) -> Failure {
         Failure::new(reason, format!("{} {what}", self.endpoint))
-    }
-}
-
-/// Metadata being written, for the trace context.
-struct Sent(HeaderMap);
-
-impl Injector for Sent {
-    fn set(&mut self, key: &str, value: String) {
-        let name = HeaderName::from_bytes(key.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
-            self.0.insert(name, value);
-        }
     }
 }
 

@@ -15,11 +15,10 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::response;
 use hyper::{Method, Request, StatusCode, Version};
 use opentelemetry::KeyValue;
-use opentelemetry::propagation::Injector;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
 use crate::check::{Check, Context, Detail, Failure};
@@ -116,7 +115,7 @@ impl Http {
 
     /// The request for `hop`, or the configured one.
     fn compose(&self, cx: &Context, hop: Option<&Hop>) -> Request<Full<Bytes>> {
-        let mut sent = Sent(HeaderMap::with_capacity(8 + self.headers.len()));
+        let mut sent = net::Carrier(HeaderMap::with_capacity(8 + self.headers.len()));
         let target = hop.map_or(&self.target, |hop| &hop.target);
         sent.0.insert(header::HOST, target.host().clone());
         sent.0.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
@@ -229,18 +228,6 @@ fn note(cx: &Context, head: &response::Parts) {
 /// Whether an answer with this status fails the call by HTTP's own convention.
 fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
-}
-
-/// Headers being written, for the trace context.
-struct Sent(HeaderMap);
-
-impl Injector for Sent {
-    fn set(&mut self, key: &str, value: String) {
-        let name = HeaderName::from_bytes(key.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
-            self.0.insert(name, value);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::fmt;
 use std::io;
 
 use opentelemetry_semantic_conventions::attribute as semconv;
-use rustls::CertificateError;
 
 use super::Dialect;
 use crate::check::{Context, Failure};
 use crate::config::Secret;
 use crate::model::Reason;
+use crate::net;
 
 /// Characters of a server's text shown at most.
 const MAX_TEXT: usize = 300;
@@ -62,7 +62,7 @@ impl Redaction {
                 (reason, self.clean(&text))
             }
             sqlx::Error::Tls(error) => {
-                let reason = error.downcast_ref().map_or(Reason::TlsFailed, of_tls);
+                let reason = error.downcast_ref().map_or(Reason::TlsFailed, net::reason_of_tls);
                 (reason, self.clean(&error.to_string()))
             }
             sqlx::Error::Protocol(text) if is_end_instead_of_tls_answer(text) => {
@@ -97,7 +97,7 @@ fn is_end_instead_of_tls_answer(text: &str) -> bool {
 fn of_io(error: &io::Error) -> (Reason, String) {
     let text = error.to_string();
     if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        return (of_tls(tls), text);
+        return (net::reason_of_tls(tls), text);
     }
     if let Some(cause) = text.strip_prefix("failed to lookup address information: ") {
         return (of_lookup(cause), text);
@@ -135,22 +135,6 @@ fn of_lookup(cause: &str) -> Reason {
         Reason::DnsNotFound
     } else {
         Reason::DnsFailed
-    }
-}
-
-/// The reason of a failed TLS handshake.
-fn of_tls(error: &rustls::Error) -> Reason {
-    let rustls::Error::InvalidCertificate(cause) = error else { return Reason::TlsFailed };
-    match cause {
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => Reason::TlsExpired,
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            Reason::TlsNameMismatch
-        }
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => Reason::TlsUntrusted,
-        _ => Reason::TlsFailed,
     }
 }
 
