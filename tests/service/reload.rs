@@ -376,10 +376,17 @@ async fn rotated_tokens_take_effect_and_other_checks_are_left_alone() {
 
 #[tokio::test]
 async fn a_secret_that_comes_late_makes_a_refused_file_right() {
-    let service = Service::start(OWN).await;
+    let clock = tcp("clock", free_port(), "gates = []");
+    let service = Service::start(&format!("{OWN}{clock}")).await;
     let text = format!("[server]\ntoken = {{ file = \"late\" }}\n{OWN}");
     service.reconfigure(&text);
-    service.says(REFUSED, 1).await;
+    let refused = service.says(REFUSED, 1).await;
+    assert_eq!(refused["trigger"], "signal");
+    // Enough looks at the files pass, going by what a check counts, to see that once is enough.
+    let runs = "health_check_runs_total{check=\"clock\",kind=\"tcp\",outcome=\"failure\"}";
+    let now = service.sample(runs).await;
+    wait_for("time to pass", async || service.sample(runs).await >= now + 20.0).await;
+    assert_eq!(service.said(REFUSED).len(), 1, "the same file is refused once");
     fs::write(service.file("late"), "token").expect("a file");
     service.says(RELOADED, 1).await;
     assert_eq!(service.last_reload().await.0, 1.0);
@@ -397,7 +404,7 @@ async fn what_needs_a_restart_is_named_and_not_applied() {
     let service = Service::start_with(&start, without_flag).await;
     let other = format!(
         "[service]\nname = \"other-name\"\n[server]\nlisten = \"127.0.0.1:1\"\n\
-         max_connections = 77\ndrain_delay = \"77ms\"\n[telemetry]\nlog_level = \"error\"\n\
+         max_connections = 7654321\ndrain_delay = \"77ms\"\n[telemetry]\nlog_level = \"error\"\n\
          traces_endpoint = \"http://u:hunter2@127.0.0.1:1\"\n{OWN}"
     );
     service.reconfigure(&other);
@@ -409,7 +416,7 @@ async fn what_needs_a_restart_is_named_and_not_applied() {
     service.says(RELOADED, 1).await;
     assert_eq!(service.status().await["service"]["name"], "vitalsign");
     let log = service.log();
-    for value in ["hunter2", "other-name", "77"] {
+    for value in ["hunter2", "other-name", "7654321"] {
         assert!(!log.contains(value), "{value}: {log}");
     }
 
