@@ -6,6 +6,7 @@ mod details;
 mod lifecycle;
 mod probes;
 mod reload;
+mod reload_files;
 mod reload_load;
 mod secrets;
 mod traces;

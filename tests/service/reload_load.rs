@@ -90,7 +90,7 @@ async fn a_hundred_reloads_lose_no_answer_and_no_run() {
 
     let reloads =
         |outcome| sample(&after, &format!("health_config_reloads_total{{outcome=\"{outcome}\"}}"));
-    assert!(reloads("success") >= RELOADS as f64 && reloads("failure") == 0.0);
+    assert!(reloads("success") >= RELOADS as f64 && reloads("failure") < 1.0);
     assert!(answers.load(Ordering::Relaxed) >= RELOADS, "{answers:?} answers");
     assert_eq!(service.status().await["checks"]["stays"]["since"], since);
     // Half of them leaves a busy machine room; starting anew each time would leave next to none.
