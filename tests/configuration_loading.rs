@@ -5,21 +5,16 @@
 use std::env::VarError;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-use vitalsign::Check;
 use vitalsign::config::{
-    ConfigError, ConfigPath, Details, Kind, KindOptions, Loaded, Loader, LogFormat, LogLevel,
-    OptionError, Secret, TracesProtocol,
+    ConfigError, Details, Loaded, Loader, LogFormat, LogLevel, Secret, TracesProtocol,
 };
 
 use crate::configuration::{FOLDER, HIDDEN, KINDS, loader, parse};
 
 /// The valid example in a folder of its own, with the secrets and certificates that it names.
-fn full() -> tempfile::TempDir {
+pub(crate) fn full() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let valid = Path::new(FOLDER).join("valid");
     fs::create_dir(folder.path().join("conf.d")).expect("a folder");
@@ -40,7 +35,7 @@ fn certificate(folder: &Path) {
     fs::write(folder.join("key.pem"), pair.signing_key.serialize_pem()).expect("a file");
 }
 
-fn load(folder: &tempfile::TempDir) -> Loaded {
+pub(crate) fn load(folder: &tempfile::TempDir) -> Loaded {
     loader().load(&folder.path().join("full.toml")).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -50,7 +45,7 @@ fn declared(loaded: &Loaded, name: &str) -> String {
     format!("{:?}", check.expect("the check is there").declared)
 }
 
-fn assert_holds(text: &str, parts: &[&str]) {
+pub(crate) fn assert_holds(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.replace("\\\"", "\"").contains(part), "{part} is not in {text}");
     }
@@ -265,93 +260,6 @@ fn a_revision_changes_with_what_a_check_is_made_of_and_nothing_else() {
 }
 
 #[test]
-fn the_watch_sees_changed_new_and_relinked_files() {
-    let folder = full();
-    let watch = load(&folder).watch;
-    let wanted = [
-        "conf.d/../secrets/url",
-        "conf.d/included.toml",
-        "full.toml",
-        "secrets/cert.pem",
-        "secrets/key.pem",
-        "secrets/token",
-    ];
-    assert_eq!(watch.files(), wanted.map(|name| folder.path().join(name)));
-
-    let mut seen = vec![watch.fingerprint()];
-    let mut changed = |what: &str| {
-        let now = watch.fingerprint();
-        assert!(!seen.contains(&now), "{what}");
-        seen.push(now);
-    };
-    fs::write(folder.path().join("secrets/token"), "other").expect("a file");
-    changed("a secret");
-    fs::write(folder.path().join("conf.d/new.toml"), "").expect("a file");
-    changed("a new file");
-    let token = folder.path().join("secrets/token");
-    fs::remove_file(&token).expect("removed");
-    changed("a missing file");
-    std::os::unix::fs::symlink("url", &token).expect("a link");
-    changed("a link");
-    assert_eq!(watch.fingerprint(), watch.fingerprint());
-}
-
-#[test]
-fn the_watch_knows_what_was_read() {
-    let folder = full();
-    let watch = load(&folder).watch;
-    assert_eq!(watch.read_fingerprint(), watch.fingerprint());
-    let stamp = watch.stamp();
-    assert_eq!(stamp, watch.stamp());
-    fs::write(folder.path().join("secrets/token"), "longer-than-it-was").expect("a file");
-    assert_ne!(watch.read_fingerprint(), watch.fingerprint());
-    assert_ne!(stamp, watch.stamp());
-    let later = load(&folder).watch;
-    assert_eq!(later.read_fingerprint(), watch.fingerprint());
-}
-
-#[test]
-fn a_refused_configuration_names_the_files_that_could_make_it_right() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("vitalsign.toml");
-    let missing = loader().attempt(&path);
-    assert!(missing.result.is_err());
-    assert_eq!(missing.watch.files(), [path.as_path()]);
-    let text = "[include]\nfiles = [\"*.more\"]\n[server]\ntoken = { file = \"late\" }\n";
-    fs::write(&path, text).expect("a file");
-    let refused = loader().attempt(&path);
-    assert!(refused.result.is_err());
-    let late = folder.path().join("late");
-    assert_eq!(refused.watch.files(), [late.as_path(), path.as_path()]);
-    assert_eq!(refused.watch.fingerprint(), refused.watch.read_fingerprint());
-    fs::write(folder.path().join("a.more"), "").expect("a file");
-    assert_ne!(refused.watch.fingerprint(), refused.watch.read_fingerprint());
-    let both = missing.watch.and(&refused.watch);
-    assert_eq!(both.files().len(), 3, "{both:?}");
-}
-
-#[test]
-fn a_pipe_is_read_once_and_never_changes() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("pipe");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &path,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RWXU,
-        0,
-    )
-    .expect("a pipe");
-    let writer = std::thread::spawn({
-        let path = path.clone();
-        move || fs::write(path, "[server]\n").expect("somebody reads it")
-    });
-    let watch = loader().attempt(&path).watch;
-    writer.join().expect("it was written");
-    assert_eq!(watch.fingerprint(), watch.read_fingerprint());
-}
-
-#[test]
 fn an_option_that_needs_a_restart_is_named_when_it_differs() {
     let folder = full();
     let before = load(&folder).settings;
@@ -376,89 +284,6 @@ fn a_file_that_says_nothing_is_blank() {
         ("# x\n[checks]", false),
     ] {
         assert_eq!(loader().parse("x", text).expect("valid").blank, blank, "{text:?}");
-    }
-}
-
-/// Three kinds by the names of the real ones.
-macro_rules! database {
-    ($type:ident, $name:literal, $option:ident: $value:ty $(, $flag:ident)?) => {
-        #[derive(Deserialize, JsonSchema)]
-        #[serde(deny_unknown_fields)]
-        struct $type {
-            $option: $value,
-            $(#[serde(default)] $flag: bool,)?
-        }
-
-        impl KindOptions for $type {
-            const NAME: &'static str = $name;
-            const SUMMARY: &'static str = "nothing";
-
-            fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
-                $(let _ = self.$flag;)?
-                Ok(Arc::new(Named(format!("{} {:?}", $name, self.$option).leak())))
-            }
-        }
-    };
-}
-
-database!(Postgres, "postgres", url: Secret);
-database!(MySql, "mysql", url: Secret);
-database!(Sqlite, "sqlite", path: ConfigPath, create);
-
-static DATABASES: &[Kind] = &[Kind::of::<MySql>(), Kind::of::<Postgres>(), Kind::of::<Sqlite>()];
-
-struct Named(&'static str);
-
-#[async_trait::async_trait]
-impl Check for Named {
-    fn kind(&self) -> &'static str {
-        self.0
-    }
-
-    async fn run(&self, _: &vitalsign::Context) -> Result<vitalsign::Detail, vitalsign::Failure> {
-        Ok(vitalsign::Detail::ok())
-    }
-}
-
-fn built_in(url: Option<&'static str>) -> Result<Loaded, ConfigError> {
-    let lookup = move |name: &str| match (name, url) {
-        ("DATABASE_URL", Some(url)) => Ok(url.to_owned()),
-        _ => Err(VarError::NotPresent),
-    };
-    Loader::new(DATABASES).environment(lookup).built_in()
-}
-
-#[test]
-fn the_built_in_configuration_asks_the_database_of_database_url() {
-    for (url, kind) in [
-        (None, "sqlite ConfigPath(\"/"),
-        (Some(""), "sqlite ConfigPath(\"/"),
-        (Some("postgres://u:hunter2@h/db"), "postgres"),
-        (Some("postgresql://u:hunter2@h/db"), "postgres"),
-        (Some("mysql://u:hunter2@h/db"), "mysql"),
-        (Some("MariaDB://u:hunter2@h/db"), "mysql"),
-        (
-            Some("sqlite:///var/${data}/\"x\".db?mode=ro"),
-            "sqlite ConfigPath(\"/var/${data}/\\\"x\\\".db\")",
-        ),
-    ] {
-        let loaded = built_in(url).unwrap_or_else(|error| panic!("{url:?}: {error}"));
-        let [check] = loaded.checks.as_slice() else { panic!("{:?}", loaded.checks) };
-        assert_eq!(check.name, "database");
-        let plain = |text: String| text.replace('\\', "");
-        let declared = plain(format!("{:?}", check.declared));
-        let wanted = plain(format!("kind: \"{kind}"));
-        assert!(declared.contains(&wanted), "{declared}: {wanted}");
-        assert_eq!(loaded.settings.server.listen.to_string(), "127.0.0.1:8080");
-    }
-}
-
-#[test]
-fn a_database_url_of_another_scheme_is_an_error_that_does_not_show_it() {
-    for url in ["mongodb://u:hunter2@h/db", "hunter2"] {
-        let error = built_in(Some(url)).expect_err("no such kind").to_string();
-        assert_holds(&error, &["built-in configuration:1:1: checks.database: ", "DATABASE_URL"]);
-        assert!(!error.contains("hunter2"), "{error}");
     }
 }
 

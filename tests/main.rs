@@ -3,8 +3,10 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod configuration;
+mod configuration_built_in;
 mod configuration_damage;
 mod configuration_loading;
+mod configuration_watch;
 mod engine;
 mod exposition;
 mod kinds;
