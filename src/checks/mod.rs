@@ -10,6 +10,7 @@ pub mod sqlite;
 mod tcp;
 
 use crate::config::Kind;
+use crate::model::Measurement;
 
 /// Every built-in kind, sorted by name.
 pub const KINDS: &[Kind] = &[
@@ -21,3 +22,7 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<sqlite::SqliteOptions>(),
     Kind::of::<tcp::TcpOptions>(),
 ];
+
+/// The figures of a check of the application's own connection pool, such as
+/// [`postgres::pool`] makes it.
+pub const POOL_MEASUREMENTS: &[&Measurement] = sql::pool::MEASUREMENTS;
