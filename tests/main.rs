@@ -5,6 +5,7 @@
 mod configuration;
 mod configuration_damage;
 mod configuration_loading;
+mod documents;
 mod engine;
 mod exposition;
 mod kinds;

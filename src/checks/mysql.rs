@@ -39,7 +39,8 @@ const PARAMETERS: &[&str] = &[
     "timezone",
 ];
 
-/// Options of a `mysql` check, for MySQL and MariaDB.
+/// Connects to MySQL or MariaDB and asks a query; its rows, and a replica's lag, are what is
+/// expected, or the run fails.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MysqlOptions {

@@ -40,7 +40,8 @@ const PARAMETERS: &[&str] = &[
     "user",
 ];
 
-/// Options of a `postgres` check.
+/// Connects to PostgreSQL and asks a query; its rows, and a replica's lag, are what is expected, or
+/// the run fails.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresOptions {

@@ -74,7 +74,7 @@ fn describe_option(option: &OptionEntry, text: &mut String) {
     let must = match (&option.default, option.required, option.path.rsplit_once('.')) {
         (_, true, None) => "; required".to_owned(),
         (_, true, Some((table, _))) => format!("; required in {table}"),
-        (Some(default), false, _) => format!("; default {default}"),
+        (Some(default), false, _) => format!("; default {}", default.replace('`', "")),
         (None, false, _) => String::new(),
     };
     let _ = writeln!(text, "  {}: {}{must}", option.path, option.type_name);

@@ -167,6 +167,8 @@ impl<'a> Reader<'a> {
             let path = format!("{prefix}{key}");
             let (text, told) = split_default(&flowed(text_of(schema, "description")));
             let default_value = schema.get("default").and_then(literal);
+            // A sentence of one bare value is shown as the value that it is.
+            let told = told.filter(|told| Some(told) != default_value.as_ref());
             out.push(OptionEntry {
                 type_name: self.type_name(schema, depth),
                 required: required.contains(&key.as_str()),
