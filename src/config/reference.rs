@@ -196,8 +196,8 @@ impl<'a> Reader<'a> {
             return Some(Inner { schema, part_of: None });
         }
         // What explains its own form is explained once, among the types.
-        let tables = list(schema, "anyOf").iter().filter_map(|branch| self.inner(branch));
-        tables.last().map(|inner| Inner { part_of: name.map(words), ..inner })
+        let mut tables = list(schema, "anyOf").iter().filter_map(|branch| self.inner(branch));
+        tables.next().map(|inner| Inner { part_of: name.map(words), ..inner })
     }
 
     /// The schema behind a reference, with the name by which it is referred to.

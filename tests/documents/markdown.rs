@@ -1,5 +1,6 @@
 //! The pages of the reference in Markdown.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use vitalsign::Measurement;
@@ -17,7 +18,7 @@ pub(super) fn configuration(reference: &Reference) -> String {
         let more = if options_of(reference, name).is_empty() {
             String::new()
         } else {
-            format!(" Its options: [{name}](KINDS.md#{name}).")
+            format!(" Its options: [{name}](KINDS.md#the-options-of-{name}).")
         };
         let _ = writeln!(page, "| {name} | {}{more} |", cell(text));
     }
@@ -56,7 +57,7 @@ pub(super) fn kinds(reference: &Reference) -> String {
     for TypeEntry { name, text } in &reference.types {
         let options = options_of(reference, name);
         if !options.is_empty() {
-            let _ = writeln!(page, "\n## {name}\n\n{text}\n");
+            let _ = writeln!(page, "\n## The options of {name}\n\n{text}\n");
             table(&options, &mut page);
         }
     }
@@ -76,27 +77,21 @@ pub(super) fn metrics(reference: &Reference) -> String {
             row(metric.name, kind, metric.unit(), &labels.join(", "), metric.help, &mut page);
         }
     }
-    for KindEntry { table, measurements, .. } in &reference.kinds {
-        if !measurements.is_empty() {
-            let _ = writeln!(page, "\n## Figures of the kind [`{0}`](KINDS.md#{0})\n", table.name);
-            figures(measurements, &mut page);
-        }
-    }
-    page.push_str("\n## Figures of an application's own connection pool\n\n");
-    page.push_str("Where the library is given the pool, as by `checks::postgres::pool`.\n\n");
-    figures(POOL_MEASUREMENTS, &mut page);
+    page.push_str("\n## Figures of kinds\n\n");
+    page.push_str("What some kinds tell beside, with the labels `check` and `kind`.\n\n");
+    figures(reference, &mut page);
     page
 }
 
-/// The parts of the metrics page by the beginnings of names; the last takes what is left.
+/// The parts of the metrics page by the beginnings of names; the one without takes what is left.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Checks", &["health_check_"]),
+    ("The service", &[]),
     ("Configuration", &["health_config_"]),
     ("HTTP server", &["http_server_", "health_http_"]),
     ("Traces", &["otel_sdk_"]),
     ("Process", &["process_"]),
     ("Tokio runtimes", &["tokio_runtime_"]),
-    ("The service", &[]),
 ];
 
 fn group(metric: &Metric) -> &'static [&'static str] {
@@ -106,17 +101,35 @@ fn group(metric: &Metric) -> &'static [&'static str] {
 
 const HEAD: &str = "| metric | type | unit | labels | what |\n| --- | --- | --- | --- | --- |";
 
-fn figures(measurements: &[&Measurement], page: &mut String) {
-    let _ = writeln!(page, "{HEAD}");
-    for Measurement { name, help } in measurements {
+fn figures(reference: &Reference, page: &mut String) {
+    let mut tellers: BTreeMap<&Measurement, Vec<String>> = BTreeMap::new();
+    for KindEntry { table, measurements, .. } in &reference.kinds {
+        for measurement in *measurements {
+            let link = format!("[`{0}`](KINDS.md#{0})", table.name);
+            tellers.entry(measurement).or_default().push(link);
+        }
+    }
+    for measurement in POOL_MEASUREMENTS {
+        let pool = "an application's own pool, such as `checks::postgres::pool` checks";
+        tellers.entry(measurement).or_default().push(pool.to_owned());
+    }
+    page.push_str("| metric | type | unit | told by | what |\n| --- | --- | --- | --- | --- |\n");
+    for (Measurement { name, help }, tellers) in tellers {
         let unit = ["seconds", "bytes", "ratio"].into_iter().find(|unit| name.ends_with(unit));
-        row(&format!("health_check_{name}"), "gauge", unit, "`check`, `kind`", help, page);
+        row(&format!("health_check_{name}"), "gauge", unit, &tellers.join(", "), help, page);
     }
 }
 
-fn row(name: &str, kind: &str, unit: Option<&str>, labels: &str, what: &str, page: &mut String) {
+fn row(
+    name: &str,
+    kind: &str,
+    unit: Option<&str>,
+    labels_or_kinds: &str,
+    what: &str,
+    page: &mut String,
+) {
     let unit = unit.unwrap_or_default();
-    let _ = writeln!(page, "| `{name}` | {kind} | {unit} | {labels} | {} |", cell(what));
+    let _ = writeln!(page, "| `{name}` | {kind} | {unit} | {labels_or_kinds} | {} |", cell(what));
 }
 
 /// The options of the type called `name`, by their paths within it.
@@ -141,11 +154,11 @@ fn table(options: &[OptionEntry], page: &mut String) {
             (Some(default), false) => default,
             (None, false) => "none",
         };
-        let choices = option.choices.iter().filter(|choice| !choice.text.is_empty());
-        let choices: String =
-            choices.map(|choice| format!(" `{}`: {}", choice.name, choice.text)).collect();
-        let (path, type_name) = (&option.path, cell(&option.type_name));
-        let text = cell(&format!("{}{choices}", option.text));
+        let mut text = option.text.clone();
+        for choice in option.choices.iter().filter(|choice| !choice.text.is_empty()) {
+            let _ = write!(text, " `{}`: {}", choice.name, choice.text);
+        }
+        let (path, type_name, text) = (&option.path, cell(&option.type_name), cell(&text));
         let _ = writeln!(page, "| `{path}` | {type_name} | {} | {text} |", cell(default));
     }
 }
