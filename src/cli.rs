@@ -63,6 +63,14 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
         timeout: Duration,
     },
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// List the check kinds, or the options of one with types and defaults
+    Kinds {
+        /// The kind to describe
+        #[arg(value_name = "KIND")]
+        kind: Option<String>,
+    },
 }
 
 /// A duration above zero, with its unit.
@@ -95,6 +103,8 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Check { names, format }) => commands::check(config, &names, format),
         Some(Command::Validate) => commands::validate(config),
         Some(Command::Probe { url, timeout }) => commands::probe(&url, timeout),
+        Some(Command::Schema) => commands::schema(),
+        Some(Command::Kinds { kind }) => commands::kinds(kind.as_deref()),
     };
     ExitCode::from(code)
 }

@@ -1,4 +1,6 @@
-//! The commands that do one thing and end: `check`, `validate`, `probe`.
+//! The commands that do one thing and end: `check`, `validate`, `probe`, `schema`, `kinds`.
+
+mod reference;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,6 +17,8 @@ use vitalsign::{CheckInfo, Declared, Event, Health, Sink, Snapshot, Status};
 use crate::app;
 use crate::exit::{CONFIGURATION, FAILED, IO, OK, USAGE, complain};
 use crate::reload::Source;
+
+pub(crate) use reference::{kinds, schema};
 
 /// How `check` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -126,7 +126,7 @@ fn objections(file: &Path, text: &str) -> Vec<String> {
 }
 
 /// Every Rust file under `folder` with its text, by its path within.
-fn rust_files(folder: &str) -> BTreeMap<PathBuf, String> {
+pub(crate) fn rust_files(folder: &str) -> BTreeMap<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files = BTreeMap::new();
     let mut folders = vec![root.clone()];

@@ -13,6 +13,7 @@ mod tcp;
 mod tls;
 
 use crate::config::Kind;
+use crate::model::Measurement;
 
 /// Every built-in kind, sorted by name.
 pub const KINDS: &[Kind] = &[
@@ -27,3 +28,7 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<tcp::TcpOptions>(),
     Kind::of::<tls::TlsOptions>(),
 ];
+
+/// The figures of a check of the application's own connection pool, such as
+/// [`postgres::pool`] makes it.
+pub const POOL_MEASUREMENTS: &[&Measurement] = sql::pool::MEASUREMENTS;

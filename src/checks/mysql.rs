@@ -16,14 +16,14 @@ use sqlx::mysql::{
 use sqlx::{AssertSqlSafe, ConnectOptions, MySql, MySqlPool, Row};
 
 use super::sql::client::{Client, Kept, Networked};
-use super::sql::lag::{Lag, LagLimits};
+use super::sql::lag::{Lag, LagLimits, REPLICATION_LAG};
 use super::sql::pool::PoolCheck;
 use super::sql::tls::TlsChoice;
 use super::sql::url::SqlUrl;
 use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count};
 use crate::check::Check;
 use crate::config::{KindOptions, OptionError, Period, Secret, Tls};
-use crate::model::{Reason, Server};
+use crate::model::{Measurement, Reason, Server};
 
 /// Parameters that a URL may carry.
 const PARAMETERS: &[&str] = &[
@@ -39,7 +39,8 @@ const PARAMETERS: &[&str] = &[
     "timezone",
 ];
 
-/// Options of a `mysql` check, for MySQL and MariaDB.
+/// Connects to MySQL or MariaDB and asks a query; its rows, and a replica's lag, are what is
+/// expected, or the run fails.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MysqlOptions {
@@ -50,7 +51,7 @@ pub struct MysqlOptions {
     /// without one and without `tls` it is `preferred`: TLS if the server offers it, with any
     /// certificate. `connect_timeout` and `channel_binding` are ignored.
     url: Secret,
-    /// The query to ask. Default `SELECT 1`. The server is told to give it up soon after the
+    /// The query to ask. Default `"SELECT 1"`. The server is told to give it up soon after the
     /// check's timeout, where it can.
     query: Option<String>,
     /// What the answer must be.
@@ -76,6 +77,7 @@ pub struct MysqlOptions {
 impl KindOptions for MysqlOptions {
     const NAME: &'static str = "mysql";
     const SUMMARY: &'static str = "connect to MySQL or MariaDB, ask a query, watch replication lag";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&REPLICATION_LAG];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let mut errors = Vec::new();

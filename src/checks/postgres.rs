@@ -14,14 +14,14 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool, Postgres, Row};
 
 use super::sql::client::{Client, Kept, Networked};
-use super::sql::lag::{Lag, LagLimits};
+use super::sql::lag::{Lag, LagLimits, REPLICATION_LAG};
 use super::sql::pool::PoolCheck;
 use super::sql::tls::TlsChoice;
 use super::sql::url::SqlUrl;
 use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count};
 use crate::check::Check;
 use crate::config::{KindOptions, OptionError, Period, Secret, Tls};
-use crate::model::{Reason, Server};
+use crate::model::{Measurement, Reason, Server};
 
 /// Parameters that a URL may carry.
 const PARAMETERS: &[&str] = &[
@@ -40,7 +40,8 @@ const PARAMETERS: &[&str] = &[
     "user",
 ];
 
-/// Options of a `postgres` check.
+/// Connects to PostgreSQL and asks a query; its rows, and a replica's lag, are what is expected, or
+/// the run fails.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresOptions {
@@ -52,7 +53,7 @@ pub struct PostgresOptions {
     /// without `tls` it is `prefer`: TLS if the server offers it, with any certificate.
     /// `connect_timeout` and `channel_binding` are ignored.
     url: Secret,
-    /// The query to ask. Default `SELECT 1`. The server is told to give it up soon after the
+    /// The query to ask. Default `"SELECT 1"`. The server is told to give it up soon after the
     /// check's timeout.
     query: Option<String>,
     /// What the answer must be.
@@ -77,6 +78,7 @@ pub struct PostgresOptions {
 impl KindOptions for PostgresOptions {
     const NAME: &'static str = "postgres";
     const SUMMARY: &'static str = "connect to PostgreSQL, ask a query, watch replication lag";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&REPLICATION_LAG];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let mut errors = Vec::new();

@@ -28,7 +28,7 @@ const MEMORY: &str = ":memory:";
 /// below a millisecond.
 const STEPS: i32 = 1_000;
 
-/// Options of a `sqlite` check.
+/// Opens a SQLite database and asks a query; its rows are what is expected, or the run fails.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqliteOptions {

@@ -29,7 +29,7 @@ pub(crate) struct TcpOptions {
     /// What must come back.
     #[serde(default)]
     expect: ExpectOptions,
-    /// Speak TLS: `true`, or a table of options. Default false.
+    /// Speak TLS: `true`, or a table of options. Default `false`.
     #[serde(default)]
     tls: Tls,
 }

@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for Listen {
 
 impl JsonSchema for Listen {
     fn schema_name() -> Cow<'static, str> {
-        "Listen".into()
+        "Address".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {

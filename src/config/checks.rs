@@ -16,6 +16,7 @@ use super::prepare::{Prepare, SchemaRef};
 use super::read::all_errors;
 use super::rules::no_duplicates;
 use super::sections::DefaultsSection;
+use super::settings::{FAILURE_THRESHOLD, INTERVAL, SUCCESS_THRESHOLD, TIMEOUT};
 use super::tree::{Entry, Node, Value};
 use super::values::{Count, Period};
 use crate::check::names::{
@@ -24,6 +25,10 @@ use crate::check::names::{
 use crate::check::{Check, Declared, Options};
 use crate::model::Gate;
 
+pub(super) const RESERVED_NAMES: [&str; 2] = ["status", "incidents"];
+const RESERVED_LABELS: [&str; 5] = ["check", "kind", "gates", "server_address", "server_port"];
+const MAX_NAME: usize = 63;
+const GATES: [Gate; 1] = [Gate::Ready];
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What any check takes, of whatever kind.
@@ -33,9 +38,10 @@ pub(super) struct CommonOptions {
     /// What it asks: one of the check kinds.
     #[expect(dead_code, reason = "it was looked up in the tree, before the kind's own options")]
     kind: String,
-    /// Shown to people on the status page.
+    /// What it is, for people.
     description: Option<String>,
     /// Whether it runs at all. Default true.
+    #[schemars(extend("default" = true))]
     enabled: Option<bool>,
     /// Time from one due run to the next. Default that of `[defaults]`, 10 s.
     interval: Option<Period>,
@@ -48,6 +54,7 @@ pub(super) struct CommonOptions {
     success_threshold: Option<Count>,
     /// The probes that answer 503 while it is down: `health`, `ready`, `startup`. Default
     /// `["ready"]`; none makes it informative.
+    #[schemars(extend("default" = GATES))]
     gates: Option<Vec<Gate>>,
     /// Checks whose being down suppresses the alerts of this one.
     #[serde(default)]
@@ -60,6 +67,7 @@ pub(super) struct CommonOptions {
     #[serde(default)]
     labels: BTreeMap<String, String>,
     /// Whether the dependency is sent the trace context. Default true.
+    #[schemars(extend("default" = true))]
     propagate: Option<bool>,
 }
 
@@ -74,7 +82,7 @@ pub(super) struct Defaults {
 
 impl Defaults {
     pub(super) fn of(section: DefaultsSection, node: &Node, report: &mut Report) -> Self {
-        let interval = section.interval.map_or(Duration::from_secs(10), |period| period.0);
+        let interval = section.interval.map_or(INTERVAL, |period| period.0);
         let mut timeout = section.timeout.map(|period| period.0);
         if timeout.is_some_and(|timeout| timeout >= interval) {
             report.option(node, "timeout", too_long("timeout", "interval", interval));
@@ -86,8 +94,8 @@ impl Defaults {
         Self {
             interval,
             timeout,
-            failure_threshold: section.failure_threshold.map_or(3, |count| count.0),
-            success_threshold: section.success_threshold.map_or(1, |count| count.0),
+            failure_threshold: section.failure_threshold.map_or(FAILURE_THRESHOLD, |count| count.0),
+            success_threshold: section.success_threshold.map_or(SUCCESS_THRESHOLD, |count| count.0),
         }
     }
 }
@@ -221,7 +229,7 @@ impl CheckReader<'_> {
         for label in read.labels.keys() {
             label_name(label, node, report);
         }
-        let gates = read.gates.unwrap_or_else(|| vec![Gate::Ready]);
+        let gates = read.gates.unwrap_or_else(|| GATES.to_vec());
         if let Some(index) = gates.iter().position(|gate| *gate == Gate::Health) {
             let (gate, _) = node.locate("gates");
             let message = "a liveness probe that depends on another system makes the orchestrator \
@@ -261,7 +269,7 @@ impl CheckReader<'_> {
         }
         let timeout = own_timeout.or(self.defaults.timeout).unwrap_or_else(|| {
             // The default gives way to a short interval; what was written does not.
-            Duration::from_secs(2).min(interval / 2)
+            TIMEOUT.min(interval / 2)
         });
         if timeout >= interval {
             if own_timeout.is_some() {

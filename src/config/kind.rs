@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::check::Check;
+use crate::model::Measurement;
 
 /// The options of one kind: a struct with `#[serde(deny_unknown_fields)]` whose doc comments are
 /// the reference that users read.
@@ -16,6 +17,9 @@ pub trait KindOptions: DeserializeOwned + JsonSchema + 'static {
 
     /// What it asks, in a few words.
     const SUMMARY: &'static str;
+
+    /// The figures of its own that its checks may tell.
+    const MEASUREMENTS: &'static [&'static Measurement] = &[];
 
     /// Makes the check.
     ///
@@ -55,6 +59,8 @@ pub struct Kind {
     pub name: &'static str,
     /// What it asks, in a few words.
     pub summary: &'static str,
+    /// The figures of its own that its checks may tell.
+    pub measurements: &'static [&'static Measurement],
     /// The schema of its options.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Reads the options; the error tells the path within them.
@@ -68,7 +74,13 @@ impl Kind {
     /// The kind whose options are `O`.
     #[must_use]
     pub const fn of<O: KindOptions>() -> Self {
-        Self { name: O::NAME, summary: O::SUMMARY, schema: |g| O::json_schema(g), read: read::<O> }
+        Self {
+            name: O::NAME,
+            summary: O::SUMMARY,
+            measurements: O::MEASUREMENTS,
+            schema: |g| O::json_schema(g),
+            read: read::<O>,
+        }
     }
 }
 

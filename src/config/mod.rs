@@ -29,6 +29,7 @@ mod parse;
 mod pem;
 mod prepare;
 mod read;
+mod reference;
 mod rules;
 mod schema;
 mod sections;
@@ -41,6 +42,7 @@ mod watch;
 pub use address::{Listen, NotAnAddress};
 pub use diagnostics::{ConfigError, Diagnostic};
 pub use kind::{Kind, KindOptions, OptionError, Parsed};
+pub use reference::{Choice, KindEntry, OptionEntry, Reference, Table, TypeEntry, UnknownKind};
 pub use schema::schema;
 pub use settings::{
     Details, LogFormat, LogLevel, Server, ServerTls, Service, Settings, Telemetry, TracesProtocol,

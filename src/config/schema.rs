@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value as Json, json};
 
-use super::checks::CommonOptions;
+use super::checks::{CommonOptions, RESERVED_NAMES};
 use super::kind::Kind;
 use super::sections::{
     DefaultsSection, HistorySection, IncludeSection, ServerSection, ServiceSection,
@@ -13,48 +13,155 @@ use super::sections::{
 
 /// JSON Schema (draft 2020-12) of a configuration whose checks are of `kinds`, for editors.
 ///
-/// It describes what a file may hold, with the documentation of every option. Rules across
-/// options, such as `timeout` being shorter than `interval`, are left to the loader.
+/// It describes what a file may hold, with the documentation of every option, and takes `${NAME}`
+/// wherever a text may stand. Rules across options, such as `timeout` being shorter than
+/// `interval`, are left to the loader.
 #[must_use]
 pub fn schema(kinds: &[Kind]) -> Json {
-    let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let common = CommonOptions::json_schema(&mut generator).to_value();
-    let checks: Vec<Json> = kinds
-        .iter()
-        .map(|kind| {
-            let own = (kind.schema)(&mut generator).to_value();
-            check(*kind, &common, &own)
-        })
-        .collect();
-    let properties = json!({
-        "service": section::<ServiceSection>(&mut generator),
-        "server": section::<ServerSection>(&mut generator),
-        "defaults": section::<DefaultsSection>(&mut generator),
-        "checks": {
-            "description": "The checks by their names.",
+    let mut parts = Parts::of(kinds);
+    parts.for_each(&allow_variables);
+    let checks: Vec<Json> =
+        parts.kinds.iter().map(|(kind, own)| check(*kind, &parts.common, own)).collect();
+    let mut properties: Map<String, Json> =
+        parts.sections.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    let reserved = RESERVED_NAMES.map(|name| format!("`{name}`")).join(" and ");
+    properties.insert(
+        "checks".to_owned(),
+        json!({
+            "description": format!("The checks by their names; {reserved} are reserved."),
             "type": "object",
             "propertyNames": {
                 "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$",
                 "not": { "enum": crate::check::names::RESERVED_NAMES },
+                "not": { "enum": RESERVED_NAMES },
             },
             "additionalProperties": { "oneOf": checks },
-        },
-        "history": section::<HistorySection>(&mut generator),
-        "telemetry": section::<TelemetrySection>(&mut generator),
-        "include": section::<IncludeSection>(&mut generator),
-    });
+        }),
+    );
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "vitalsign configuration",
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
-        "$defs": generator.take_definitions(true),
+        "$defs": parts.definitions,
     })
+}
+
+/// The schemas that a configuration is made of, without the `null` that no TOML file can hold.
+pub(super) struct Parts {
+    pub(super) sections: Vec<(&'static str, Json)>,
+    /// What every check takes.
+    pub(super) common: Json,
+    /// What a check of each kind takes beside.
+    pub(super) kinds: Vec<(Kind, Json)>,
+    /// What the others refer to.
+    pub(super) definitions: Map<String, Json>,
+}
+
+impl Parts {
+    pub(super) fn of(kinds: &[Kind]) -> Self {
+        let mut generator = SchemaSettings::draft2020_12().into_generator();
+        let mut parts = Self {
+            sections: vec![
+                ("service", section::<ServiceSection>(&mut generator)),
+                ("server", section::<ServerSection>(&mut generator)),
+                ("defaults", section::<DefaultsSection>(&mut generator)),
+                ("history", section::<HistorySection>(&mut generator)),
+                ("telemetry", section::<TelemetrySection>(&mut generator)),
+                ("include", section::<IncludeSection>(&mut generator)),
+            ],
+            common: section::<CommonOptions>(&mut generator),
+            kinds: kinds
+                .iter()
+                .map(|kind| (*kind, (kind.schema)(&mut generator).to_value()))
+                .collect(),
+            definitions: generator.take_definitions(true),
+        };
+        parts.for_each(&remove_null);
+        parts
+    }
+
+    fn for_each(&mut self, change: &dyn Fn(&mut Map<String, Json>)) {
+        let sections = self.sections.iter_mut().map(|(_, schema)| schema);
+        let kinds = self.kinds.iter_mut().map(|(_, schema)| schema);
+        let all = sections.chain([&mut self.common]).chain(kinds);
+        for schema in all.chain(self.definitions.values_mut()) {
+            each_object(schema, change);
+        }
+    }
 }
 
 fn section<T: JsonSchema>(generator: &mut SchemaGenerator) -> Json {
     T::json_schema(generator).to_value()
+}
+
+/// Changes every object in `json`, the innermost first.
+fn each_object(json: &mut Json, change: &dyn Fn(&mut Map<String, Json>)) {
+    match json {
+        Json::Array(items) => items.iter_mut().for_each(|item| each_object(item, change)),
+        Json::Object(object) => {
+            object.values_mut().for_each(|value| each_object(value, change));
+            change(object);
+        }
+        _ => {}
+    }
+}
+
+/// Leaves out `null`, which stands for an option that is not given.
+fn remove_null(schema: &mut Map<String, Json>) {
+    if let Some(Json::Array(types)) = schema.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_mut_slice() {
+            let only = only.take();
+            schema.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Json::Array(values)) = schema.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+    if schema.get("default").is_some_and(Json::is_null) {
+        schema.remove("default");
+    }
+    if let Some(Json::Array(branches)) = schema.get_mut("anyOf") {
+        branches.retain(|branch| branch != &json!({ "type": "null" }));
+        if let [Json::Object(only)] = branches.as_mut_slice() {
+            let only = std::mem::take(only);
+            schema.remove("anyOf");
+            for (key, value) in only {
+                schema.entry(key).or_insert(value);
+            }
+        }
+    }
+}
+
+/// Lets a text of which only some are right hold a reference to a variable instead.
+fn allow_variables(schema: &mut Map<String, Json>) {
+    const REFERENCE: &str = r"\$\{";
+    if let Some(Json::String(pattern)) = schema.get_mut("pattern") {
+        *pattern = format!("{REFERENCE}|{pattern}");
+    }
+    for keyword in ["oneOf", "enum"] {
+        if choices(schema, keyword).is_some_and(|choices| !choices.is_empty())
+            && let Some(closed) = schema.remove(keyword)
+        {
+            let reference = json!({ "type": "string", "pattern": REFERENCE });
+            schema.insert("anyOf".to_owned(), json!([{ keyword: closed }, reference]));
+        }
+    }
+}
+
+/// The texts that the keyword `oneOf` or `enum` leaves to choose from, each with its schema.
+pub(super) fn choices<'a>(
+    schema: &'a Map<String, Json>,
+    keyword: &str,
+) -> Option<Vec<(&'a str, &'a Json)>> {
+    let branches = schema.get(keyword)?.as_array()?;
+    let text = |branch: &'a Json| match branch {
+        Json::String(text) => Some((text.as_str(), branch)),
+        _ => Some((branch.get("const")?.as_str()?, branch)),
+    };
+    branches.iter().map(text).collect()
 }
 
 /// A check of one kind: its own options and the common ones in one table.
@@ -70,7 +177,7 @@ fn check(kind: Kind, common: &Json, own: &Json) -> Json {
     properties.insert("kind".to_owned(), json!({ "const": kind.name }));
     json!({
         "title": kind.name,
-        "description": kind.summary,
+        "description": own.get("description").and_then(Json::as_str).unwrap_or(kind.summary),
         "type": "object",
         "properties": properties,
         "required": ([required(common), required(own)].concat()),

@@ -7,14 +7,19 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::address::Listen;
-use super::settings::{Details, LogFormat, LogLevel, TracesProtocol};
+use super::settings::{
+    DRAIN_DELAY, Details, FAILURE_THRESHOLD, HEADER_TIMEOUT, INTERVAL, KEEP_HEALTHY_TRACES, LISTEN,
+    LIVENESS_TIMEOUT, LogFormat, LogLevel, MAX_CONNECTIONS, NAME, SHUTDOWN_TIMEOUT,
+    SUCCESS_THRESHOLD, TracesProtocol,
+};
 use super::values::{ConfigPath, Count, Period, Secret};
 
 /// What is observed: resource attributes of traces and the head of the status document.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceSection {
-    /// Its name. Default `vitalsign`; the variable `OTEL_SERVICE_NAME` wins.
+    /// Its name; the variable `OTEL_SERVICE_NAME` wins. Default `"vitalsign"`.
+    #[schemars(extend("default" = NAME))]
     pub(super) name: Option<String>,
     /// Its version. Default vitalsign's own.
     pub(super) version: Option<String>,
@@ -28,24 +33,31 @@ pub(super) struct ServiceSection {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServerSection {
-    /// Address and port to listen on. Default `127.0.0.1:8080`.
+    /// Address and port to listen on. Default `"127.0.0.1:8080"`.
+    #[schemars(extend("default" = LISTEN))]
     pub(super) listen: Option<Listen>,
-    /// Who is told causes and figures. Default `auto`.
+    /// Who is told causes and figures. Default `"auto"`.
+    #[schemars(extend("default" = Details::default()))]
     pub(super) details: Option<Details>,
     /// Bearer token that gives the right to details.
     pub(super) token: Option<Secret>,
     /// Bearer token that `/metrics` asks for. Default: none is asked for.
     pub(super) metrics_token: Option<Secret>,
-    /// How long everything is still served after the signal to stop. Default 5 s; shorter than
-    /// `shutdown_timeout`.
+    /// How long everything is still served after the signal to stop. Shorter than
+    /// `shutdown_timeout`. Default `"5s"`.
+    #[schemars(extend("default" = Period(DRAIN_DELAY).to_string()))]
     pub(super) drain_delay: Option<Period>,
-    /// Longest time from the signal to stop to the exit. Default 25 s.
+    /// Longest time from the signal to stop to the exit. Default `"25s"`.
+    #[schemars(extend("default" = Period(SHUTDOWN_TIMEOUT).to_string()))]
     pub(super) shutdown_timeout: Option<Period>,
-    /// How long the check runtime may stand still before `/health` is 503. Default 30 s.
+    /// How long the check runtime may stand still before `/health` is 503. Default `"30s"`.
+    #[schemars(extend("default" = Period(LIVENESS_TIMEOUT).to_string()))]
     pub(super) liveness_timeout: Option<Period>,
-    /// How long a client may take to send its request's headers. Default 10 s.
+    /// How long a client may take to send its request's headers. Default `"10s"`.
+    #[schemars(extend("default" = Period(HEADER_TIMEOUT).to_string()))]
     pub(super) header_timeout: Option<Period>,
     /// Connections open at once; one more makes the longest-idle one close. Default 1024.
+    #[schemars(extend("default" = MAX_CONNECTIONS))]
     pub(super) max_connections: Option<Count>,
     /// Serve HTTPS with this certificate. Default: plain HTTP.
     pub(super) tls: Option<ServerTls>,
@@ -67,14 +79,17 @@ pub struct ServerTls {
 #[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultsSection {
-    /// Time from one due run to the next. Default 10 s.
+    /// Time from one due run to the next. Default `"10s"`.
+    #[schemars(extend("default" = Period(INTERVAL).to_string()))]
     pub(super) interval: Option<Period>,
     /// Longest one run may take, shorter than the interval. Default 2 s or half the interval,
     /// whichever is less.
     pub(super) timeout: Option<Period>,
     /// Failed runs in a row that make a check down. Default 3.
+    #[schemars(extend("default" = FAILURE_THRESHOLD))]
     pub(super) failure_threshold: Option<Count>,
     /// Good runs in a row that bring it back. Default 1.
+    #[schemars(extend("default" = SUCCESS_THRESHOLD))]
     pub(super) success_threshold: Option<Count>,
 }
 
@@ -82,28 +97,32 @@ pub(super) struct DefaultsSection {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TelemetrySection {
-    /// Least severe level that is logged. Default `info`; the variable `RUST_LOG` wins.
+    /// Least severe level that is logged; the variable `RUST_LOG` wins. Default `"info"`.
+    #[schemars(extend("default" = LogLevel::default()))]
     pub(super) log_level: Option<LogLevel>,
-    /// Form of the log. Default `auto`.
+    /// Form of the log. Default `"auto"`.
+    #[schemars(extend("default" = LogFormat::default()))]
     pub(super) log_format: Option<LogFormat>,
-    /// Base URL of an OTLP collector, `http` or `https`. Default: no traces are sent; the
-    /// variables `OTEL_EXPORTER_OTLP_*` win.
+    /// Base URL of an OTLP collector, `http` or `https`; the variables
+    /// `OTEL_EXPORTER_OTLP_*` win. Default: no traces are sent.
     pub(super) traces_endpoint: Option<Secret>,
-    /// How traces are sent. Default `grpc`.
+    /// How traces are sent. Default `"grpc"`.
+    #[schemars(extend("default" = TracesProtocol::default()))]
     pub(super) traces_protocol: Option<TracesProtocol>,
     /// Share of the traces of ordinary successful runs that is kept, 0 to 1. Default 0.05.
+    #[schemars(extend("default" = KEEP_HEALTHY_TRACES))]
     pub(super) keep_healthy_traces: Option<f64>,
     /// URL of a trace for people, with `{trace_id}` where its id goes.
     pub(super) trace_url: Option<String>,
 }
 
-/// Where the history of runs is kept.
+/// Where the history of runs is kept. In this version nothing but `url = "off"` is available.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistorySection {
     /// `sqlite:` with a path, `postgres://…`, or `off`.
     pub(super) url: Option<Secret>,
-    /// How long it is kept. Default 30 days.
+    /// How long it is kept. Default `"30d"`.
     #[expect(dead_code, reason = "it is refused for now")]
     pub(super) retention: Option<Period>,
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::address::Listen;
 use super::sections::{ServerSection, ServiceSection, TelemetrySection};
@@ -141,7 +141,7 @@ pub struct Telemetry {
 }
 
 /// Who is told causes and figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Details {
     /// Clients on this host that no proxy forwarded, and those with the token.
@@ -154,7 +154,7 @@ pub enum Details {
 }
 
 /// Least severe level that is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Only what must be mended.
@@ -185,7 +185,7 @@ impl LogLevel {
 }
 
 /// Form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
@@ -198,7 +198,7 @@ pub enum LogFormat {
 }
 
 /// How traces are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum TracesProtocol {
     /// OTLP over gRPC.
     #[default]
@@ -209,14 +209,20 @@ pub enum TracesProtocol {
     HttpProtobuf,
 }
 
+pub(super) const NAME: &str = env!("CARGO_PKG_NAME");
 pub(super) const DRAIN_DELAY: Duration = Duration::from_secs(5);
 pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
-const LIVENESS_TIMEOUT: Duration = Duration::from_secs(30);
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_CONNECTIONS: u32 = 1024;
-const KEEP_HEALTHY_TRACES: f64 = 0.05;
-const LISTEN: SocketAddr =
+pub(super) const LIVENESS_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const MAX_CONNECTIONS: u32 = 1024;
+pub(super) const KEEP_HEALTHY_TRACES: f64 = 0.05;
+pub(super) const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+pub(super) const INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const FAILURE_THRESHOLD: u32 = 3;
+pub(super) const SUCCESS_THRESHOLD: u32 = 1;
 
 /// Where to listen: what the command line says, else the file, else the default.
 pub(super) fn listen(section: &ServerSection, flag: Option<Listen>) -> Listen {
@@ -226,9 +232,7 @@ pub(super) fn listen(section: &ServerSection, flag: Option<Listen>) -> Listen {
 impl Service {
     pub(super) fn of(section: ServiceSection, name_from_environment: Option<String>) -> Self {
         Self {
-            name: name_from_environment
-                .or(section.name)
-                .unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned()),
+            name: name_from_environment.or(section.name).unwrap_or_else(|| NAME.to_owned()),
             version: section.version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
             environment: section.environment,
             instance: section.instance.unwrap_or_else(host_name),

@@ -107,7 +107,12 @@ impl JsonSchema for Count {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1, "maximum": u32::MAX })
+        json_schema!({
+            "type": "integer",
+            "description": "A whole number of at least 1.",
+            "minimum": 1,
+            "maximum": u32::MAX,
+        })
     }
 }
 
@@ -342,7 +347,7 @@ impl JsonSchema for Tls {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let table = generator.subschema_for::<TlsOptions>();
         json_schema!({
-            "description": "true for the defaults, or a table of options.",
+            "description": "`true`, which is `{}`, `false` for none, or a table of options.",
             "anyOf": [{ "type": "boolean" }, table],
         })
     }

@@ -183,3 +183,59 @@ async fn probe_is_0_on_2xx_and_1_otherwise() {
     assert_eq!(hung.code, Some(1));
     assert!(hung.err.contains("200ms"), "{hung:?}");
 }
+
+#[test]
+fn schema_prints_a_schema_whatever_the_configuration_is() {
+    let dir = configured("no TOML at all");
+    let ended = vitalsign(dir.path(), &["schema"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    let schema: serde_json::Value = serde_json::from_str(&ended.out).expect("JSON");
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["properties"]["server"]["properties"]["drain_delay"]["default"], "5s");
+    assert_eq!(schema, vitalsign::config::schema(vitalsign::checks::KINDS));
+}
+
+#[test]
+fn kinds_lists_every_kind_with_its_summary() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ended = vitalsign(dir.path(), &["kinds"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let lines: Vec<&str> = ended.out.lines().collect();
+    assert_eq!(lines.len(), vitalsign::checks::KINDS.len());
+    for (line, kind) in lines.iter().zip(vitalsign::checks::KINDS) {
+        assert!(line.starts_with(&format!("{} ", kind.name)), "{line}");
+        assert!(line.ends_with(kind.summary), "{line}");
+    }
+}
+
+#[test]
+fn kinds_describes_one_with_types_and_defaults() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for kind in vitalsign::checks::KINDS {
+        assert_eq!(vitalsign(dir.path(), &["kinds", kind.name]).code, Some(0), "{}", kind.name);
+    }
+    let http = vitalsign(dir.path(), &["kinds", "http"]).out;
+    for line in [
+        "http: one request; status, headers, body",
+        "  url: secret; required",
+        "  method: string; default \"GET\"",
+        "  expect.status: list of http status; default [\"2xx\"]",
+        "  basic_auth.password: secret; required in basic_auth",
+        "  tls.insecure: boolean; default false",
+        "  path: A path, relative to the file that holds it.",
+    ] {
+        assert!(http.lines().any(|found| found == line), "{line}\n{http}");
+    }
+    assert!(http.lines().all(|line| line.chars().count() <= 90), "{http}");
+}
+
+#[test]
+fn an_unknown_kind_is_2_with_the_nearest_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let near = vitalsign(dir.path(), &["kinds", "htpp"]);
+    assert_eq!((near.code, near.out.as_str()), (Some(2), ""));
+    assert!(near.err.contains("unknown kind `htpp`; did you mean `http`?"), "{near:?}");
+    let far = vitalsign(dir.path(), &["kinds", "nonsense"]);
+    assert_eq!(far.code, Some(2));
+    assert!(far.err.contains("`http`, `mysql`"), "{far:?}");
+}

@@ -40,7 +40,7 @@ pub(crate) struct GrpcOptions {
     /// a whole.
     #[serde(default)]
     service: String,
-    /// Speak TLS: `true`, or a table of options. Default false.
+    /// Speak TLS: `true`, or a table of options. Default `false`.
     #[serde(default)]
     tls: Tls,
 }

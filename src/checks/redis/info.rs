@@ -7,7 +7,7 @@ use crate::model::{Measurement, Reason};
 use super::options::Role;
 
 /// How full the memory is that the server may use.
-static MEMORY: Measurement = Measurement {
+pub(super) static MEMORY: Measurement = Measurement {
     name: "memory_ratio",
     help: "Share of the memory that a server may use that it uses.",
 };

@@ -9,11 +9,13 @@ use url::Url;
 
 use crate::check::Check;
 use crate::checks::sql::error::Redaction;
+use crate::checks::sql::lag::REPLICATION_LAG;
 use crate::config::{KindOptions, OptionError, Secret, Tls, TlsOptions};
+use crate::model::Measurement;
 use crate::net::{Endpoint, TlsClient};
 
 use super::Redis;
-use super::info::Expect;
+use super::info::{Expect, MEMORY};
 use super::resp::command;
 
 /// A `PING`; then what the server tells of its role, its replication link and its memory.
@@ -95,6 +97,7 @@ const FORM: &str = "redis://user:password@host:6379/0";
 impl KindOptions for RedisOptions {
     const NAME: &'static str = "redis";
     const SUMMARY: &'static str = "PING; role, loading, replication link";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&MEMORY, &REPLICATION_LAG];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

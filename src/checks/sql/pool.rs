@@ -25,6 +25,9 @@ static IN_USE: Measurement = Measurement {
 static MAX: Measurement =
     Measurement { name: "pool_max_connections", help: "Connections that the pool may hold." };
 
+/// What such a check tells of the pool.
+pub(crate) const MEASUREMENTS: &[&Measurement] = &[&CONNECTIONS, &IDLE, &IN_USE, &MAX];
+
 /// Asks a database through the application's own pool; made by a kind's `pool`.
 ///
 /// The run takes a connection as the application would and asks the kind's default query over
