@@ -25,9 +25,6 @@ use crate::check::names::{
 use crate::check::{Check, Declared, Options};
 use crate::model::Gate;
 
-pub(super) const RESERVED_NAMES: [&str; 2] = ["status", "incidents"];
-const RESERVED_LABELS: [&str; 5] = ["check", "kind", "gates", "server_address", "server_port"];
-const MAX_NAME: usize = 63;
 const GATES: [Gate; 1] = [Gate::Ready];
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 

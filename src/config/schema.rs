@@ -4,7 +4,9 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value as Json, json};
 
-use super::checks::{CommonOptions, RESERVED_NAMES};
+use crate::check::names::RESERVED_NAMES;
+
+use super::checks::CommonOptions;
 use super::kind::Kind;
 use super::sections::{
     DefaultsSection, HistorySection, IncludeSection, ServerSection, ServiceSection,
@@ -32,7 +34,6 @@ pub fn schema(kinds: &[Kind]) -> Json {
             "type": "object",
             "propertyNames": {
                 "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$",
-                "not": { "enum": crate::check::names::RESERVED_NAMES },
                 "not": { "enum": RESERVED_NAMES },
             },
             "additionalProperties": { "oneOf": checks },
