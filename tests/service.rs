@@ -1,5 +1,6 @@
 //! The service as its users meet it: started, asked, cut off from its dependencies, stopped.
 
+mod blocked;
 mod commands;
 mod databases;
 mod details;
