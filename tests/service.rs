@@ -7,4 +7,5 @@ mod details;
 mod lifecycle;
 mod probes;
 mod secrets;
+mod surface;
 mod traces;
