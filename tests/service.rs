@@ -2,10 +2,14 @@
 
 mod blocked;
 mod commands;
+mod conventions;
 mod databases;
+mod descriptors;
 mod details;
+mod document;
 mod lifecycle;
 mod probes;
 mod secrets;
 mod surface;
+mod telemetry;
 mod traces;
