@@ -10,6 +10,7 @@ mod document;
 mod lifecycle;
 mod probes;
 mod secrets;
+mod settings;
 mod surface;
 mod telemetry;
 mod traces;

@@ -140,7 +140,8 @@ fn judge_names(name: &str, kind: &str, client: &Received) {
     }
     let twice = (1..carried.len()).find(|i| carried[..*i].contains(&carried[*i]));
     assert_eq!(twice, None, "{name}: {carried:?}");
-    for port in client.span.attributes.iter().filter(|a| a.key.ends_with(".port")) {
+    let ports = [semconv::SERVER_PORT, semconv::NETWORK_PEER_PORT];
+    for port in client.span.attributes.iter().filter(|a| ports.contains(&&*a.key)) {
         let value = port.value.as_ref().and_then(|v| v.value.clone());
         assert!(matches!(value, Some(Value::IntValue(1..=65_535))), "{name}: {port:?}");
     }

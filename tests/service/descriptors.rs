@@ -1,6 +1,6 @@
 //! The service with no descriptor left.
 
-use std::process::{Command, Stdio};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,20 +11,10 @@ use tokio::time::sleep;
 
 use crate::support::daemon::wait_for;
 use crate::support::peer::{Peer, Script};
-use crate::support::service::Service;
+use crate::support::service::{Service, limited};
 
 /// Descriptors that the process may open.
 const LIMIT: usize = 64;
-
-/// The same command under a limit of its descriptors, which no process can raise again.
-fn limit(command: &mut Command) {
-    let mut limited = Command::new("/bin/sh");
-    limited.arg("-c").arg(format!("ulimit -n {LIMIT} && exec \"$0\" \"$@\""));
-    limited.arg(command.get_program()).args(command.get_args());
-    limited.current_dir(command.get_current_dir().expect("its directory"));
-    limited.env_clear().stdin(Stdio::null());
-    *command = limited;
-}
 
 /// Checks that ask at once: the server keeps no more than a descriptor or two free for them.
 const CHECKS: usize = 24;
@@ -48,11 +38,13 @@ async fn without_descriptors_runs_are_unknown_probes_answer_and_nothing_is_down(
         .to_owned();
     for i in 0..CHECKS {
         let address = healthy.address;
-        config += &format!(
+        let _ = write!(
+            config,
             "[checks.api-{i}]\nkind = \"tcp\"\naddress = \"{address}\"\nexpect.regex = \"yes\"\n"
         );
     }
-    let service = Service::start_with(&config, limit).await;
+    let service =
+        Service::start_with(&config, |command| limited(command, &format!("-n {LIMIT}"))).await;
     service.get_until("/ready", |answer| answer.status == 200).await;
     let last_runs = async || {
         let checks = service.status().await["checks"].clone();

@@ -17,6 +17,13 @@ const CONFIG: &str = r#"
     create = true
 "#;
 
+/// Every check in the two forms of an answer.
+const BOTH: &str = "[+]cache_2 ok\n[+]database ok\nready check passed\n";
+const JSON: &str = r#"{"status":"up","cache_2":"up","database":"up"}"#;
+
+const HEALTH: &str = "application/health+json";
+const FORWARDED: (&str, &str) = ("x-forwarded-for", "203.0.113.7");
+
 async fn started() -> Service {
     let service = Service::start(CONFIG).await;
     service.ready_is(200, r#"{"status":"up","cache_2":"up","database":"up"}"#).await;
@@ -40,11 +47,9 @@ async fn is_well(service: Service) {
 #[tokio::test]
 async fn a_query_is_read_as_forms_are() {
     let service = started().await;
-    const BOTH: &str = "[+]cache_2 ok\n[+]database ok\nready check passed\n";
     for query in ["verbose", "verbose=", "verbose=1", "verbose=true", "a=b&verbose", "%76erbose"] {
         assert_eq!(service.get(&format!("/ready?{query}")).await.body, BOTH, "{query}");
     }
-    const JSON: &str = r#"{"status":"up","cache_2":"up","database":"up"}"#;
     for query in ["", "verbose=0", "verbose=false", "Verbose", "&&=&", "exclude=", "exclude=x"] {
         assert_eq!(service.get(&format!("/ready?{query}")).await.body, JSON, "{query}");
     }
@@ -74,7 +79,6 @@ async fn a_query_is_read_as_forms_are() {
 #[tokio::test]
 async fn what_a_client_accepts_decides_between_the_two_forms_alone() {
     let service = started().await;
-    const HEALTH: &str = "application/health+json";
     for (accept, wanted) in [
         ("", "application/json"),
         ("text/html", "application/json"),
@@ -207,7 +211,6 @@ async fn old_and_odd_requests_are_answered() {
 #[tokio::test]
 async fn of_two_tokens_the_first_is_the_one_and_other_schemes_are_none() {
     let service = started().await;
-    const FORWARDED: (&str, &str) = ("x-forwarded-for", "203.0.113.7");
     let (right, wrong) = (("authorization", "Bearer right"), ("authorization", "Bearer wrong"));
     for (headers, code, details) in [
         (&[FORWARDED, right, wrong][..], 200, true),

@@ -2,6 +2,7 @@
 //! trouble costs.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use rustix::process::Signal;
@@ -128,7 +129,8 @@ async fn of_twenty_good_checks_and_a_failing_one_only_the_failing_ones_traces_ar
         free_port()
     );
     for i in 0..20 {
-        config += &format!("[checks.good-{i}]\nkind = \"tcp\"\naddress = \"{}\"\n", good.address);
+        let address = good.address;
+        let _ = write!(config, "[checks.good-{i}]\nkind = \"tcp\"\naddress = \"{address}\"\n");
     }
     let service = start(&collector.grpc.to_string(), &config).await;
     service
