@@ -84,7 +84,8 @@ struct Running {
 }
 
 impl Scheduler {
-    /// A scheduler without checks that runs at most `limit` at once on the runtime of `handle`.
+    /// A scheduler without checks that runs at most `limit` at once on the runtime of `handle`;
+    /// the current runtime watches that one.
     pub(crate) fn new(
         handle: Handle,
         state: Arc<HealthState>,
@@ -92,7 +93,7 @@ impl Scheduler {
         propagator: Option<Propagator>,
     ) -> Self {
         state.beat();
-        let heart = handle.spawn(beat(Arc::clone(&state))).abort_handle();
+        let heart = tokio::spawn(beat(handle.clone(), Arc::clone(&state))).abort_handle();
         let limit = Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS));
         let shared = Arc::new(Shared { state, limit, propagator, epoch: Instant::now() });
         Self { shared, handle, running: Mutex::default(), heart }
@@ -168,13 +169,19 @@ impl Drop for Scheduler {
     }
 }
 
-/// Shows once a second that the check runtime makes progress.
-async fn beat(state: Arc<HealthState>) {
+/// Asks the check runtime once a second for a sign that it makes progress.
+///
+/// It is asked from outside: a worker that blocks after a sleep of all of them leaves nobody to
+/// look at the timers, for workers wake each other only when there is more than one task to run. A
+/// task that comes from elsewhere wakes another.
+async fn beat(checks_on: Handle, state: Arc<HealthState>) {
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         seconds.tick().await;
-        state.beat();
+        let state = Arc::clone(&state);
+        // No second one is asked for before the first has come; a runtime that ends gives none.
+        let _ = checks_on.spawn(async move { state.beat() }).await;
     }
 }
 

@@ -1,12 +1,19 @@
 //! The service as its users meet it: started, asked, cut off from its dependencies, stopped.
 
+mod blocked;
 mod commands;
+mod conventions;
 mod databases;
+mod descriptors;
 mod details;
+mod document;
 mod lifecycle;
 mod probes;
 mod reload;
 mod reload_files;
 mod reload_load;
 mod secrets;
+mod settings;
+mod surface;
+mod telemetry;
 mod traces;

@@ -27,6 +27,8 @@ fn range(text: &str) -> Option<(&str, f32)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn prefers_health(accept: &str) -> bool {
@@ -46,5 +48,18 @@ mod tests {
         assert!(!prefers_health("application/json"));
         assert!(!prefers_health(""));
         assert!(!prefers(&HeaderMap::new(), HEALTH_JSON, "application/json"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_is_read_and_a_better_liked_type_wins(
+            noise in "[ -~]{0,60}", ours in 0u16..=1000, usual in 0u16..=1000,
+        ) {
+            prefers_health(&noise);
+            let q = |thousandths: u16| f64::from(thousandths) / 1000.0;
+            let accept =
+                format!("{HEALTH_JSON};q={:.3}, application/json;q={:.3}", q(ours), q(usual));
+            prop_assert_eq!(prefers_health(&accept), ours > 0 && ours >= usual);
+        }
     }
 }

@@ -238,4 +238,27 @@ mod tests {
         tokio::time::advance(WINDOW + Duration::from_secs(1)).await;
         assert_eq!(ask("Bearer wrong"), Err(Refused::Unauthorized));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn guessers_are_remembered_within_bounds_the_latest_of_them() {
+        let guard = guard(Details::Auto);
+        let ask = |address: u32| {
+            let ip = std::net::Ipv4Addr::from(0x0a00_0000 + address);
+            let (headers, extensions) =
+                request(&format!("{ip}:9"), &[("authorization", "Bearer wrong")]);
+            guard.shows_details(&headers, &extensions)
+        };
+        let addresses = u32::try_from(ADDRESSES).expect("it is small");
+        for address in 0..=addresses {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            for _ in 0..WRONG_TOKENS {
+                assert_eq!(ask(address), Err(Refused::Unauthorized), "{address}");
+            }
+        }
+        assert_eq!(guard.guesses.lock().expect("nobody panics").len(), ADDRESSES);
+        assert_eq!(ask(addresses), Err(Refused::TooMany));
+        assert_eq!(ask(1), Err(Refused::TooMany), "a known one makes no other forgotten");
+        assert_eq!(ask(2), Err(Refused::TooMany));
+        assert_eq!(ask(0), Err(Refused::Unauthorized), "the first was forgotten");
+    }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -95,11 +96,12 @@ fn plain(routes: &Routes, gate: Gate) -> Response {
 /// One check alone, whatever it gates.
 async fn single(
     State(routes): State<Arc<Routes>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     request: Request,
 ) -> Response {
-    let Some(check) = routes.state.check(&name) else {
+    // A name that is not UTF-8 is no check's.
+    let Some(check) = name.ok().and_then(|Path(name)| routes.state.check(&name)) else {
         return Problem::no_such_check().into_response();
     };
     let status = match check.status {
@@ -114,7 +116,7 @@ async fn single(
         let mut text = String::new();
         line(&mut text, &check, details());
         let outcome = if status.is_ok() { "passed" } else { "failed" };
-        let _ = writeln!(text, "{name} check {outcome}");
+        let _ = writeln!(text, "{} check {outcome}", check.info.name);
         return (code, typed(TEXT), text).into_response();
     }
     if accept::prefers(&headers, accept::HEALTH_JSON, JSON) {
@@ -214,5 +216,24 @@ impl Query {
 
     fn is_plain(&self) -> bool {
         !self.verbose && self.exclude.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn excluded_names_come_back_as_they_were_written(names in prop::collection::vec(any::<String>(), 0..5)) {
+            let mut query = url::form_urlencoded::Serializer::new("verbose".to_owned());
+            query.extend_pairs(names.iter().map(|name| ("exclude", name)));
+            let uri = format!("/ready?{}", query.finish()).parse().expect("a path with a query");
+            let read = Query::of(&uri);
+            prop_assert!(read.verbose);
+            prop_assert_eq!(read.exclude, names);
+        }
     }
 }

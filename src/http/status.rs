@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -33,14 +34,15 @@ async fn all(State(routes): State<Arc<Routes>>, request: Request) -> Response {
 
 async fn one(
     State(routes): State<Arc<Routes>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let details = match routes.guard.shows_details(request.headers(), request.extensions()) {
         Ok(details) => details,
         Err(why) => return refused(why),
     };
-    match routes.state.check(&name) {
+    // A name that is not UTF-8 is no check's.
+    match name.ok().and_then(|Path(name)| routes.state.check(&name)) {
         Some(view) => json(Check::of(&view, details)),
         None => Problem::no_such_check().into_response(),
     }

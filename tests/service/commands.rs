@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::daemon::free_port;
+use crate::support::peer::{Peer, http_answer};
 use crate::support::service::{Ended, Service, command, run};
 
 /// A directory with a configuration of this text.
@@ -70,6 +71,16 @@ fn a_named_check_that_fails_is_1_whatever_it_gates() {
     let disabled = vitalsign(dir.path(), &["check", "off"]);
     assert_eq!(disabled.code, Some(2), "{disabled:?}");
     assert!(disabled.err.contains("disabled"), "{disabled:?}");
+}
+
+#[test]
+fn a_named_check_is_run_without_what_it_depends_on() {
+    let dir = configured(
+        "[checks.database]\nkind = \"sqlite\"\npath = \"own.db\"\ncreate = true\n\
+         depends_on = [\"vpn\"]\n[checks.vpn]\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\n",
+    );
+    let named = vitalsign(dir.path(), &["check", "database"]);
+    assert_eq!((named.code, named.out.as_str()), (Some(0), "[+]database ok\ncheck passed\n"));
 }
 
 #[test]
@@ -177,6 +188,13 @@ async fn probe_is_0_on_2xx_and_1_otherwise() {
     let refused = vitalsign(dir, &["probe", &format!("http://user:hunter2@127.0.0.1:{closed}/")]);
     assert_eq!(refused.code, Some(1));
     assert!(!refused.err.contains("hunter2"), "{refused:?}");
+    let leading = Peer::http({
+        let health = format!("http://{}/health", service.address);
+        move |_| http_answer("302 Found", &format!("Location: {health}\r\n"), "")
+    })
+    .await;
+    let led = vitalsign(dir, &["probe", &format!("http://{}/", leading.address)]);
+    assert_eq!(led.code, Some(1), "a redirect is no 2xx: {led:?}");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}/", silent.local_addr().expect("its address"));
     let hung = vitalsign(dir, &["probe", &url, "--timeout", "200ms"]);

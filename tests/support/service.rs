@@ -26,6 +26,16 @@ pub(crate) fn command(dir: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// Has a shell set a limit on descriptors before it becomes the command.
+pub(crate) fn limited(command: &mut Command, limit: &str) {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(format!("ulimit {limit} && exec \"$0\" \"$@\""));
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.current_dir(command.get_current_dir().expect("its directory"));
+    shell.env_clear().stdin(Stdio::null());
+    *command = shell;
+}
+
 /// What a command that ends by itself printed.
 #[derive(Debug)]
 pub(crate) struct Ended {
