@@ -233,6 +233,7 @@ mod tests {
         let file_system = FileSystem { path: path.into(), asked: Arc::default() };
         let hanging = Turn::take(&file_system.asked).expect("nobody asks yet");
         let failure = file_system.ask().await.err().expect("the turn is taken");
+        let failure = file_system.ask().await.map(drop).expect_err("the turn is taken");
         assert_eq!(failure.reason(), Reason::Timeout);
         assert_eq!(failure.message(), "/ has not answered since an earlier run");
         drop(hanging);

@@ -6,6 +6,7 @@ use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::TXT;
 use hickory_resolver::proto::rr::{RData, Record};
 use opentelemetry::trace::Status;
+use tokio::time::timeout;
 use vitalsign::{Check, Failure, Outcome, Reason};
 
 use super::answer;
@@ -202,9 +203,9 @@ async fn a_truncated_answer_is_asked_for_again_over_a_connection_to_the_same_ser
         let script = super::serving(super::framed, std::time::Duration::ZERO);
         script(Box::new(stream)).await
     };
-    let (answered, held) = tokio::join!(ask(&*check, PATIENT), serve);
+    let (answered, held) = tokio::join!(ask(&*check, PATIENT), timeout(PATIENT, serve));
     answered.expect("an answer");
-    assert!(held.is_some());
+    assert!(held.is_ok_and(|held| held.is_some()), "it is asked again over a connection");
     let spans = spans.ended();
     let transports: Vec<_> = spans.iter().map(|s| attribute(s, "network.transport")).collect();
     assert_eq!(transports, [Some("udp".into()), Some("tcp".into())]);
@@ -214,6 +215,6 @@ async fn a_truncated_answer_is_asked_for_again_over_a_connection_to_the_same_ser
         let (stream, _) = listener.accept().await.expect("a connection");
         peer::silent()(Box::new(stream)).await
     };
-    let (answered, _held) = tokio::join!(ask(&*check, SHORT), serve);
+    let (answered, _held) = tokio::join!(ask(&*check, SHORT), timeout(PATIENT, serve));
     assert_eq!(answered.expect_err("no answer").reason(), Reason::Timeout);
 }
