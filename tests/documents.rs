@@ -2,7 +2,7 @@
 
 mod markdown;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
@@ -98,7 +98,8 @@ fn every_figure_of_a_kind_is_listed() {
     let declared =
         regex::Regex::new(r#"Measurement\s*\{\s*name: "([a-z0-9_]+)""#).expect("a regex");
     let mut found = BTreeSet::new();
-    for text in crate::layers::rust_files("src/checks").values() {
+    let files = ["src/checks", "src/net"].map(crate::layers::rust_files);
+    for text in files.iter().flat_map(BTreeMap::values) {
         found.extend(declared.captures_iter(text).map(|capture| capture[1].to_owned()));
     }
     assert!(found.contains("replication_lag_seconds"), "{found:?}");

@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{KindOptions, OptionError, Secret, Tls};
-use crate::model::{Phase, Reason, Server};
-use crate::net::{self, Endpoint, Stream, TlsClient};
+use crate::model::{Measurement, Phase, Reason, Server};
+use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient};
 
 /// Most bytes that are read in search of what is expected.
 const MOST: usize = 64 * 1024;
@@ -47,6 +47,7 @@ struct ExpectOptions {
 impl KindOptions for TcpOptions {
     const NAME: &'static str = "tcp";
     const SUMMARY: &'static str = "connect; optionally send and expect";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let mut errors = Vec::new();

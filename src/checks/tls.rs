@@ -12,8 +12,8 @@ use tokio::io::AsyncWriteExt;
 
 use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{KindOptions, OptionError, Period, Tls as TlsOption};
-use crate::model::{Reason, Server};
-use crate::net::{self, Chain, Endpoint, TlsClient};
+use crate::model::{Measurement, Reason, Server};
+use crate::net::{self, Chain, Endpoint, NOT_AFTER, TlsClient};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -58,6 +58,7 @@ enum Version {
 impl KindOptions for TlsOptions {
     const NAME: &'static str = "tls";
     const SUMMARY: &'static str = "handshake; time left on the chain";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let mut errors = Vec::new();

@@ -15,7 +15,7 @@ use crate::model::Measurement;
 
 use super::tls::Verifier;
 
-static NOT_AFTER: Measurement = Measurement {
+pub(crate) static NOT_AFTER: Measurement = Measurement {
     name: "tls_certificate_not_after_timestamp_seconds",
     help: "When the first certificate of the chain that the peer shows expires, in Unix time.",
 };

@@ -14,7 +14,7 @@ mod stream;
 mod tls;
 
 pub(crate) use carrier::Carrier;
-pub(crate) use chain::{Chain, date};
+pub(crate) use chain::{Chain, NOT_AFTER, date};
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 pub(crate) use failure::{brief, failure, reason_of_tls};

@@ -10,7 +10,7 @@ use crate::check::{Context, Failure};
 use crate::model::{Measurement, Reason};
 use crate::net::{self, Endpoint};
 
-static TTL: Measurement = Measurement {
+pub(super) static TTL: Measurement = Measurement {
     name: "dns_ttl_seconds",
     help: "Shortest time that a record of the answer may be cached for.",
 };

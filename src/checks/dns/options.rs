@@ -14,6 +14,7 @@ use super::Dns;
 use super::answer::{self, Wanted};
 use crate::check::Check;
 use crate::config::{KindOptions, OptionError};
+use crate::model::Measurement;
 use crate::net::Endpoint;
 
 /// RFC 1035, section 4.2: both transports listen there.
@@ -187,6 +188,7 @@ impl JsonSchema for Texts {
 impl KindOptions for DnsOptions {
     const NAME: &'static str = "dns";
     const SUMMARY: &'static str = "one query to a named resolver";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&answer::TTL];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let mut errors = Vec::new();

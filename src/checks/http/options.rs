@@ -17,7 +17,8 @@ use url::Url;
 
 use crate::check::Check;
 use crate::config::{ByteSize, KindOptions, OptionError, Secret, Tls, TlsOptions};
-use crate::net::TlsClient;
+use crate::model::Measurement;
+use crate::net::{NOT_AFTER, TlsClient};
 
 use super::Http;
 use super::expect::{Expect, Statuses};
@@ -119,6 +120,7 @@ const FRAMING: [HeaderName; 6] = [
 impl KindOptions for HttpOptions {
     const NAME: &'static str = "http";
     const SUMMARY: &'static str = "one request; status, headers, body";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)
