@@ -1,9 +1,11 @@
 //! The engine's stories, told in paused time: when checks run, what comes of a run, what runs add
 //! up to, and what a new plan leaves alone.
 
+mod plans;
 mod reload;
 mod runs;
 mod schedule;
+mod spans;
 mod status;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -11,6 +11,8 @@ mod figures;
 mod fold;
 mod record;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

@@ -119,3 +119,19 @@ async fn the_service_is_described_as_it_is_configured() {
         assert_eq!(head[key], value, "{head}");
     }
 }
+
+#[tokio::test]
+async fn checks_run_on_a_runtime_of_their_own() {
+    let silent = Peer::start(peer::silent()).await;
+    let address = silent.address;
+    let check = |i: usize| format!("[checks.c-{i}]\nkind = \"tcp\"\naddress = \"{address}\"\n");
+    let config: Vec<String> = (0..50).map(check).collect();
+    let service = Service::start(&config.concat()).await;
+    let tasks = |page: &str, runtime: &str| {
+        let series = format!("tokio_runtime_alive_tasks{{runtime=\"{runtime}\"}} ");
+        let value = page.lines().find_map(|l| l.strip_prefix(&series)).expect("its series");
+        value.parse::<u64>().expect("a number")
+    };
+    let page = service.get_until("/metrics", |answer| tasks(&answer.body, "checks") >= 50).await;
+    assert!(tasks(&page.body, "http") < 50, "{}", page.body);
+}
