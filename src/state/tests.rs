@@ -43,8 +43,13 @@ fn state_of(keeps_tail: bool, checks: Vec<CheckInfo>) -> (HealthState, Vec<Arc<E
     let text = String::new;
     let service =
         ServiceInfo { name: text(), version: text(), instance: text(), environment: None };
-    let state =
-        HealthState::new(Setup { service, keeps_tail, sinks: Vec::new(), tolerated_ticks: 3 });
+    let state = HealthState::new(Setup {
+        service,
+        keeps_tail,
+        trace_url: None,
+        sinks: Vec::new(),
+        tolerated_ticks: 3,
+    });
     let entries = state.apply(checks.into_iter().map(|i| Planned::New(Arc::new(i))).collect());
     (state, entries)
 }
