@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::support::daemon::free_port;
-use crate::support::peer::{Peer, http_answer};
+use crate::support::peer::{self, Peer, http_answer};
 use crate::support::service::{Ended, Service, command, run};
 
 /// A directory with a configuration of this text.
@@ -81,6 +82,22 @@ fn a_named_check_is_run_without_what_it_depends_on() {
     );
     let named = vitalsign(dir.path(), &["check", "database"]);
     assert_eq!((named.code, named.out.as_str()), (Some(0), "[+]database ok\ncheck passed\n"));
+}
+
+#[tokio::test]
+async fn no_check_waits_for_another_or_for_its_interval() {
+    let silent = Peer::start(peer::silent()).await;
+    let dir = configured(&format!(
+        "[defaults]\ninterval = \"1h\"\n[checks.a]\nkind = \"tcp\"\naddress = \"{}\"\n\
+         expect.regex = \"x\"\ntimeout = \"500ms\"\n\
+         [checks.b]\nkind = \"sqlite\"\npath = \"own.db\"\ncreate = true\n",
+        silent.address
+    ));
+    let mut command = tokio::process::Command::from(command(dir.path(), &["check"]));
+    let ended = tokio::time::timeout(Duration::from_mins(1), command.kill_on_drop(true).output());
+    let out = ended.await.expect("it ends long before the hour").expect("the binary runs").stdout;
+    let out = String::from_utf8(out).expect("text");
+    assert!(out.starts_with("[-]a failed: timeout\n") && out.contains("[+]b ok\n"), "{out}");
 }
 
 #[test]

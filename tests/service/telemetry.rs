@@ -306,3 +306,19 @@ async fn a_collector_that_hangs_holds_up_no_check_and_no_stop() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("spans were lost at shutdown"), "{log}");
 }
+
+#[tokio::test]
+async fn a_stop_sends_the_spans_that_still_wait() {
+    let collector = Collector::start().await;
+    let config = format!(
+        "[checks.bad]\nkind = \"tcp\"\naddress = \"127.0.0.1:{}\"\ninterval = \"1h\"\n",
+        free_port()
+    );
+    let patient = [("OTEL_BSP_SCHEDULE_DELAY", "600000")];
+    let service = start_with(&collector.grpc.to_string(), &config, &patient).await;
+    service.ready_is(503, r#"{"status":"down","bad":"down"}"#).await;
+    assert_eq!(collector.spans().len(), 0);
+    let (status, log) = service.stop().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(collector.spans().len(), 2, "{log}");
+}
