@@ -26,11 +26,10 @@ pub(crate) fn root(info: &CheckInfo) -> Span {
     let span = tracing::info_span!(
         target: TARGET, parent: None, "health.check",
         otel.name = tracing::field::Empty, otel.kind = "internal",
-        check = %info.name,
+        health.check.name = %info.name,
     );
     if !span.is_disabled() {
         span.record("otel.name", format!("health.check {}", info.kind));
-        span.set_attribute("health.check.name", info.name.to_string());
         span.set_attribute("health.check.kind", info.kind);
         let gates: Vec<StringValue> = info.gates.iter().map(|g| g.as_str().into()).collect();
         span.set_attribute("health.check.gates", Value::Array(gates.into()));
