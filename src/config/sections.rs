@@ -169,7 +169,6 @@ pub(super) struct MaintenanceSection {
 
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
 pub(super) enum Day {
     Mon,
     Tue,

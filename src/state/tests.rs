@@ -2,7 +2,8 @@
 
 use super::tally::Weight;
 use super::*;
-use crate::model::{Gates, Outcome, Run, ServiceStatus, Status, Trace};
+use crate::model::{Event, Gates, Outcome, Run, ServiceStatus, SkipReason, Status, Trace};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,17 +40,15 @@ fn run(outcome: Outcome) -> Run {
     }
 }
 
-fn state_of(keeps_tail: bool, checks: Vec<CheckInfo>) -> (HealthState, Vec<Arc<Entry>>) {
+fn empty(keeps_tail: bool, sinks: Vec<Arc<dyn Sink>>) -> HealthState {
     let text = String::new;
     let service =
         ServiceInfo { name: text(), version: text(), instance: text(), environment: None };
-    let state = HealthState::new(Setup {
-        service,
-        keeps_tail,
-        trace_url: None,
-        sinks: Vec::new(),
-        tolerated_ticks: 3,
-    });
+    HealthState::new(Setup { service, keeps_tail, trace_url: None, sinks, tolerated_ticks: 3 })
+}
+
+fn state_of(keeps_tail: bool, checks: Vec<CheckInfo>) -> (HealthState, Vec<Arc<Entry>>) {
+    let state = empty(keeps_tail, Vec::new());
     let entries = state.apply(checks.into_iter().map(|i| Planned::New(Arc::new(i))).collect());
     (state, entries)
 }
@@ -269,4 +268,40 @@ fn a_check_in_maintenance_makes_a_probe_degraded_at_worst() {
     assert_eq!(status(&state, Gate::Ready, &["db"]), ServiceStatus::Up);
     let figures = entry.lock().figures.clone();
     assert_eq!((figures.slo_bad, figures.outcomes[Outcome::Failure as usize]), (0, 1));
+}
+
+/// Counts what it is told.
+#[derive(Default)]
+struct Told(AtomicUsize);
+
+impl Sink for Told {
+    fn record(&self, _: &Arc<CheckInfo>, _: Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The check under another threshold.
+fn with_threshold(failure_threshold: u32) -> Arc<CheckInfo> {
+    Arc::new(CheckInfo { failure_threshold, ..info("db") })
+}
+
+#[test]
+fn what_a_replaced_check_still_reports_reaches_nobody() {
+    let told = Arc::<Told>::default();
+    let state = empty(false, vec![Arc::clone(&told) as Arc<dyn Sink>]);
+    let old = state.apply(vec![Planned::New(with_threshold(1))]).remove(0);
+    assert!(state.record(&old, run(Outcome::Success)).is_some());
+    let new = state.apply(vec![Planned::Changed(with_threshold(2))]).remove(0);
+    let before = told.0.load(Ordering::SeqCst);
+    assert!(state.record(&old, run(Outcome::Failure)).is_none());
+    state.skip(&old, SkipReason::Overrun);
+    assert_eq!(told.0.load(Ordering::SeqCst), before);
+    assert_eq!(new.lock().status(), Status::Up);
+}
+
+#[test]
+fn a_check_is_replaced_from_the_moment_its_state_is_handed_on() {
+    let (state, old) = one(info("db"));
+    let _new = Entry::succeeding(with_threshold(2), &old);
+    assert!(state.record(&old, run(Outcome::Failure)).is_none());
 }
