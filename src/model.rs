@@ -364,6 +364,9 @@ pub struct Run {
 /// A change of a check's status.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
+    /// Grows with every change, across restarts too as long as the clock does: microseconds since
+    /// 1970, or one more than the last.
+    pub id: u64,
     /// Status before.
     pub from: Status,
     /// Status after.
@@ -389,11 +392,15 @@ pub enum Event<'a> {
         status: Status,
         /// Whether its trace is kept.
         trace_kept: bool,
+        /// Whether the check is in a maintenance window, whose runs leave availability alone.
+        maintenance: bool,
     },
     /// The status changed, by a run or by staleness.
     Transition(&'a Transition),
     /// A due run was not started.
     Skipped(SkipReason),
+    /// A maintenance window of the check begins or ends.
+    Maintenance(bool),
     /// The check is no longer part of the plan.
     Removed,
 }
@@ -405,6 +412,12 @@ pub enum Event<'a> {
 pub trait Sink: Send + Sync {
     /// Takes note of `event` of the check `info`.
     fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>);
+
+    /// Takes note of the service's status, which has been `status` since `since`; called when it
+    /// changes. By default it is ignored.
+    fn service(&self, status: ServiceStatus, since: SystemTime) {
+        let _ = (status, since);
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What is known about one check: the cell that the recorder writes and every reader reads.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -38,6 +39,21 @@ pub(crate) struct Cell {
     /// When the last run that was not unknown ended.
     heard: Option<Instant>,
     pub(crate) figures: Figures,
+}
+
+/// Where changes get their ids from.
+#[derive(Debug, Default)]
+pub(crate) struct Ids(AtomicU64);
+
+impl Ids {
+    /// The time in microseconds, or one more than the last id where that is not more.
+    fn next(&self) -> u64 {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let micros = since_1970.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(0));
+        let after = |last: u64| micros.max(last.saturating_add(1));
+        let last = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |l| Some(after(l)));
+        after(last.unwrap_or_else(|last| last))
+    }
 }
 
 /// What folding a run into a cell led to.
@@ -108,12 +124,13 @@ impl Entry {
     }
 
     /// Forgets the status if it is stale by `now`.
-    pub(crate) fn expire(&self, cell: &mut Cell, now: Instant) -> Option<Transition> {
+    pub(crate) fn expire(&self, cell: &mut Cell, now: Instant, ids: &Ids) -> Option<Transition> {
         let stale_at = self.stale_at(cell).filter(|at| *at < now)?;
         let at = SystemTime::now() - now.saturating_duration_since(stale_at);
         let from = cell.fold.go_stale();
         let since = self.patience();
         Some(cell.change(Transition {
+            id: ids.next(),
             from,
             to: Status::Unknown,
             at,
@@ -124,7 +141,13 @@ impl Entry {
     }
 
     /// Folds a finished run in. `keeps_tail` says that traces are kept by outcome.
-    pub(crate) fn fold(&self, cell: &mut Cell, run: &Arc<Run>, keeps_tail: bool) -> Folded {
+    pub(crate) fn fold(
+        &self,
+        cell: &mut Cell,
+        run: &Arc<Run>,
+        keeps_tail: bool,
+        ids: &Ids,
+    ) -> Folded {
         let thresholds = Thresholds {
             failure: self.info.failure_threshold,
             success: self.info.success_threshold,
@@ -134,6 +157,7 @@ impl Entry {
         let ended = run.at + run.duration;
         let transition = (from != to).then(|| {
             cell.change(Transition {
+                id: ids.next(),
                 from,
                 to,
                 at: ended,

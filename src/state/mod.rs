@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::model::{CheckInfo, Gate, Sink, Trace};
 
-pub(crate) use entry::{Cell, Entry};
+pub(crate) use entry::{Cell, Entry, Ids};
 pub(crate) use figures::{Exemplar, Figures, Histogram};
 pub(crate) use record::Planned;
 pub(crate) use tally::Tally;
@@ -88,6 +88,7 @@ pub struct HealthState {
     tally: Mutex<Tally>,
     /// Grows with every change that a probe's body can show.
     changes: AtomicU64,
+    ids: Ids,
     /// Nanoseconds after `booted` before which no status goes stale.
     fresh_until: AtomicU64,
     /// Time from due to start of runs.
@@ -132,6 +133,7 @@ impl HealthState {
             plan: ArcSwap::default(),
             tally: Mutex::new(Tally::new(now)),
             changes: AtomicU64::new(0),
+            ids: Ids::default(),
             fresh_until: AtomicU64::new(u64::MAX),
             delays: Mutex::default(),
             beaten: AtomicBool::new(false),

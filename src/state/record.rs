@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::tally::Weight;
-use super::{Cell, Entry, HealthState, Plan};
+use super::{Cell, Entry, HealthState, Plan, Tally};
 use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition};
 
 /// A check of a new plan, as the scheduler sees it against the current one.
@@ -40,10 +40,11 @@ impl HealthState {
                 return None;
             }
             let folded = self.change(entry, &mut cell, |cell| {
-                let stale = entry.expire(cell, now);
-                let folded = entry.fold(cell, &run, self.keeps_tail);
+                let stale = entry.expire(cell, now, &self.ids);
+                let folded = entry.fold(cell, &run, self.keeps_tail, &self.ids);
                 let (status, kept) = (cell.status(), folded.kept);
-                self.tell(entry, Event::Run { run: &run, status, trace_kept: kept });
+                let maintenance = cell.maintenance;
+                self.tell(entry, Event::Run { run: &run, status, trace_kept: kept, maintenance });
                 for transition in stale.iter().chain(&folded.transition) {
                     self.tell(entry, Event::Transition(transition));
                 }
@@ -102,18 +103,18 @@ impl HealthState {
         // What comes is counted before what goes, so that no sum dips in between.
         for entry in plan.entries.iter().filter(|e| !kept(&old, e)) {
             let cell = entry.lock();
-            self.tally().replace(Weight::default(), cell.weight(&entry.info), now);
+            self.retally(|t| t.replace(Weight::default(), cell.weight(&entry.info), now));
         }
         self.plan.store(Arc::clone(&plan));
         for entry in old.entries.iter().filter(|e| !kept(&plan, e)) {
             let mut cell = entry.lock();
             cell.retire();
-            self.tally().replace(cell.weight(&entry.info), Weight::default(), now);
+            self.retally(|t| t.replace(cell.weight(&entry.info), Weight::default(), now));
             if plan.find(&entry.info.name).is_none() {
                 self.tell(entry, Event::Removed);
             }
         }
-        self.tally().plan(now);
+        self.retally(|tally| tally.plan(now));
         self.fresh_until.store(0, Ordering::Release);
         self.touch();
         entries
@@ -135,7 +136,7 @@ impl HealthState {
             if cell.retired() {
                 continue;
             }
-            let stale = self.change(entry, &mut cell, |cell| entry.expire(cell, now));
+            let stale = self.change(entry, &mut cell, |cell| entry.expire(cell, now, &self.ids));
             if let Some(at) = entry.stale_at(&cell) {
                 self.fresh_until.fetch_min(self.nanos_of(at), Ordering::AcqRel);
             }
@@ -170,12 +171,10 @@ impl HealthState {
     }
 
     fn set_live(&self, live: bool, silent: u32) {
-        let mut tally = self.tally();
-        if tally.live() == live {
+        if self.tally().live() == live {
             return;
         }
-        tally.set_live(live, SystemTime::now());
-        drop(tally);
+        self.retally(|tally| tally.set_live(live, SystemTime::now()));
         self.touch();
         if live {
             tracing::info!("the check runtime makes progress again");
@@ -186,7 +185,7 @@ impl HealthState {
 
     /// Makes readiness say `draining` from now on.
     pub(crate) fn drain(&self) {
-        self.tally().drain(SystemTime::now());
+        self.retally(|tally| tally.drain(SystemTime::now()));
         self.touch();
     }
 
@@ -197,12 +196,24 @@ impl HealthState {
         let result = f(cell);
         let now = cell.weight(&entry.info);
         if weight != now {
-            self.tally().replace(weight, now, SystemTime::now());
+            self.retally(|tally| tally.replace(weight, now, SystemTime::now()));
         }
         if weight != now || status != cell.status() {
             self.touch();
         }
         result
+    }
+
+    /// Changes the tally; the sinks are told of a new status in the order in which they came.
+    fn retally(&self, f: impl FnOnce(&mut Tally)) {
+        let mut tally = self.tally();
+        let before = tally.status();
+        f(&mut tally);
+        if tally.status() != before {
+            for sink in &self.sinks {
+                sink.service(tally.status(), tally.since());
+            }
+        }
     }
 
     fn tell(&self, entry: &Entry, event: Event<'_>) {
