@@ -2,7 +2,6 @@
 //!
 //! [`finish`] gives every route these answers and the headers that all answers carry.
 
-use std::any::Any;
 use std::borrow::Cow;
 
 use axum::Router;
@@ -11,9 +10,9 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderName, HeaderValue};
 use tower::ServiceBuilder;
 use tower::util::MapResponseLayer;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::measure::Measure;
+use super::panics::CatchPanic;
 
 /// An error answer, `application/problem+json`.
 #[derive(Debug, Clone)]
@@ -111,10 +110,7 @@ where
     S: Clone + Send + Sync + 'static,
 {
     routes.method_not_allowed_fallback(async || Problem::method_not_allowed()).layer(
-        ServiceBuilder::new()
-            .layer(measure)
-            .layer(MapResponseLayer::new(guard))
-            .layer(CatchPanicLayer::custom(panicked)),
+        ServiceBuilder::new().layer(measure).layer(MapResponseLayer::new(guard)).layer(CatchPanic),
     )
 }
 
@@ -124,13 +120,6 @@ where
     S: Clone + Send + Sync + 'static,
 {
     finish(routes.fallback(async || Problem::not_found()), measure)
-}
-
-/// The panic's own text may hold anything: the panic hook shows it, the answer does not.
-#[allow(clippy::needless_pass_by_value, reason = "the layer hands it over")]
-fn panicked(_: Box<dyn Any + Send>) -> Response {
-    tracing::error!("a request handler panicked");
-    Problem::internal().into_response()
 }
 
 #[cfg(test)]
