@@ -187,6 +187,9 @@ impl Telemetry {
                 .with_target(false)
                 .with_level(false)
                 .with_tracked_inactivity(false)
+                // Nothing here asks for the current OpenTelemetry context, and each poll of a run
+                // would set it.
+                .with_context_activation(false)
                 .with_filter(logs::run_spans())
         });
         let dispatch = Dispatch::new(Registry::default().with(tracer).with(logs.layer(output)));
