@@ -7,12 +7,14 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_semantic_conventions::attribute as semconv;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
+use crate::support::certs::{Authority, file};
 use crate::support::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
 use crate::support::mariadb::MariaDb;
+use crate::support::named::Named;
 use crate::support::otlp::{Collector, Received};
 use crate::support::peer::{self, Peer, http_answer};
 use crate::support::postgres::Postgres;
@@ -47,6 +49,18 @@ fn names(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
                 semconv::URL_FULL,
             ],
             &[semconv::HTTP_REQUEST_METHOD, semconv::URL_FULL, SERVER[0], SERVER[1]],
+        ),
+        "tls" => (
+            &[semconv::NETWORK_TRANSPORT, semconv::TLS_PROTOCOL_NAME],
+            &[semconv::NETWORK_TRANSPORT, semconv::TLS_PROTOCOL_NAME, SERVER[0], SERVER[1]],
+        ),
+        "dns" => (
+            &[
+                semconv::DNS_QUESTION_NAME,
+                semconv::NETWORK_PROTOCOL_NAME,
+                semconv::NETWORK_TRANSPORT,
+            ],
+            &[semconv::DNS_QUESTION_NAME, semconv::NETWORK_TRANSPORT, SERVER[0], SERVER[1]],
         ),
         "tcp" => {
             (&[semconv::NETWORK_TRANSPORT], &[semconv::NETWORK_TRANSPORT, SERVER[0], SERVER[1]])
@@ -197,6 +211,72 @@ async fn http_and_tcp_follow_the_conventions() {
         clients[name].span.events.iter().map(|e| e.name.clone()).collect()
     };
     assert_eq!(phases("http-good"), ["connect", "request", "transfer"]);
+}
+
+#[tokio::test]
+async fn tls_and_dns_follow_the_conventions() {
+    let authority = Authority::new();
+    let ca = file(&authority.pem);
+    let server = |config| Peer::https(config, |_| http_answer("200 OK", "", ""));
+    let good = server(authority.issue("localhost").server(None)).await;
+    let strange = server(Authority::new().issue("localhost").server(None)).await;
+    let (_reserved, refusing) = peer::refusing();
+    let mut scene = Scene::default();
+    let asked =
+        |port: u16| format!("address = \"localhost:{port}\"\ntls.ca = \"{}\"", ca.path().display());
+    scene.check("tls", "good", Ends::Good, &asked(good.address.port()));
+    let ending = server(authority.issue_for_days("localhost", -1..40).server(None)).await;
+    let near = asked(ending.address.port()) + "\nwarn_before = \"60d\"";
+    scene.check("tls", "near", Ends::Good, &near);
+    let strange = asked(strange.address.port());
+    scene.check("tls", "strange", Ends::Failed("tls_untrusted"), &strange);
+    scene.check("tls", "refused", Ends::Failed("connection_refused"), &asked(refusing.port()));
+    let named = Named::start("db IN A 10.0.0.7").await;
+    if let Some(named) = &named {
+        let asked = |name: &str, more: &str| {
+            format!("name = \"{name}\"\nresolver = \"{}\"\n{more}", named.resolver())
+        };
+        scene.check("dns", "good", Ends::Good, &asked("db.orders.test", ""));
+        let contains = asked("db.orders.test", "expect.contains = \"10.0.0.8\"");
+        scene.check("dns", "other", Ends::Answered("unexpected_body"), &contains);
+    }
+    let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    let hanging = format!(
+        "name = \"db.orders.test\"\nresolver = \"{}\"\ninterval = \"1h\"\ntimeout = \"300ms\"",
+        silent.local_addr().expect("its address")
+    );
+    scene.check("dns", "hanging", Ends::Failed("timeout"), &hanging);
+
+    let clients = scene.play().await;
+    let said = |name: &str, key| clients[name].attribute(key);
+    assert_eq!(said("tls-good", semconv::TLS_PROTOCOL_NAME).as_deref(), Some("tls"));
+    assert_eq!(said("tls-strange", semconv::SERVER_ADDRESS).as_deref(), Some("localhost"));
+    let question = said("dns-hanging", semconv::DNS_QUESTION_NAME);
+    assert_eq!(question.as_deref(), Some("db.orders.test"));
+    assert_eq!(said("dns-hanging", semconv::NETWORK_TRANSPORT).as_deref(), Some("udp"));
+}
+
+#[tokio::test]
+async fn a_check_that_calls_nobody_has_no_client_span() {
+    let collector = Collector::start().await;
+    let config = format!(
+        "[telemetry]\ntraces_endpoint = \"http://{}\"\nkeep_healthy_traces = 1.0\n\
+         [server]\ndrain_delay = \"1ms\"\n[checks.disk]\nkind = \"disk\"\npath = \"/\"\n\
+         min_free = \"0%\"\ninterval = \"1h\"\n",
+        collector.grpc
+    );
+    let service = Service::start_with(&config, |command| {
+        command.env("OTEL_BSP_SCHEDULE_DELAY", "20");
+    })
+    .await;
+    collector.wait_for_spans(1).await;
+    assert_eq!(service.stop().await.0.code(), Some(0));
+    let spans = collector.spans();
+    assert_eq!(spans.len(), 1, "{spans:?}");
+    assert_eq!(
+        (spans[0].span.kind(), &*spans[0].span.name),
+        (SpanKind::Internal, "health.check disk")
+    );
 }
 
 #[tokio::test]

@@ -155,12 +155,17 @@ impl Collector {
         let pem = made.cert.pem();
         let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.into()], key.unwrap())
             .unwrap();
+        (self.behind(config, grpc).await, pem)
+    }
+
+    /// Puts TLS as configured before it.
+    pub(crate) async fn behind(&self, mut config: rustls::ServerConfig, grpc: bool) -> SocketAddr {
         config.alpn_protocols = vec![if grpc { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -176,7 +181,7 @@ impl Collector {
                 });
             }
         });
-        (address, pem)
+        address
     }
 
     /// Puts a listener before it whose first connection takes everything and answers nothing.

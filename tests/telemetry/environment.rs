@@ -1,6 +1,9 @@
 //! The standard variables win over the file, or are refused.
 
+use rustls::ServerConfig;
+
 use super::*;
+use crate::support::certs::Authority;
 
 #[tokio::test]
 async fn variables_win_over_the_file() {
@@ -189,5 +192,38 @@ async fn a_collector_behind_tls_is_trusted_by_its_certificate() {
         running.run(true);
         collector.wait_for_spans(2).await;
         assert_eq!(running.shutdown().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_wants_a_certificate_of_its_clients_is_shown_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let client = clients.issue("vitalsign");
+    let ca = kept("ca.pem", &servers.pem);
+    let (cert, key) = (kept("cert.pem", &client.cert), kept("key.pem", &client.key));
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        let config = ServerConfig::clone(&servers.issue("localhost").server(Some(&clients)));
+        let address = collector.behind(config, protocol == Protocol::Grpc).await;
+        let url = format!("https://localhost:{}", address.port());
+        let setup = Setup::new().at(&url, protocol).env("OTEL_EXPORTER_OTLP_CERTIFICATE", &ca);
+        let stranger = setup.build();
+        stranger.run(true);
+        assert_eq!(stranger.shutdown().await, 2, "{protocol:?}: both spans of the run are lost");
+        assert!(collector.spans().is_empty());
+
+        let known = setup
+            .env("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &cert)
+            .env("OTEL_EXPORTER_OTLP_CLIENT_KEY", &key)
+            .build();
+        known.run(true);
+        collector.wait_for_spans(2).await;
+        assert_eq!(known.shutdown().await, 0);
     }
 }
