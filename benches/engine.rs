@@ -9,13 +9,13 @@ use std::future::ready;
 use std::hint::black_box;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 use vitalsign::bench::Engine;
+use vitalsign::http::App;
 use vitalsign::{Gate, Health, Outcome, every};
 
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
@@ -81,7 +81,7 @@ fn answer(c: &mut Criterion) {
 }
 
 /// The routes over `size` checks that have all run once, ten of which gate readiness.
-async fn serving(size: usize) -> Router {
+async fn serving(size: usize) -> App {
     let mut builder = Health::builder("bench").max_concurrent_runs(size);
     for index in 0..size {
         let rarely = every(Duration::from_hours(1));

@@ -5,6 +5,11 @@ use axum::http::{HeaderMap, header};
 /// The IETF health-check response format.
 pub(crate) const HEALTH_JSON: &str = "application/health+json";
 
+/// Whether the client likes the health-check response format better than plain JSON.
+pub(crate) fn wants_health_json(headers: &HeaderMap) -> bool {
+    prefers(headers, HEALTH_JSON, "application/json")
+}
+
 /// Whether the client names `wanted` itself, and likes it at least as well as `usual`.
 ///
 /// A wildcard is no wish for the less usual of two.

@@ -4,8 +4,8 @@
 //! flow the connection that has been idle longest, and for each connection whether it is due to
 //! be closed.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,26 +16,25 @@ use tokio_util::sync::CancellationToken;
 /// A place among the connections that may be open at once.
 pub(super) type Slot = OwnedSemaphorePermit;
 
-/// Every open connection: how many there are, and the idle ones by age.
+/// Every open connection.
+///
+/// Who has been idle longest is looked for when somebody must make room: keeping the idle ones in
+/// order would cost every request, and at the cap a newcomer costs a handshake anyway.
 #[derive(Debug)]
 pub(super) struct Ledger {
     slots: Arc<Semaphore>,
     requests: AtomicUsize,
-    idle: Mutex<Idle>,
-}
-
-/// The idle connections, longest idle first: the key counts up, so insertion order is age.
-#[derive(Debug, Default)]
-struct Idle {
-    next: u64,
-    by_age: BTreeMap<u64, CancellationToken>,
+    /// Counts the times that a connection became idle.
+    turns: AtomicU64,
+    open: Mutex<HashMap<u64, Arc<Seat>>>,
 }
 
 impl Ledger {
     /// A ledger with `max` slots.
     pub(super) fn new(max: usize) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
-        Arc::new(Self { slots, requests: AtomicUsize::new(0), idle: Mutex::default() })
+        let (requests, turns) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Arc::new(Self { slots, requests, turns, open: Mutex::default() })
     }
 
     /// A free slot, if there is one.
@@ -50,9 +49,11 @@ impl Ledger {
 
     /// Tells the longest-idle connection to end; false when none is idle.
     pub(super) fn evict(&self) -> bool {
-        let longest_idle = self.idle().by_age.pop_first();
-        longest_idle.is_some_and(|(_, connection)| {
-            connection.cancel();
+        let open = self.open();
+        let idle = open.values().filter_map(|seat| Some((seat.idle_turn()?, seat)));
+        let longest_idle = idle.min_by_key(|(turn, _)| *turn);
+        longest_idle.is_some_and(|(_, seat)| {
+            seat.end.cancel();
             true
         })
     }
@@ -62,20 +63,12 @@ impl Ledger {
         self.requests.load(Ordering::Relaxed)
     }
 
-    fn enqueue(&self, connection: &CancellationToken) -> u64 {
-        let mut idle = self.idle();
-        let place = idle.next;
-        idle.next += 1;
-        idle.by_age.insert(place, connection.clone());
-        place
+    fn turn(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn dequeue(&self, place: u64) {
-        self.idle().by_age.remove(&place);
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<Seat>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,17 +99,36 @@ pub(super) enum Due {
 #[derive(Debug)]
 pub(super) struct Connection {
     ledger: Arc<Ledger>,
+    id: u64,
+    seat: Arc<Seat>,
+    _slot: Slot,
+}
+
+/// What the ledger sees of a connection.
+#[derive(Debug)]
+struct Seat {
     end: CancellationToken,
     standing: Mutex<Standing>,
-    _slot: Slot,
+}
+
+impl Seat {
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The turn at which it became idle, unless it is busy or told to end already.
+    fn idle_turn(&self) -> Option<u64> {
+        let standing = self.standing();
+        (standing.busy == 0 && !self.end.is_cancelled()).then_some(standing.turn)
+    }
 }
 
 #[derive(Debug)]
 struct Standing {
     /// Requests being answered, and one more while a write is blocked.
     busy: usize,
-    /// Place in the queue of idle connections; means nothing while busy.
-    place: u64,
+    /// The ledger's turn at which it became idle; means nothing while busy.
+    turn: u64,
     idle_since: Instant,
     http2: bool,
     served: bool,
@@ -134,9 +146,10 @@ impl Connection {
     /// Enters a connection that has just been accepted; cancelling `end` ends it.
     pub(super) fn open(ledger: &Arc<Ledger>, end: CancellationToken, slot: Slot) -> Arc<Self> {
         let now = Instant::now();
+        let turn = ledger.turn();
         let standing = Standing {
             busy: 0,
-            place: ledger.enqueue(&end),
+            turn,
             idle_since: now,
             http2: false,
             served: false,
@@ -145,13 +158,15 @@ impl Connection {
             taken_at: now,
             blocked_since: None,
         };
-        let standing = Mutex::new(standing);
-        Arc::new(Self { ledger: Arc::clone(ledger), end, standing, _slot: slot })
+        let seat = Arc::new(Seat { end, standing: Mutex::new(standing) });
+        // No two connections become idle at the same turn, so the first of them names this one.
+        ledger.open().insert(turn, Arc::clone(&seat));
+        Arc::new(Self { ledger: Arc::clone(ledger), id: turn, seat, _slot: slot })
     }
 
     /// Cancelled when the connection is to end at once.
     pub(super) fn end(&self) -> &CancellationToken {
-        &self.end
+        &self.seat.end
     }
 
     /// Notes that a request head is complete; the request lasts until the guard is dropped.
@@ -160,7 +175,7 @@ impl Connection {
         let mut standing = self.standing();
         standing.http2 = http2;
         standing.served = true;
-        self.enter(&mut standing);
+        standing.busy += 1;
         drop(standing);
         InFlight { connection: Arc::clone(self), waiting: false }
     }
@@ -175,7 +190,7 @@ impl Connection {
         let mut standing = self.standing();
         if standing.blocked_since.is_none() {
             standing.blocked_since = Some(Instant::now());
-            self.enter(&mut standing);
+            standing.busy += 1;
         }
     }
 
@@ -217,31 +232,24 @@ impl Connection {
         Due::At(now + patience.head)
     }
 
-    fn enter(&self, standing: &mut Standing) {
-        standing.busy += 1;
-        if standing.busy == 1 {
-            self.ledger.dequeue(standing.place);
-        }
-    }
-
     fn leave(&self, standing: &mut Standing) {
         standing.busy -= 1;
         if standing.busy == 0 {
             standing.idle_since = Instant::now();
             standing.received = false;
-            standing.place = self.ledger.enqueue(&self.end);
+            standing.turn = self.ledger.turn();
         }
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seat.standing()
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // The queue must forget it before its slot is free, or a dead one would be told to end.
-        self.ledger.dequeue(self.standing().place);
+        // The ledger must forget it before its slot is free, or a dead one would be told to end.
+        self.ledger.open().remove(&self.id);
     }
 }
 
@@ -261,6 +269,11 @@ impl InFlight {
         self.waiting = true;
     }
 
+    /// Whether a part of the answer is ready that the client has not made room for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting
+    }
+
     /// Notes that the client has taken all there is; what comes next is up to the handler.
     pub(super) fn drained(&mut self) {
         if self.waiting {
@@ -272,8 +285,10 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.drained();
-        self.connection.leave(&mut self.connection.standing());
+        let mut standing = self.connection.standing();
+        standing.waiting -= usize::from(self.waiting);
+        self.connection.leave(&mut standing);
+        drop(standing);
         self.connection.ledger.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }

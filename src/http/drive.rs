@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::connections::{Connection, Due, InFlight, Patience};
+use super::front::App;
 use super::problem::{self, Problem};
 use super::transfer::{self, Sent, Watched};
 
@@ -91,7 +92,7 @@ impl Rejected {
 
 /// What all connections share.
 pub(super) struct Site {
-    pub(super) router: Router,
+    pub(super) app: App,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) patience: Patience,
     /// Cancelled when no new request is wanted.
@@ -148,7 +149,7 @@ impl Site {
     {
         let service = service_fn(|request: Request<Incoming>| {
             let in_flight = conn.request(request.version() == Version::HTTP_2);
-            answer(self.router.clone(), request, in_flight, peer, self.patience)
+            answer(self.app.clone(), request, in_flight, peer, self.patience)
         });
         let protocol = self.protocol();
         let io = TokioIo::new(Watched::new(stream, Arc::clone(conn)));
@@ -231,25 +232,26 @@ fn refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<Re
 
 /// Has the router answer one request.
 async fn answer(
-    mut router: Router,
+    app: App,
     request: Request<Incoming>,
     in_flight: InFlight,
     peer: SocketAddr,
     patience: Patience,
 ) -> Result<Response<Sent>, Infallible> {
-    let response = if request.body().size_hint().lower() > transfer::MAX_REQUEST_BODY as u64 {
+    let response = if let Some(response) = app.at_once(&request) {
+        response
+    } else if request.body().size_hint().lower() > transfer::MAX_REQUEST_BODY as u64 {
         Rejected::BodyTooLarge.count();
         problem::guard(Problem::payload_too_large().into_response())
     } else {
-        let deadline = Instant::now() + patience.head;
-        let mut request = request.map(|body| transfer::received(body, deadline));
+        let mut request = request.map(|body| transfer::received(body, patience.head));
         request.extensions_mut().insert(ConnectInfo(peer));
-        call(&mut router, request).await
+        call(app.router(), request).await
     };
     Ok(response.map(|body| Sent::new(body, in_flight)))
 }
 
-async fn call(router: &mut Router, request: Request<Body>) -> Response<Body> {
+async fn call(mut router: Router, request: Request<Body>) -> Response<Body> {
     let Ok(response) = router.call(request).await;
     response
 }

@@ -11,10 +11,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::extract::MatchedPath;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use metrics::{Gauge, Histogram};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -50,6 +51,18 @@ impl Measure {
     /// A layer that has asked for no handle yet.
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Counts a request that was answered beside the layer.
+    pub(crate) fn record(
+        &self,
+        method: &Method,
+        route: &str,
+        status: StatusCode,
+        duration: Duration,
+    ) {
+        let seconds = duration.as_secs_f64();
+        self.handles.record(position(method), route, status.as_u16(), seconds);
     }
 }
 

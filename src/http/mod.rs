@@ -9,10 +9,12 @@ mod access;
 mod connections;
 mod drive;
 mod flight;
+mod front;
 mod health_json;
 pub(crate) mod measure;
 mod metrics;
 mod negotiate;
+mod panics;
 mod probe;
 pub(crate) mod problem;
 pub mod server;
@@ -28,9 +30,11 @@ use axum::response::{IntoResponse, Response};
 
 use crate::health::Health;
 use crate::state::HealthState;
+use front::Front;
 use measure::Measure;
 use problem::Problem;
 
+pub use front::App;
 pub use server::{Server, Stopped};
 pub use tls::{TlsError, tls_config};
 
@@ -49,23 +53,31 @@ impl Health {
     /// The right to details needs to know who asks: serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or no client counts as local.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        problem::finish(self.routes(), Measure::new()).with_state(())
+        problem::finish(router(&self.routes()), Measure::new()).with_state(())
     }
 
-    /// The routes as a router of their own: any other path is a 404 problem.
-    pub fn into_app(self) -> Router {
-        problem::finish_alone(self.routes(), Measure::new())
+    /// The routes as an application of their own: any other path is a 404 problem.
+    ///
+    /// [`Server`] serves it, and it is a [`tower::Service`].
+    #[must_use]
+    pub fn into_app(self) -> App {
+        let (routes, measure) = (self.routes(), Measure::new());
+        let behind = problem::finish_alone(router(&routes), measure.clone());
+        App::new(behind, Front::new(routes, measure))
     }
 
-    fn routes(&self) -> Router {
-        let routes = Arc::new(Routes {
+    fn routes(&self) -> Arc<Routes> {
+        Arc::new(Routes {
             state: Arc::clone(self.state()),
             guard: access::Guard::new(Arc::clone(self.access())),
             cache: probe::Cache::default(),
             health: self.clone(),
-        });
-        probe::router(&routes).merge(status::router(&routes)).merge(metrics::router(&routes))
+        })
     }
+}
+
+fn router(routes: &Arc<Routes>) -> Router {
+    probe::router(routes).merge(status::router(routes)).merge(metrics::router(routes))
 }
 
 /// The answer to a request whose token is refused.

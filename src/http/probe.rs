@@ -24,21 +24,30 @@ use crate::state::{Answer, CheckView};
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// Where each probe is asked.
+const PATHS: [(&str, Gate); 7] = [
+    ("/ready", Gate::Ready),
+    ("/health", Gate::Health),
+    ("/startup", Gate::Startup),
+    ("/readyz", Gate::Ready),
+    ("/healthz", Gate::Health),
+    ("/livez", Gate::Health),
+    ("/startupz", Gate::Startup),
+];
+
+/// The probe that is asked at `path`, with its route.
+pub(crate) fn at(path: &str) -> Option<(&'static str, Gate)> {
+    PATHS.into_iter().find(|(known, _)| *known == path)
+}
+
 /// The probe routes.
 pub(crate) fn router(routes: &Arc<Routes>) -> Router {
     let mut probes = Router::new();
-    let paths: [(Gate, &[&str]); 3] = [
-        (Gate::Health, &["/health", "/healthz", "/livez"]),
-        (Gate::Ready, &["/ready", "/readyz"]),
-        (Gate::Startup, &["/startup", "/startupz"]),
-    ];
-    for (gate, paths) in paths {
-        for path in paths {
-            let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
-                probe(&routes, gate, &request)
-            };
-            probes = probes.route(path, get(answer));
-        }
+    for (path, gate) in PATHS {
+        let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
+            probe(&routes, gate, &request)
+        };
+        probes = probes.route(path, get(answer));
     }
     probes
         .route("/health/{check}", get(single))
@@ -60,7 +69,7 @@ pub(crate) type Cache = [ArcSwapOption<Rendered>; Gate::ALL.len()];
 fn probe(routes: &Routes, gate: Gate, request: &Request) -> Response {
     let headers = request.headers();
     let query = Query::of(request.uri());
-    let wants_health_json = accept::prefers(headers, accept::HEALTH_JSON, JSON);
+    let wants_health_json = accept::wants_health_json(headers);
     if query.is_plain() && !wants_health_json {
         return plain(routes, gate);
     }
@@ -79,7 +88,7 @@ fn probe(routes: &Routes, gate: Gate, request: &Request) -> Response {
 }
 
 /// The answer without any question in it: rendered anew only when the state has changed.
-fn plain(routes: &Routes, gate: Gate) -> Response {
+pub(crate) fn plain(routes: &Routes, gate: Gate) -> Response {
     let changes = routes.state.changes();
     let cached = &routes.cache[gate as usize];
     let current = cached.load_full().filter(|r| r.changes == changes).unwrap_or_else(|| {
@@ -119,7 +128,7 @@ async fn single(
         let _ = writeln!(text, "{} check {outcome}", check.info.name);
         return (code, typed(TEXT), text).into_response();
     }
-    if accept::prefers(&headers, accept::HEALTH_JSON, JSON) {
+    if accept::wants_health_json(&headers) {
         let answer = Answer { status, checks: vec![check] };
         let body = health_json::render(routes.state.service(), &answer, details());
         return (code, typed(accept::HEALTH_JSON), body).into_response();

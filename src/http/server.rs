@@ -12,7 +12,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -21,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{Connection, Ledger, Patience, Slot};
 use super::drive::{Rejected, Site};
+use super::front::App;
 
 /// A stalled client is closed after this many header timeouts.
 const STALL_FACTOR: u32 = 3;
@@ -34,7 +34,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// Longest that tasks may take to notice that they were cut.
 const CUT: Duration = Duration::from_millis(500);
 
-/// Serves a router on a listener, over HTTP/1.1 and HTTP/2, with or without TLS.
+/// Serves a router or an [`App`] on a listener, over HTTP/1.1 and HTTP/2, with or without TLS.
 ///
 /// Bounds that need no setting: a request head of 64 KiB, a request body of 64 KiB that is
 /// complete within `header_timeout`, 64 requests at once on an HTTP/2 connection, and an answer
@@ -128,20 +128,21 @@ impl Server {
         self
     }
 
-    /// Serves `router` on `listener` until `shutdown` resolves to the deadline of the stop.
+    /// Serves `app` on `listener` until `shutdown` resolves to the deadline of the stop.
     ///
     /// Then the listener closes at once, idle connections end, and requests in flight are
     /// finished until the deadline, when they are cut. Everything runs on the current runtime and
     /// has ended when this returns; dropping the future ends it all as well.
-    pub async fn serve<F>(self, listener: TcpListener, router: Router, shutdown: F) -> Stopped
+    pub async fn serve<A, F>(self, listener: TcpListener, app: A, shutdown: F) -> Stopped
     where
+        A: Into<App>,
         F: Future<Output = Instant>,
     {
         Rejected::start_at_zero();
         let cut = CancellationToken::new();
         let _end = cut.clone().drop_guard();
         let ledger = Ledger::new(self.max_connections);
-        let site = Arc::new(self.site(router));
+        let site = Arc::new(self.site(app.into()));
 
         let mut accepting = Accepting::new(&listener, &ledger);
         let mut shutdown = pin!(shutdown);
@@ -171,13 +172,13 @@ impl Server {
         Stopped { requests_cut }
     }
 
-    fn site(self, router: Router) -> Site {
+    fn site(self, app: App) -> Site {
         let patience = Patience {
             head: self.header_timeout,
             stall: self.header_timeout.saturating_mul(STALL_FACTOR),
         };
         Site {
-            router,
+            app,
             tls: self.tls.map(TlsAcceptor::from),
             patience,
             drain: CancellationToken::new(),

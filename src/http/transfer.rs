@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
@@ -187,7 +188,10 @@ impl HttpBody for Sent {
                 None => None,
             }
         };
-        self.request.ready();
+        // An answer in one part was noted when it was made.
+        if !(self.request.is_waiting() && self.is_end_stream()) {
+            self.request.ready();
+        }
         Poll::Ready(frame)
     }
 
@@ -207,11 +211,12 @@ impl HttpBody for Sent {
     }
 }
 
-/// A request's body, at most [`MAX_REQUEST_BODY`] long and complete by `deadline`.
-pub(super) fn received(body: Incoming, deadline: Instant) -> Body {
+/// A request's body, at most [`MAX_REQUEST_BODY`] long and complete within `limit`.
+pub(super) fn received(body: Incoming, limit: Duration) -> Body {
     if body.is_end_stream() {
         return Body::empty();
     }
+    let deadline = Instant::now() + limit;
     Body::new(Limited::new(Timed { body, deadline, timer: None }, MAX_REQUEST_BODY))
 }
 

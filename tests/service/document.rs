@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::Router;
+
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tower::ServiceExt;
 use vitalsign::config::Details;
+use vitalsign::http::App;
 use vitalsign::{
     Check, Context, Detail, Failure, Gate, Health, Measurement, Options, Phase, Reason, every,
 };
@@ -83,7 +84,7 @@ async fn situation(details: Details) -> Health {
     health
 }
 
-async fn get(app: &Router, path: &str, accept: &str) -> (u16, String) {
+async fn get(app: &App, path: &str, accept: &str) -> (u16, String) {
     let request = Request::get(path).header("accept", accept).body(Body::empty());
     let answer = app.clone().oneshot(request.expect("a request")).await.expect("an answer");
     let status = answer.status().as_u16();
@@ -92,7 +93,7 @@ async fn get(app: &Router, path: &str, accept: &str) -> (u16, String) {
 }
 
 /// JSON at `path` in a form that people read.
-async fn document(app: &Router, path: &str, accept: &str) -> String {
+async fn document(app: &App, path: &str, accept: &str) -> String {
     let (_, body) = get(app, path, accept).await;
     let document: Value = serde_json::from_str(&body).expect("JSON");
     serde_json::to_string_pretty(&document).expect("text")
