@@ -266,12 +266,11 @@ impl Recurring {
         None
     }
 
-    /// From when until when it is open, in order, beginning with one that is over by `at`.
+    /// From when until when it is open, in order, beginning with the first that may last beyond `at`.
     fn openings(&self, at: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
         let earliest = at.checked_sub(self.length).unwrap_or(Timestamp::MIN);
-        // Where clocks are set back over midnight, the date is one less than it was.
+        // It has opened by then on every day before, for clocks have shown a later time.
         let first = self.zone.to_datetime(earliest).date();
-        let first = first.yesterday().unwrap_or(first);
         first.series(jiff::Span::new().days(1)).take(HORIZON_DAYS).filter_map(|date| {
             let start = self.opening_of(date)?;
             Some((start, start.checked_add(self.length).unwrap_or(Timestamp::MAX)))
