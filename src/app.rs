@@ -137,6 +137,7 @@ async fn run(
         .liveness_timeout(settings.liveness_timeout)
         .check_runtime(checks_on.handle().clone())
         .max_concurrent_runs(concurrent_runs())
+        .maintenance(loaded.settings.maintenance.clone())
         .propagator(telemetry.propagator())
         .keep_traces_by_outcome(telemetry.keeps_traces())
         .exporter(exporter);

@@ -12,11 +12,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::check::Declared;
 use crate::config::{Details, Secret};
+use crate::maintenance::Maintenance;
 use crate::model::Sink;
 use crate::plan::{self, Defaults, PlanError};
 use crate::run::Propagator;
 use crate::scheduler::{Changes, Scheduler};
 use crate::state::{HealthState, ServiceInfo, Setup};
+use crate::window::Window;
 
 /// Why a [`Health`] cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -41,10 +43,13 @@ pub struct Health {
 struct Inner {
     state: Arc<HealthState>,
     scheduler: Scheduler,
+    maintenance: Arc<Maintenance>,
     defaults: Defaults,
     access: Arc<ArcSwap<Access>>,
     exporter: Option<PrometheusHandle>,
     ticker: AbortHandle,
+    /// The task that opens and closes maintenance windows.
+    keeper: AbortHandle,
 }
 
 /// Who may see what over HTTP.
@@ -64,6 +69,7 @@ impl std::fmt::Debug for Health {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.ticker.abort();
+        self.keeper.abort();
     }
 }
 
@@ -102,6 +108,30 @@ impl Health {
         Ok(self.inner.scheduler.apply(plan))
     }
 
+    /// Makes `windows` the maintenance windows: one that is open then holds at once, one that is not
+    /// listed any more ends at once, and one that is the same goes on.
+    ///
+    /// A window that names no check is for every check, and one that names some is for these, as
+    /// soon as a plan has them.
+    pub fn set_maintenance(&self, windows: Vec<Window>) {
+        self.inner.maintenance.set(windows);
+    }
+
+    /// Does what [`set_checks`](Self::set_checks) and [`set_maintenance`](Self::set_maintenance)
+    /// do as one: a new check is in its new window from its first moment, and no check leaves its
+    /// window before it leaves the plan.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the checks cannot be run; nothing changes then.
+    pub fn set_checks_and_maintenance(
+        &self,
+        checks: Vec<(String, Declared)>,
+        windows: Vec<Window>,
+    ) -> Result<Changes, PlanError> {
+        let plan = plan::plan(checks, &self.inner.defaults)?;
+        Ok(self.inner.maintenance.set_around(windows, || self.inner.scheduler.apply(plan)))
+    }
+
     /// Decides anew who is shown details, and which tokens give the right to them and to
     /// `/metrics`; it holds from the next request on.
     pub fn set_access(
@@ -126,6 +156,7 @@ impl Health {
 pub struct Builder {
     service: ServiceInfo,
     checks: Vec<(String, Declared)>,
+    windows: Vec<Window>,
     defaults: Defaults,
     access: Access,
     liveness_timeout: Duration,
@@ -154,6 +185,7 @@ impl Builder {
         Self {
             service: ServiceInfo { name, version, instance, environment: None },
             checks: Vec::new(),
+            windows: Vec::new(),
             defaults: Defaults::default(),
             access: Access::default(),
             liveness_timeout: Duration::from_secs(30),
@@ -171,6 +203,13 @@ impl Builder {
     #[must_use]
     pub fn check(mut self, name: impl Into<String>, check: impl Into<Declared>) -> Self {
         self.checks.push((name.into(), check.into()));
+        self
+    }
+
+    /// When which checks are in maintenance; see [`Window`]. Default: never.
+    #[must_use]
+    pub fn maintenance(mut self, windows: Vec<Window>) -> Self {
+        self.windows = windows;
         self
     }
 
@@ -301,13 +340,17 @@ impl Builder {
             sinks: self.sinks,
             tolerated_ticks,
         }));
+        // Before the checks, so that they are in a window that is open from their first moment.
+        let maintenance = Maintenance::new(Arc::clone(&state), self.windows);
+        let keeper = here.spawn(Arc::clone(&maintenance).keep()).abort_handle();
         let checks_on = self.runtime.unwrap_or_else(|| here.clone());
         let scheduler = Scheduler::new(checks_on, Arc::clone(&state), self.limit, self.propagator);
         scheduler.apply(plan);
         let ticker = here.spawn(tick(Arc::clone(&state))).abort_handle();
         let access = Arc::new(ArcSwap::from_pointee(self.access));
         let (defaults, exporter) = (self.defaults, self.exporter);
-        let inner = Inner { state, scheduler, defaults, access, exporter, ticker };
+        let inner =
+            Inner { state, scheduler, maintenance, defaults, access, exporter, ticker, keeper };
         Ok(Health { inner: Arc::new(inner) })
     }
 }

@@ -1,7 +1,8 @@
 //! Reload: a changed configuration comes into force as a difference, or is refused as a whole.
 //!
-//! In flow SIGHUP and what a look at the files once a second finds; out flow a new plan of checks
-//! and who may see what. All of it happens on a thread of its own, as reading files may block.
+//! In flow SIGHUP and what a look at the files once a second finds; out flow a new plan of checks,
+//! their maintenance windows, and who may see what. All of it happens on a thread of its own, as
+//! reading files may block.
 //!
 //! The files are looked at by their metadata, rather than by waiting for the kernel to tell: that
 //! holds on every file system, through any chain of links, and for files that are not there yet.
@@ -236,7 +237,11 @@ impl Reloader {
             return Ok(None);
         }
         let checks = loaded.checks.into_iter().map(|check| (check.name, check.declared)).collect();
-        let changes = self.health.set_checks(checks).map_err(|error| vec![error.to_string()])?;
+        let windows = loaded.settings.maintenance.clone();
+        let changes = self
+            .health
+            .set_checks_and_maintenance(checks, windows)
+            .map_err(|error| vec![error.to_string()])?;
         let server = &loaded.settings.server;
         let (token, metrics_token) = (server.token.clone(), server.metrics_token.clone());
         self.health.set_access(server.details, token, metrics_token);

@@ -5,11 +5,12 @@
 use std::env::VarError;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use vitalsign::config::{
     ConfigError, Details, Loaded, Loader, LogFormat, LogLevel, Secret, TracesProtocol,
 };
+use vitalsign::{Day, Window};
 
 use crate::configuration::{FOLDER, HIDDEN, KINDS, loader, parse};
 
@@ -37,6 +38,10 @@ fn certificate(folder: &Path) {
 
 pub(crate) fn load(folder: &tempfile::TempDir) -> Loaded {
     loader().load(&folder.path().join("full.toml")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn moment(text: &str) -> SystemTime {
+    text.parse::<jiff::Timestamp>().expect("a moment").into()
 }
 
 /// What the check `name` was declared with, as its `Debug` shows it.
@@ -73,6 +78,14 @@ fn every_setting_is_taken_over() {
     let tls = server.tls.as_ref().expect("TLS");
     assert_eq!(tls.cert.0, folder.path().join("secrets/cert.pem"));
     assert_eq!(tls.key.0, folder.path().join("secrets/key.pem"));
+    let windows = [
+        Window::weekly([Day::Sat], "23:00", Duration::from_hours(3), "Europe/Berlin")
+            .expect("a window")
+            .for_checks(["orders-db", "retired"]),
+        Window::once(moment("2026-01-31T21:00:00Z"), moment("2026-02-01T00:00:00Z"))
+            .expect("a window"),
+    ];
+    assert_eq!(settings.maintenance, windows);
     let telemetry = &settings.telemetry;
     assert_eq!(telemetry.log_level, LogLevel::Debug);
     assert_eq!(telemetry.log_format, LogFormat::Json);
@@ -316,4 +329,32 @@ fn the_schema_knows_every_option_of_the_full_example() {
         let name = reference.split('"').next().unwrap_or_default();
         assert!(schema["$defs"][name].is_object(), "{name}");
     }
+}
+
+#[test]
+fn a_window_without_more_is_every_day_in_utc_and_one_that_never_ends_is_worth_a_warning() {
+    let window = |duration: &str| {
+        let text =
+            format!("[[maintenance]]\nstart = \"${{START:-01:30}}\"\nduration = {duration:?}");
+        parse(&text).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let loaded = window("2h");
+    let daily = Window::daily("01:30", Duration::from_hours(2), "UTC").expect("a window");
+    assert_eq!(loaded.settings.maintenance, [daily]);
+    let warnings = |loaded: &Loaded| {
+        let said = loaded.warnings.iter().filter(|w| w.path.starts_with("maintenance"));
+        said.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&loaded), [""; 0]);
+    let told = "vitalsign.toml:3:12: maintenance[0].duration: it lasts until it opens again, so it \
+                never ends; write less, or fewer days";
+    assert_eq!(warnings(&window("24h")), [told]);
+}
+
+#[test]
+fn windows_need_no_restart() {
+    let before = parse("").expect("a configuration").settings;
+    let after = parse("[[maintenance]]\nstart = \"01:00\"\nduration = \"1h\"");
+    let after = after.expect("a configuration").settings;
+    assert_eq!(before.needing_restart(&after), [""; 0]);
 }

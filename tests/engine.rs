@@ -1,6 +1,7 @@
 //! The engine's stories, told in paused time: when checks run, what comes of a run, what runs add
 //! up to, and what a new plan leaves alone.
 
+mod maintenance;
 mod plans;
 mod reload;
 mod runs;

@@ -8,6 +8,7 @@ mod descriptors;
 mod details;
 mod document;
 mod lifecycle;
+mod maintenance;
 mod probes;
 mod reload;
 mod reload_files;

@@ -19,7 +19,9 @@ use super::sections::{
 use super::settings::{Server, Service, Settings, Telemetry};
 use super::tree::{At, Entry, Node, Source, Table, Value};
 use super::watch::{self, Contents, Watch};
+use super::windows;
 use super::{Attempt, Loaded, Loader, NamedCheck};
+use crate::window::Window;
 
 const SECTIONS: [&str; 9] = [
     "service",
@@ -126,8 +128,9 @@ impl<'a> Loading<'a> {
         let drafts = self.read_checks(checks, defaults);
         depends::check(&drafts, &mut self.report);
 
-        let settings = self.settings(&mut root);
-        self.unavailable(&mut root, &drafts);
+        let windows = self.windows(&mut root, &drafts);
+        let settings = self.settings(&mut root, windows);
+        self.unavailable(&mut root);
         let (checks, disabled) = finished(drafts);
         if checks.is_empty() {
             let start = At { file: 0, offset: 0 };
@@ -239,7 +242,7 @@ impl<'a> Loading<'a> {
         checks.into_iter().map(|(name, entry)| reader.read(&name, entry, &mut prepare)).collect()
     }
 
-    fn settings(&mut self, root: &mut Table) -> Option<Settings> {
+    fn settings(&mut self, root: &mut Table, maintenance: Vec<Window>) -> Option<Settings> {
         let flag = self.loader.listen;
         let (service, node) = self.section::<ServiceSection>(root, "service");
         if let Some(service) = &service {
@@ -259,11 +262,12 @@ impl<'a> Loading<'a> {
             service: Service::of(service?, name),
             server: Server::of(server?, flag, tls),
             telemetry: Telemetry::of(telemetry?),
+            maintenance,
         })
     }
 
     /// Validates the sections that are not available yet, and refuses them.
-    fn unavailable(&mut self, root: &mut Table, drafts: &[Draft]) {
+    fn unavailable(&mut self, root: &mut Table) {
         if root.contains_key("history") {
             let (section, node) = self.section::<HistorySection>(root, "history");
             if let Some(section) = section {
@@ -278,20 +282,22 @@ impl<'a> Loading<'a> {
             }
             rules::refuse_unavailable("alertmanager", &node, &mut self.report);
         }
-        let Some(windows) = root.remove("maintenance") else { return };
+    }
+
+    /// Reads the maintenance windows; their names are those of checks, enabled or not.
+    fn windows(&mut self, root: &mut Table, drafts: &[Draft]) -> Vec<Window> {
+        let Some(list) = root.remove("maintenance") else { return Vec::new() };
         let known: Vec<&str> = drafts.iter().map(|draft| draft.name.as_str()).collect();
-        let Value::Array(windows) = windows.node.value else {
+        let Value::Array(list) = list.node.value else {
             let message = "no list of windows; write each as [[maintenance]]";
-            return self.report.option(&windows.node, "", message);
+            self.report.option(&list.node, "", message);
+            return Vec::new();
         };
-        for mut node in windows {
-            if let Some(section) =
-                read::section::<MaintenanceSection>(&mut node, &mut self.prepare())
-            {
-                rules::maintenance(&section, &known, &node, &mut self.report);
-            }
-            rules::refuse_unavailable("maintenance", &node, &mut self.report);
-        }
+        let mut read = |mut node: Node| {
+            let section = read::section::<MaintenanceSection>(&mut node, &mut self.prepare())?;
+            windows::window(&section, &known, &node, &mut self.report)
+        };
+        list.into_iter().filter_map(&mut read).collect()
     }
 
     /// Takes a section out of the file and reads it; one that is not there is empty.

@@ -38,6 +38,7 @@ mod share;
 mod tree;
 pub mod values;
 mod watch;
+mod windows;
 
 pub use address::{Listen, NotAnAddress};
 pub use diagnostics::{ConfigError, Diagnostic};

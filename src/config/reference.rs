@@ -42,6 +42,8 @@ pub struct KindEntry {
 pub struct Table {
     /// Its name: `server`, `http`; `NAME` for what every check takes.
     pub name: String,
+    /// Whether there may be several of it, as of `[[maintenance]]`.
+    pub repeated: bool,
     /// What it is for.
     pub text: String,
     /// Its options and those of the tables within, required ones first.
@@ -143,10 +145,13 @@ const MAX_DEPTH: usize = 8;
 impl<'a> Reader<'a> {
     fn table(&mut self, name: &str, schema: &'a Json) -> Table {
         let mut options = Vec::new();
+        let items = schema.get("items");
+        let schema = items.map_or(schema, |items| self.resolve(items).1);
         if let Some(schema) = schema.as_object() {
             self.options(&Inner { schema, part_of: None }, "", &mut options, 0);
         }
-        Table { name: name.to_owned(), text: flowed(text_of(schema, "description")), options }
+        let (name, text) = (name.to_owned(), flowed(text_of(schema, "description")));
+        Table { name, repeated: items.is_some(), text, options }
     }
 
     fn options(

@@ -1,14 +1,13 @@
 //! What the sections must satisfy beyond the types of their options.
 
-use jiff::tz::TimeZone;
 use url::Url;
 
 use super::address::Listen;
 use super::diagnostics::Report;
 use super::names;
 use super::sections::{
-    AlertmanagerSection, HistorySection, IncludeSection, MaintenanceSection, ServerSection,
-    ServiceSection, TelemetrySection,
+    AlertmanagerSection, HistorySection, IncludeSection, ServerSection, ServiceSection,
+    TelemetrySection,
 };
 use super::settings::{self, Details};
 use super::tree::{Node, Value};
@@ -110,98 +109,10 @@ pub(super) fn alertmanager(section: &AlertmanagerSection, node: &Node, report: &
     no_duplicates(&urls, "urls", node, report);
 }
 
-pub(super) fn maintenance(
-    section: &MaintenanceSection,
-    known_checks: &[&str],
-    node: &Node,
-    report: &mut Report,
-) {
-    let named = section.checks.as_deref().unwrap_or_default();
-    no_duplicates(named, "checks", node, report);
-    for (index, name) in named.iter().enumerate() {
-        unknown_check(name, &format!("checks[{index}]"), known_checks, node, report);
-    }
-    if let Some(days) = &section.every {
-        if days.is_empty() {
-            report.option(node, "every", "no day is listed; list some, or leave the option out");
-        }
-        let days: Vec<String> = days.iter().map(|day| format!("{day:?}")).collect();
-        no_duplicates(&days, "every", node, report);
-    }
-    if section.from.is_some() || section.until.is_some() {
-        single_window(section, node, report);
-    } else {
-        recurring_window(section, node, report);
-    }
-}
-
-fn single_window(section: &MaintenanceSection, node: &Node, report: &mut Report) {
-    let others = [
-        ("start", section.start.is_some()),
-        ("duration", section.duration.is_some()),
-        ("every", section.every.is_some()),
-        ("timezone", section.timezone.is_some()),
-    ];
-    for (key, _) in others.iter().filter(|(_, given)| *given) {
-        report.option(node, key, "no part of a single window; leave it out, or `from` and `until`");
-    }
-    let mut instant = |key: &str, value: Option<&toml::Value>| {
-        let Some(value) = value else {
-            let message = "missing; a single window needs both `from` and `until`";
-            report.absent(node.at, node.path_of(key), message);
-            return None;
-        };
-        let parsed = text_of(value).and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        if parsed.is_none() {
-            let message = "no RFC 3339 time; write one such as \"2026-01-31T22:00:00Z\"";
-            report.option(node, key, message);
-        }
-        parsed
-    };
-    let from = instant("from", section.from.as_ref());
-    let until = instant("until", section.until.as_ref());
-    if let (Some(from), Some(until)) = (from, until)
-        && until <= from
-    {
-        report.option(node, "until", "not after `from`; write a later time");
-    }
-}
-
-fn recurring_window(section: &MaintenanceSection, node: &Node, report: &mut Report) {
-    for (key, given) in
-        [("start", section.start.is_some()), ("duration", section.duration.is_some())]
-    {
-        if !given {
-            let message = "missing; a window needs `start` and `duration`, or `from` and `until`";
-            report.absent(node.at, node.path_of(key), message);
-        }
-    }
-    if let Some(start) = &section.start
-        && text_of(start).is_none_or(|text| text.parse::<jiff::civil::Time>().is_err())
-    {
-        report.option(node, "start", "no time of day; write one such as \"23:00\"");
-    }
-    if let Some(name) = &section.timezone
-        && TimeZone::get(name).is_err()
-    {
-        report.option(node, "timezone", "unknown; write an IANA name such as \"Europe/Berlin\"");
-    }
-}
-
-/// Times may be written as strings or as TOML's own.
-fn text_of(value: &toml::Value) -> Option<String> {
-    match value {
-        toml::Value::String(text) => Some(text.clone()),
-        toml::Value::Datetime(time) => Some(time.to_string()),
-        _ => None,
-    }
-}
-
 /// Reports what this version understands but does not do yet.
 pub(super) fn refuse_unavailable(section: &str, node: &Node, report: &mut Report) {
     let refused = |what: &str| format!("leave it out; {what} not available in this version");
     match section {
-        "maintenance" => report.option(node, "", refused("maintenance windows are")),
         "alertmanager" => report.option(node, "", refused("sending alerts to Alertmanager is")),
         "history" => {
             let off = |url: &Node| matches!(&url.value, Value::String(text) if text == "off");

@@ -9,8 +9,8 @@ use crate::check::names::RESERVED_NAMES;
 use super::checks::CommonOptions;
 use super::kind::Kind;
 use super::sections::{
-    DefaultsSection, HistorySection, IncludeSection, ServerSection, ServiceSection,
-    TelemetrySection,
+    DefaultsSection, HistorySection, IncludeSection, MaintenanceSection, ServerSection,
+    ServiceSection, TelemetrySection,
 };
 
 /// JSON Schema (draft 2020-12) of a configuration whose checks are of `kinds`, for editors.
@@ -68,6 +68,7 @@ impl Parts {
                 ("service", section::<ServiceSection>(&mut generator)),
                 ("server", section::<ServerSection>(&mut generator)),
                 ("defaults", section::<DefaultsSection>(&mut generator)),
+                ("maintenance", section::<Vec<MaintenanceSection>>(&mut generator)),
                 ("history", section::<HistorySection>(&mut generator)),
                 ("telemetry", section::<TelemetrySection>(&mut generator)),
                 ("include", section::<IncludeSection>(&mut generator)),

@@ -10,9 +10,10 @@ use super::address::Listen;
 use super::settings::{
     DRAIN_DELAY, Details, FAILURE_THRESHOLD, HEADER_TIMEOUT, INTERVAL, KEEP_HEALTHY_TRACES, LISTEN,
     LIVENESS_TIMEOUT, LogFormat, LogLevel, MAX_CONNECTIONS, NAME, SHUTDOWN_TIMEOUT,
-    SUCCESS_THRESHOLD, TracesProtocol,
+    SUCCESS_THRESHOLD, TIMEZONE, TracesProtocol,
 };
 use super::values::{ConfigPath, Count, Period, Secret};
+use crate::window::Day;
 
 /// What is observed: resource attributes of traces and the head of the status document.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -144,37 +145,27 @@ pub(super) struct IncludeSection {
     pub(super) files: Vec<String>,
 }
 
-/// A time in which checks gate nothing and count for nothing.
+/// A time in which checks gate nothing, leave availability alone and raise no alert: a list, each
+/// either recurring, with `start` and `duration`, or single, with `from` and `until`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MaintenanceSection {
-    /// The checks it is for. Default all.
+    /// The checks it is for. Default all, also those that a reload adds.
     pub(super) checks: Option<Vec<String>>,
-    /// Time of day at which it starts, such as `23:00`; needs `duration`.
+    /// Time of day at which it opens, such as `23:00`; needs `duration`.
     #[schemars(with = "Option<String>")]
     pub(super) start: Option<toml::Value>,
-    /// How long it lasts.
+    /// How long a recurring window stays open, at most `"7d"`; needs `start`.
     pub(super) duration: Option<Period>,
-    /// Days of the week. Default every day.
+    /// Days of the week on which it opens. Default every day.
     pub(super) every: Option<Vec<Day>>,
-    /// Time zone of `start`, such as `Europe/Berlin`. Default UTC.
+    /// Time zone of `start`, such as `Europe/Berlin`. Default `"UTC"`.
+    #[schemars(extend("default" = TIMEZONE))]
     pub(super) timezone: Option<String>,
     /// Start of a single window, RFC 3339; needs `until`.
     #[schemars(with = "Option<String>")]
     pub(super) from: Option<toml::Value>,
-    /// End of a single window, RFC 3339.
+    /// End of a single window, RFC 3339; needs `from`.
     #[schemars(with = "Option<String>")]
     pub(super) until: Option<toml::Value>,
-}
-
-/// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-pub(super) enum Day {
-    Mon,
-    Tue,
-    Wed,
-    Thu,
-    Fri,
-    Sat,
-    Sun,
 }

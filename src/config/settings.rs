@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Listen;
 use super::sections::{ServerSection, ServiceSection, TelemetrySection};
 use super::values::{Period, Secret};
+use crate::window::Window;
 
 pub use super::sections::ServerTls;
 
@@ -22,14 +23,17 @@ pub struct Settings {
     pub server: Server,
     /// `[telemetry]`
     pub telemetry: Telemetry,
+    /// `[[maintenance]]`, in the file's order.
+    pub maintenance: Vec<Window>,
 }
 
 impl Settings {
     /// The names of the options that differ in `new` and that a running service cannot take up:
-    /// every one but `server.details`, `server.token` and `server.metrics_token`.
+    /// every one but `server.details`, `server.token`, `server.metrics_token` and those of
+    /// `maintenance`.
     #[must_use]
     pub fn needing_restart(&self, new: &Self) -> Vec<&'static str> {
-        let Self { service, server, telemetry } = self;
+        let Self { service, server, telemetry, maintenance: _ } = self;
         // Taken apart, so that an option that is added cannot be forgotten here.
         let Service { name, version, environment, instance } = &new.service;
         let Server {
@@ -218,6 +222,8 @@ pub(super) const MAX_CONNECTIONS: u32 = 1024;
 pub(super) const KEEP_HEALTHY_TRACES: f64 = 0.05;
 pub(super) const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+pub(super) const TIMEZONE: &str = "UTC";
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);

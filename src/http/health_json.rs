@@ -64,6 +64,13 @@ fn check(view: &CheckView, details: bool) -> Check<'_> {
             (one, other) => one.or(other).map(str::to_owned),
         }
     });
+    // The probe counts it as degraded at worst, and says why though causes are withheld.
+    let excused = view.maintenance && matches!(view.status, Status::Down | Status::Unknown);
+    let output = match cause {
+        Some(cause) if excused => Some(format!("in maintenance: {cause}")),
+        None if excused => Some("in maintenance".to_owned()),
+        cause => cause,
+    };
     Check {
         component_id: &view.info.name,
         component_type: match view.info.kind {
@@ -76,10 +83,11 @@ fn check(view: &CheckView, details: bool) -> Check<'_> {
         status: match view.status {
             Status::Up => "pass",
             Status::Unknown if run.is_none() => "warn",
+            Status::Down | Status::Unknown if excused => "warn",
             Status::Degraded => "warn",
             Status::Down | Status::Unknown => "fail",
         },
         time: run.map(|r| time(r.at)),
-        output: cause,
+        output,
     }
 }

@@ -113,6 +113,8 @@ async fn single(
     let Some(check) = name.ok().and_then(|Path(name)| routes.state.check(&name)) else {
         return Problem::no_such_check().into_response();
     };
+    // Alone it stands for itself, whatever window it is in.
+    let check = CheckView { maintenance: false, ..check };
     let status = match check.status {
         Status::Up => ServiceStatus::Up,
         Status::Degraded => ServiceStatus::Degraded,
@@ -179,13 +181,20 @@ fn verbose_line(check: &CheckView, cause: &str) -> String {
     match check.status {
         Status::Up => format!("[+]{name} ok"),
         Status::Degraded => format!("[~]{name} degraded: {cause}"),
+        Status::Down if check.maintenance => {
+            format!("[~]{name} degraded: in maintenance, failed: {cause}")
+        }
+        Status::Unknown if check.maintenance => {
+            format!("[~]{name} degraded: in maintenance, unknown")
+        }
         Status::Down => format!("[-]{name} failed: {cause}"),
         Status::Unknown => format!("[?]{name} unknown"),
     }
 }
 
 impl CheckView {
-    /// The check's line in a probe's verbose text, with its cause: `[-]cache failed: timeout`.
+    /// The check's line in a probe's verbose text, with its cause: `[-]cache failed: timeout`. In
+    /// maintenance it counts as degraded at worst: `[~]cache degraded: in maintenance, failed: …`.
     #[must_use]
     pub fn verbose_line(&self) -> String {
         verbose_line(self, cause(self))

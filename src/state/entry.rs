@@ -65,7 +65,12 @@ pub(crate) struct Folded {
 
 impl Entry {
     /// A check without any run.
-    pub(crate) fn new(info: Arc<CheckInfo>, gating: bool, now: SystemTime) -> Self {
+    pub(crate) fn new(
+        info: Arc<CheckInfo>,
+        gating: bool,
+        maintenance: bool,
+        now: SystemTime,
+    ) -> Self {
         Self::with_cell(
             info,
             Cell {
@@ -73,7 +78,7 @@ impl Entry {
                 since: now,
                 retired: false,
                 gating,
-                maintenance: false,
+                maintenance,
                 last_run: None,
                 kept_trace: None,
                 last_success_at: None,

@@ -9,6 +9,7 @@
 mod entry;
 mod figures;
 mod fold;
+mod maintained;
 mod record;
 mod tally;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::model::{CheckInfo, Gate, Sink, Trace};
 
 pub(crate) use entry::{Cell, Entry, Ids};
 pub(crate) use figures::{Exemplar, Figures, Histogram};
+pub(crate) use maintained::Maintained;
 pub(crate) use record::Planned;
 pub(crate) use tally::Tally;
 pub(crate) use view::suppressor;
@@ -85,6 +87,8 @@ pub struct HealthState {
     trace_url: Option<String>,
     sinks: Vec<Arc<dyn Sink>>,
     plan: ArcSwap<Plan>,
+    /// The checks in maintenance; held while a plan is applied, so that none of it is missed.
+    maintained: Mutex<Maintained>,
     tally: Mutex<Tally>,
     /// Grows with every change that a probe's body can show.
     changes: AtomicU64,
@@ -131,6 +135,7 @@ impl HealthState {
             trace_url: setup.trace_url,
             sinks: setup.sinks,
             plan: ArcSwap::default(),
+            maintained: Mutex::default(),
             tally: Mutex::new(Tally::new(now)),
             changes: AtomicU64::new(0),
             ids: Ids::default(),
@@ -172,6 +177,10 @@ impl HealthState {
 
     pub(crate) fn plan(&self) -> arc_swap::Guard<Arc<Plan>> {
         self.plan.load()
+    }
+
+    fn maintained(&self) -> MutexGuard<'_, Maintained> {
+        self.maintained.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::tally::Weight;
-use super::{Cell, Entry, HealthState, Plan, Tally};
+use super::{Cell, Entry, HealthState, Maintained, Plan, Tally};
 use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition};
 
 /// A check of a new plan, as the scheduler sees it against the current one.
@@ -82,17 +82,22 @@ impl HealthState {
     /// The checks of the first plan gate from the start; those that a later one brings only after
     /// their first run.
     pub(crate) fn apply(&self, checks: Vec<Planned>) -> Vec<Arc<Entry>> {
+        let maintained = self.maintained();
         let now = SystemTime::now();
         let old = self.plan.load_full();
         let first = !self.tally().planned();
+        let new = |info: Arc<CheckInfo>| {
+            let maintenance = maintained.holds(&info.name);
+            Entry::new(info, first, maintenance, now)
+        };
         let entries: Vec<Arc<Entry>> = checks
             .into_iter()
             .map(|planned| match planned {
                 Planned::Untouched(entry) => entry,
-                Planned::New(info) => Arc::new(Entry::new(info, first, now)),
+                Planned::New(info) => Arc::new(new(info)),
                 Planned::Changed(info) => Arc::new(match old.find(&info.name) {
                     Some(before) => Entry::succeeding(info, before),
-                    None => Entry::new(info, first, now),
+                    None => new(info),
                 }),
             })
             .collect();
@@ -104,6 +109,9 @@ impl HealthState {
         for entry in plan.entries.iter().filter(|e| !kept(&old, e)) {
             let cell = entry.lock();
             self.retally(|t| t.replace(Weight::default(), cell.weight(&entry.info), now));
+            if cell.maintenance && old.find(&entry.info.name).is_none() {
+                self.tell(entry, Event::Maintenance(true));
+            }
         }
         self.plan.store(Arc::clone(&plan));
         for entry in old.entries.iter().filter(|e| !kept(&plan, e)) {
@@ -118,6 +126,32 @@ impl HealthState {
         self.fresh_until.store(0, Ordering::Release);
         self.touch();
         entries
+    }
+
+    /// Makes `new` the checks that are in maintenance: those of the plan, and those that a later
+    /// one brings.
+    pub(crate) fn set_maintenance(&self, new: Maintained) {
+        let mut maintained = self.maintained();
+        let old = std::mem::replace(&mut *maintained, new);
+        let plan = self.plan.load_full();
+        let change = |entry: &Arc<Entry>| self.maintain(entry, maintained.holds(&entry.info.name));
+        match old.difference(&maintained) {
+            Some(names) => names.filter_map(|name| plan.find(name)).for_each(change),
+            None => plan.entries.iter().for_each(change),
+        }
+    }
+
+    fn maintain(&self, entry: &Entry, maintenance: bool) {
+        let mut cell = entry.lock();
+        if cell.maintenance == maintenance {
+            return;
+        }
+        self.change(entry, &mut cell, |cell| {
+            cell.maintenance = maintenance;
+            self.tell(entry, Event::Maintenance(maintenance));
+        });
+        // What shows the check alone shows this too, whatever it weighs.
+        self.touch();
     }
 
     /// Turns every status that is stale by `now` to unknown, and reports it.

@@ -256,18 +256,74 @@ fn a_check_that_a_reload_brings_before_the_start_is_over_is_not_waited_for() {
     assert!(status(&state, Gate::Startup, &["db"]).is_ok());
 }
 
+fn maintain(state: &HealthState, names: &[&str]) {
+    let mut maintained = Maintained::default();
+    maintained.add(Some(names.iter().copied()));
+    state.set_maintenance(maintained);
+}
+
 #[test]
 fn a_check_in_maintenance_makes_a_probe_degraded_at_worst() {
     let gates = Gate::ALL.iter().copied().collect();
     let (state, entry) = one(CheckInfo { gates, ..info("db") });
-    entry.lock().maintenance = true;
+    maintain(&state, &["db"]);
+    let degraded = |what: &str| {
+        for gate in Gate::ALL {
+            assert_eq!(status(&state, *gate, &[]), ServiceStatus::Degraded, "{what}: {gate}");
+        }
+        let whole = state.snapshot();
+        assert_eq!(whole.status, ServiceStatus::Degraded, "{what}");
+        assert!(whole.ready && whole.live && whole.started, "{what}");
+    };
+    degraded("it has not run");
+    state.record(&entry, run(Outcome::Unknown));
+    degraded("it could not be asked");
     state.record(&entry, run(Outcome::Failure));
-    for gate in Gate::ALL {
-        assert_eq!(status(&state, *gate, &[]), ServiceStatus::Degraded, "{gate}");
-    }
+    degraded("it is down");
     assert_eq!(status(&state, Gate::Ready, &["db"]), ServiceStatus::Up);
+    let view = state.check("db").expect("a check");
+    assert_eq!((view.status, view.maintenance, view.gates_now), (Status::Down, true, false));
+    state.record(&entry, run(Outcome::Success));
+    assert_eq!(state.snapshot().status, ServiceStatus::Up);
     let figures = entry.lock().figures.clone();
-    assert_eq!((figures.slo_bad, figures.outcomes[Outcome::Failure as usize]), (0, 1));
+    assert_eq!((figures.slo_good, figures.slo_bad), (0, 0));
+    assert_eq!(figures.outcomes, [1, 0, 1, 0, 1], "and yet each is counted");
+}
+
+#[test]
+fn maintenance_that_ends_lets_a_check_count_again_at_once() {
+    let (state, entry) = one(info("db"));
+    state.record(&entry, run(Outcome::Failure));
+    assert_eq!(state.snapshot().status, ServiceStatus::Down);
+    let seen = std::cell::Cell::new(state.changes());
+    let grew = || seen.replace(state.changes()) < state.changes();
+    maintain(&state, &["db"]);
+    assert_eq!(state.snapshot().status, ServiceStatus::Degraded);
+    assert!(grew(), "what was rendered before is old");
+    maintain(&state, &["db"]);
+    assert!(!grew(), "nothing changed");
+    maintain(&state, &[]);
+    assert_eq!(state.snapshot().status, ServiceStatus::Down);
+    assert!(grew());
+    state.record(&entry, run(Outcome::Failure));
+    assert_eq!(entry.lock().figures.slo_bad, 2, "before and after");
+}
+
+#[test]
+fn maintenance_survives_a_changed_declaration_and_does_not_reach_another_check() {
+    let (state, entries) = state_of(true, vec![info("db"), info("cache")]);
+    maintain(&state, &["db"]);
+    let cache = Planned::Untouched(Arc::clone(&entries[1]));
+    state.apply(vec![Planned::Changed(with_threshold(1)), cache]);
+    let maintained = |name: &str| state.check(name).expect("a check").maintenance;
+    assert!(maintained("db") && !maintained("cache"));
+    assert_eq!(status(&state, Gate::Ready, &["db"]), ServiceStatus::Starting, "for the cache");
+    let mut everything = Maintained::default();
+    everything.add(None::<std::iter::Empty<&str>>);
+    state.set_maintenance(everything);
+    assert!(maintained("db") && maintained("cache"));
+    maintain(&state, &["cache"]);
+    assert!(!maintained("db") && maintained("cache"));
 }
 
 /// Counts what it is told.

@@ -25,7 +25,8 @@ pub struct CheckView {
     pub consecutive_failures: u32,
     /// A dependency that is down, so that this check's own alerts say nothing new.
     pub suppressed_by: Option<Arc<str>>,
-    /// Whether it is in a maintenance window.
+    /// Whether it is in a maintenance window: its status is what it is, and counts as degraded at
+    /// worst.
     pub maintenance: bool,
     /// Whether its being down turns the probes it gates to 503 now.
     pub gates_now: bool,

@@ -23,7 +23,12 @@ pub(super) fn configuration(reference: &Reference) -> String {
         let _ = writeln!(page, "| {name} | {}{more} |", cell(text));
     }
     for section in &reference.sections {
-        let _ = writeln!(page, "\n## `[{}]`\n\n{}\n", section.name, section.text);
+        let head = if section.repeated {
+            format!("[[{}]]", section.name)
+        } else {
+            format!("[{}]", section.name)
+        };
+        let _ = writeln!(page, "\n## `{head}`\n\n{}\n", section.text);
         table(&section.options, &mut page);
     }
     let common = &reference.common;
@@ -42,7 +47,7 @@ pub(super) fn kinds(reference: &Reference) -> String {
         let _ = writeln!(page, "| [`{name}`](#{name}) | {} |", cell(summary));
     }
     for kind in &reference.kinds {
-        let Table { name, text, options } = &kind.table;
+        let Table { name, text, options, .. } = &kind.table;
         let _ = writeln!(page, "\n## {name}\n\n{text}\n");
         let own: Vec<OptionEntry> =
             options.iter().filter(|option| option.part_of.is_none()).cloned().collect();

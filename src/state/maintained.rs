@@ -1,0 +1,34 @@
+//! Which checks are in a maintenance window now, by name.
+
+use std::collections::BTreeSet;
+
+/// A set of checks: every one, or those of some names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Maintained {
+    all: bool,
+    names: BTreeSet<String>,
+}
+
+impl Maintained {
+    /// Adds the checks of these names, or every one.
+    pub(crate) fn add<'a>(&mut self, names: Option<impl Iterator<Item = &'a str>>) {
+        match names {
+            Some(names) => self.names.extend(names.map(str::to_owned)),
+            None => self.all = true,
+        }
+    }
+
+    /// Whether the check of this name is in it.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        self.all || self.names.contains(name)
+    }
+
+    /// The names that only one of both holds; none when that may be any check's.
+    pub(crate) fn difference<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> Option<impl Iterator<Item = &'a str>> {
+        (self.all == other.all)
+            .then(|| self.names.symmetric_difference(&other.names).map(String::as_str))
+    }
+}
