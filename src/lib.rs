@@ -38,6 +38,7 @@
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
+pub mod alertmanager;
 pub mod check;
 pub mod checks;
 pub mod config;
