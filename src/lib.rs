@@ -35,10 +35,10 @@
 //! [`config`] reads the file, [`checks::KINDS`] holds the kinds, [`telemetry`] sends spans and
 //! writes logs, and [`http::Server`] serves.
 
+pub mod alertmanager;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
-pub mod alertmanager;
 pub mod check;
 pub mod checks;
 pub mod config;

@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("health", &["check", "config", "model", "plan", "run", "scheduler", "state"]),
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
-    ("alertmanager", &["model"]),
+    ("alertmanager", &["config", "model"]),
     ("http", &["config", "health", "history", "metrics", "model", "state"]),
     ("keep", &["model", "traces"]),
     ("telemetry", &["config", "keep", "model", "traces"]),

@@ -83,11 +83,7 @@ impl Cause {
     /// Longest message that is passed on; a host's own errors may be of any length.
     const LONGEST: usize = 1024;
 
-    pub(super) fn new(
-        reason: Option<Reason>,
-        message: Option<&str>,
-        trace: Option<Trace>,
-    ) -> Self {
+    pub(super) fn new(reason: Option<Reason>, message: Option<&str>, trace: Option<Trace>) -> Self {
         let message = message.map(|text| match text.char_indices().nth(Self::LONGEST) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text.to_owned(),

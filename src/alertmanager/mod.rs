@@ -52,7 +52,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum AlertmanagerError {
     /// A URL is none that can be posted to. It is told by its place, for it may hold credentials.
-    #[error("URL {0} of the Alertmanagers is no http or https URL; use one such as http://host:9093")]
+    #[error(
+        "URL {0} of the Alertmanagers is no http or https URL; use one such as http://host:9093"
+    )]
     Url(usize),
     /// The client cannot be set up.
     #[error("alerts cannot be sent: {0}")]
@@ -235,8 +237,7 @@ impl Builder {
         for target in targets {
             let outbox = Outbox::new(self.resend, expiry);
             let stopping = stopping.subscribe();
-            let courier =
-                Courier::new(Arc::clone(&desk), target, outbox, self.timeout, stopping);
+            let courier = Courier::new(Arc::clone(&desk), target, outbox, self.timeout, stopping);
             couriers.spawn_on(courier.run(), &runtime);
         }
         Ok(Alertmanager { desk, stopping, couriers })

@@ -93,11 +93,8 @@ pub(super) fn client() -> Result<Client, String> {
 }
 
 fn of_transport(error: &reqwest::Error, limit: Duration) -> Failure {
-    let detail = if error.is_timeout() {
-        format!("no answer within {limit:?}")
-    } else {
-        deepest(error)
-    };
+    let detail =
+        if error.is_timeout() { format!("no answer within {limit:?}") } else { deepest(error) };
     Failure { detail, retry: Retry::Soon }
 }
 
