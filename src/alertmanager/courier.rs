@@ -12,6 +12,10 @@ use super::meters::Meters;
 use super::outbox::{Batch, Outbox};
 use super::post::{Failure, Retry, Target};
 
+/// Shortest time from one look at the board to the next, unless there is more to send: a look costs
+/// as much as there are checks that are not up, and what falls together is sent together.
+const PACE: Duration = Duration::from_millis(100);
+
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// An Alertmanager may ask for a pause, not for silence.
@@ -89,13 +93,17 @@ impl Courier {
 
     /// Waits for a change, the stop, or until `next`.
     async fn rest(&mut self, next: Option<Instant>) {
-        let until = next.unwrap_or_else(Instant::now);
-        // Neither channel closes before this ends: the desk is shared, and who drops the sender of
-        // the stop ends this too.
+        let next_look = Instant::now() + PACE;
+        let until = next.unwrap_or(next_look);
+        // The channel of changes outlives this, and who drops that of the stop ends this too.
         tokio::select! {
+            _ = self.stopping.changed() => return,
             _ = self.changes.changed() => {}
-            _ = self.stopping.changed() => {}
             () = sleep_until(until), if next.is_some() => {}
+        }
+        tokio::select! {
+            _ = self.stopping.changed() => {}
+            () = sleep_until(next_look) => {}
         }
     }
 

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_path_of_the_api_follows_that_of_the_url() {
-        let url = |base| Target::new(Client::new(), base).map(|t| String::from(t.url));
+        let url = |base| Target::new(client().unwrap(), base).map(|t| String::from(t.url));
         let of = |base| url(base).expect("a URL");
         assert_eq!(of("http://am:9093"), "http://am:9093/api/v2/alerts");
         assert_eq!(of("https://am/alerts/?key=1#top"), "https://am/alerts/api/v2/alerts?key=1");
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_target_hides_its_credentials() {
-        let target = Target::new(Client::new(), "http://user:hunter2@am:9093/hunter2").unwrap();
+        let target = Target::new(client().unwrap(), "http://user:hunter2@am:9093/hunter2").unwrap();
         assert_eq!(format!("{target:?}"), "Target { origin: \"http://am:9093\", .. }");
     }
 }
