@@ -187,10 +187,9 @@ impl Letterhead {
             Name::CheckDegraded => " answers with a caveat",
             Name::CheckStale => " has no result",
         });
-        for part in [cause.reason.map(Reason::as_str), cause.message.as_deref()] {
-            if let Some(part) = part {
-                let _ = write!(text, ": {part}");
-            }
+        let reason = cause.reason.map(Reason::as_str);
+        for part in reason.into_iter().chain(cause.message.as_deref()) {
+            let _ = write!(text, ": {part}");
         }
         text.push('.');
         if labels.critical {

@@ -28,7 +28,7 @@ fn config(url: &str, checks: &str) -> String {
     )
 }
 
-async fn listen(port: u16) -> TcpListener {
+fn listen(port: u16) -> TcpListener {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     // Connections of the listener before may linger.
@@ -42,7 +42,7 @@ async fn an_outage_is_told_ends_with_it_and_with_the_check() {
     let Some(server) = Server::start().await else { return };
     let port = free_port();
     let (kept, db) = (tcp("kept", free_port(), "gates = []"), tcp("db", port, ""));
-    let listener = listen(port).await;
+    let listener = listen(port);
     let service = Service::start(&config(&server.url(), &db)).await;
     service.ready_is(200, r#"{"status":"up","db":"up"}"#).await;
     assert_eq!(server.alerts().await, [Value::Null; 0]);
@@ -64,7 +64,7 @@ async fn an_outage_is_told_ends_with_it_and_with_the_check() {
     assert!(description.starts_with(begins), "{description}");
     assert!(description.ends_with(" It gates ready. Seen by orders-1."), "{description}");
 
-    let listener = listen(port).await;
+    let listener = listen(port);
     server.alerts_are(&[]).await;
     let once = ["firing HealthGatingCheckDown of db", "resolved HealthGatingCheckDown of db"];
     server.has_notified(&once).await;
@@ -92,7 +92,7 @@ async fn a_check_behind_one_that_is_down_says_nothing_until_that_is_back() {
     // The dependent one goes down at once, the other after several runs.
     let vpn = tcp("vpn", vpn_port, "gates = []").replace("= 2", "= 8");
     let db = tcp("db", free_port(), "gates = []\ndepends_on = [\"vpn\"]").replace("= 2", "= 1");
-    let listener = listen(vpn_port).await;
+    let listener = listen(vpn_port);
     let start = config(&server.url(), &vpn);
     let service = Service::start(&start).await;
     let up = |name: &str| format!("/status/{name}");
@@ -103,7 +103,7 @@ async fn a_check_behind_one_that_is_down_says_nothing_until_that_is_back() {
     service.signal(Signal::HUP);
     service.get_until(&up("db"), |a| a.body.contains(r#""suppressed_by":"vpn""#)).await;
     server.alerts_are(&["vpn"]).await;
-    let _listener = listen(vpn_port).await;
+    let _listener = listen(vpn_port);
     let alerts = server.alerts_are(&["db"]).await;
     let status = service.status().await;
     assert_eq!(alerts[0]["startsAt"], status["checks"]["db"]["since"], "since it really is down");
