@@ -2,6 +2,7 @@
 
 use super::super::board::LONGEST_HOLD;
 use super::*;
+use crate::model::SkipReason;
 
 #[tokio::test(start_paused = true)]
 async fn a_check_waits_for_the_word_of_those_it_depends_on() {
@@ -36,8 +37,7 @@ async fn one_that_depends_on_a_check_that_goes_down_later_is_never_told() {
     assert_eq!(scene.told(), ["-CheckDown vpn warning"]);
     advance(10 * SECOND).await;
     assert!(scene.told().is_empty(), "db has not been asked since the vpn came back");
-    let answers = scene.board.record(&db, Event::Skipped(crate::model::SkipReason::Overrun));
-    assert!(!answers);
+    assert!(!scene.board.record(&db, Event::Skipped(SkipReason::Overrun)), "that is no word");
     scene.runs(&db, Outcome::Failure, Status::Down);
     assert_eq!(scene.told(), ["GatingCheckDown db critical"]);
 }
