@@ -12,7 +12,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
-use vitalsign::config::{ConfigError, Loaded};
+use vitalsign::alertmanager::Alertmanager;
+use vitalsign::config::{ConfigError, Loaded, Settings};
 use vitalsign::telemetry::{Guard, Telemetry};
 use vitalsign::{Builder, Health, http};
 
@@ -147,6 +148,10 @@ async fn run(
     if let Some(token) = settings.metrics_token {
         builder = builder.metrics_token(token);
     }
+    let alertmanager = alertmanager(&all_settings, address)?;
+    if let Some(alertmanager) = &alertmanager {
+        builder = builder.sink(alertmanager.sink());
+    }
     let checks = loaded.checks.len();
     for check in loaded.checks {
         builder = builder.check(check.name, check.declared);
@@ -183,9 +188,46 @@ async fn run(
         tracing::warn!(requests = stopped.requests_cut, "requests were cut at the deadline");
     }
     drop(health);
-    telemetry.shutdown(deadline.saturating_duration_since(Instant::now())).await;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let alerts = async {
+        if let Some(alertmanager) = alertmanager {
+            alertmanager.stop(left).await;
+        }
+    };
+    // Side by side: neither may use up the other's time.
+    tokio::join!(alerts, telemetry.shutdown(left));
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Starts to send alerts, if the configuration says where to; `address` is where we listen.
+fn alertmanager(settings: &Settings, address: SocketAddr) -> Result<Option<Alertmanager>, u8> {
+    let Some(to) = &settings.alertmanager else { return Ok(None) };
+    let mut builder =
+        Alertmanager::builder(&settings.service.name).instance(&settings.service.instance);
+    for url in &to.urls {
+        builder = builder.url(url.clone());
+    }
+    if let Some(template) = &settings.telemetry.trace_url {
+        builder = builder.trace_url(template);
+    }
+    if let Some(link) = own_url(settings, address) {
+        builder = builder.link(link);
+    }
+    let started = builder.start();
+    started.map(Some).map_err(|e| complain(CONFIGURATION, &format!("alertmanager: {e}")))
+}
+
+/// Where people find this service: by the host's name when it listens on every address.
+fn own_url(settings: &Settings, address: SocketAddr) -> Option<url::Url> {
+    let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
+    let host = if address.ip().is_unspecified() {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        format!("{host}:{}", address.port())
+    } else {
+        address.to_string()
+    };
+    url::Url::parse(&format!("{scheme}://{host}/")).ok()
 }
 
 /// The signals that ask to stop.

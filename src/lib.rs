@@ -35,6 +35,7 @@
 //! [`config`] reads the file, [`checks::KINDS`] holds the kinds, [`telemetry`] sends spans and
 //! writes logs, and [`http::Server`] serves.
 
+pub mod alertmanager;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;

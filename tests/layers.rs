@@ -28,7 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
-    ("alertmanager", &["model"]),
+    ("alertmanager", &["config", "model"]),
     ("http", &["config", "health", "history", "metrics", "model", "state"]),
     ("keep", &["model", "traces"]),
     ("telemetry", &["config", "keep", "model", "traces"]),

@@ -16,7 +16,7 @@ use super::sections::{
     AlertmanagerSection, DefaultsSection, HistorySection, IncludeSection, MaintenanceSection,
     ServerSection, ServiceSection, TelemetrySection,
 };
-use super::settings::{Server, Service, Settings, Telemetry};
+use super::settings::{Alertmanager, Server, Service, Settings, Telemetry};
 use super::tree::{At, Entry, Node, Source, Table, Value};
 use super::watch::{self, Contents, Watch};
 use super::windows;
@@ -257,13 +257,26 @@ impl<'a> Loading<'a> {
         if let Some(telemetry) = &telemetry {
             rules::telemetry(telemetry, &node, &mut self.report);
         }
+        let alertmanager = self.alertmanager(root);
         let name = self.environment().non_empty("OTEL_SERVICE_NAME");
         Some(Settings {
             service: Service::of(service?, name),
             server: Server::of(server?, flag, tls),
             telemetry: Telemetry::of(telemetry?),
             maintenance,
+            alertmanager,
         })
+    }
+
+    /// Without the section no alerts are sent; with it, it must say where to.
+    fn alertmanager(&mut self, root: &mut Table) -> Option<Alertmanager> {
+        if !root.contains_key("alertmanager") {
+            return None;
+        }
+        let (section, node) = self.section::<AlertmanagerSection>(root, "alertmanager");
+        let section = section?;
+        rules::alertmanager(&section, &node, &mut self.report);
+        Some(Alertmanager::of(section))
     }
 
     /// Validates the sections that are not available yet, and refuses them.
@@ -274,13 +287,6 @@ impl<'a> Loading<'a> {
                 rules::history(&section, &node, &mut self.report);
             }
             rules::refuse_unavailable("history", &node, &mut self.report);
-        }
-        if root.contains_key("alertmanager") {
-            let (section, node) = self.section::<AlertmanagerSection>(root, "alertmanager");
-            if let Some(section) = section {
-                rules::alertmanager(&section, &node, &mut self.report);
-            }
-            rules::refuse_unavailable("alertmanager", &node, &mut self.report);
         }
     }
 

@@ -113,7 +113,6 @@ pub(super) fn alertmanager(section: &AlertmanagerSection, node: &Node, report: &
 pub(super) fn refuse_unavailable(section: &str, node: &Node, report: &mut Report) {
     let refused = |what: &str| format!("leave it out; {what} not available in this version");
     match section {
-        "alertmanager" => report.option(node, "", refused("sending alerts to Alertmanager is")),
         "history" => {
             let off = |url: &Node| matches!(&url.value, Value::String(text) if text == "off");
             if node.get("url").is_some_and(|url| !off(url)) {

@@ -9,8 +9,8 @@ use crate::check::names::RESERVED_NAMES;
 use super::checks::CommonOptions;
 use super::kind::Kind;
 use super::sections::{
-    DefaultsSection, HistorySection, IncludeSection, MaintenanceSection, ServerSection,
-    ServiceSection, TelemetrySection,
+    AlertmanagerSection, DefaultsSection, HistorySection, IncludeSection, MaintenanceSection,
+    ServerSection, ServiceSection, TelemetrySection,
 };
 
 /// JSON Schema (draft 2020-12) of a configuration whose checks are of `kinds`, for editors.
@@ -71,6 +71,7 @@ impl Parts {
                 ("maintenance", section::<Vec<MaintenanceSection>>(&mut generator)),
                 ("history", section::<HistorySection>(&mut generator)),
                 ("telemetry", section::<TelemetrySection>(&mut generator)),
+                ("alertmanager", section::<AlertmanagerSection>(&mut generator)),
                 ("include", section::<IncludeSection>(&mut generator)),
             ],
             common: section::<CommonOptions>(&mut generator),

@@ -128,11 +128,13 @@ pub(super) struct HistorySection {
     pub(super) retention: Option<Period>,
 }
 
-/// Sends status changes to Alertmanager instead of leaving alerts to Prometheus' rules.
+/// Sends status changes to Alertmanager, instead of Prometheus' rules; with both, people are told
+/// everything twice. Without this section no alerts are sent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AlertmanagerSection {
-    /// Base URLs of every Alertmanager of the cluster, `http` or `https`.
+    /// Base URL of every Alertmanager of the cluster, `http` or `https`; each is told everything.
+    /// A user name and password in it are sent as basic authentication.
     pub(super) urls: Vec<Secret>,
 }
 

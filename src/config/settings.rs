@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::address::Listen;
-use super::sections::{ServerSection, ServiceSection, TelemetrySection};
+use super::sections::{AlertmanagerSection, ServerSection, ServiceSection, TelemetrySection};
 use super::values::{Period, Secret};
 use crate::window::Window;
 
@@ -25,6 +25,8 @@ pub struct Settings {
     pub telemetry: Telemetry,
     /// `[[maintenance]]`, in the file's order.
     pub maintenance: Vec<Window>,
+    /// `[alertmanager]`, if there is one.
+    pub alertmanager: Option<Alertmanager>,
 }
 
 impl Settings {
@@ -33,7 +35,7 @@ impl Settings {
     /// `maintenance`.
     #[must_use]
     pub fn needing_restart(&self, new: &Self) -> Vec<&'static str> {
-        let Self { service, server, telemetry, maintenance: _ } = self;
+        let Self { service, server, telemetry, maintenance: _, alertmanager } = self;
         // Taken apart, so that an option that is added cannot be forgotten here.
         let Service { name, version, environment, instance } = &new.service;
         let Server {
@@ -77,6 +79,7 @@ impl Settings {
             ("telemetry.traces_protocol", telemetry.traces_protocol == *traces_protocol),
             ("telemetry.keep_healthy_traces", same_share),
             ("telemetry.trace_url", telemetry.trace_url == *trace_url),
+            ("alertmanager.urls", *alertmanager == new.alertmanager),
         ]
         .into_iter()
         .filter_map(|(option, same)| (!same).then_some(option))
@@ -142,6 +145,14 @@ pub struct Telemetry {
     pub keep_healthy_traces: f64,
     /// URL of a trace, with `{trace_id}` in it.
     pub trace_url: Option<String>,
+}
+
+/// Where alerts are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Alertmanager {
+    /// Base URL of every Alertmanager of the cluster; each is told everything.
+    pub urls: Vec<Secret>,
 }
 
 /// Who is told causes and figures.
@@ -270,6 +281,12 @@ impl Server {
             tls: section.tls,
             tls_content,
         }
+    }
+}
+
+impl Alertmanager {
+    pub(super) fn of(section: AlertmanagerSection) -> Self {
+        Self { urls: section.urls }
     }
 }
 

@@ -173,6 +173,9 @@ metrics! {
         Gauge "http_server_active_requests" [] "HTTP requests whose answer has not begun yet.";
         Counter "health_http_rejected_total" ["reason"]
             "Connections and requests refused before routing, by reason.";
+        Counter "health_alertmanager_posts_total" ["outcome"]
+            "Posts of alerts to an Alertmanager by outcome: success, or failure, after which what is \
+             true is sent again.";
         Gauge "otel_sdk_processor_span_queue_size" [] "Spans that wait to be exported.";
         Counter "otel_sdk_processor_span_processed_total" ["error_type"]
             "Spans handed to export or dropped; error_type says why one was dropped.";
