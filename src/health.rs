@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::check::Declared;
 use crate::config::{Details, Secret};
+use crate::history::History;
 use crate::model::Sink;
 use crate::plan::{self, Defaults, PlanError};
 use crate::run::Propagator;
@@ -44,6 +45,7 @@ struct Inner {
     defaults: Defaults,
     access: Arc<ArcSwap<Access>>,
     exporter: Option<PrometheusHandle>,
+    history: Option<History>,
     ticker: AbortHandle,
 }
 
@@ -117,6 +119,10 @@ impl Health {
         &self.inner.access
     }
 
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.inner.history.as_ref()
+    }
+
     pub(crate) fn exporter(&self) -> Option<&PrometheusHandle> {
         self.inner.exporter.as_ref()
     }
@@ -136,6 +142,7 @@ pub struct Builder {
     trace_url: Option<String>,
     sinks: Vec<Arc<dyn Sink>>,
     exporter: Option<PrometheusHandle>,
+    history: Option<History>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -164,6 +171,7 @@ impl Builder {
             trace_url: None,
             sinks: Vec::new(),
             exporter: None,
+            history: None,
         }
     }
 
@@ -283,6 +291,14 @@ impl Builder {
         self
     }
 
+    /// Keeps what happens in `history`, and shows it. Default: none is kept.
+    #[must_use]
+    pub fn history(mut self, history: History) -> Self {
+        self.sinks.push(history.sink());
+        self.history = Some(history);
+        self
+    }
+
     /// Starts the checks.
     ///
     /// # Errors
@@ -306,8 +322,15 @@ impl Builder {
         scheduler.apply(plan);
         let ticker = here.spawn(tick(Arc::clone(&state))).abort_handle();
         let access = Arc::new(ArcSwap::from_pointee(self.access));
-        let (defaults, exporter) = (self.defaults, self.exporter);
-        let inner = Inner { state, scheduler, defaults, access, exporter, ticker };
+        let inner = Inner {
+            state,
+            scheduler,
+            defaults: self.defaults,
+            access,
+            exporter: self.exporter,
+            history: self.history,
+            ticker,
+        };
         Ok(Health { inner: Arc::new(inner) })
     }
 }

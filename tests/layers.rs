@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("run", &["check", "model", "state", "traces"]),
     ("scheduler", &["check", "model", "run", "state"]),
     ("plan", &["check", "model", "scheduler"]),
-    ("health", &["check", "config", "model", "plan", "run", "scheduler", "state"]),
+    ("health", &["check", "config", "history", "model", "plan", "run", "scheduler", "state"]),
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
     ("alertmanager", &["model"]),
