@@ -145,6 +145,7 @@ enum Told {
     Run(Outcome),
     Changed(Status, Status),
     Skipped(SkipReason),
+    Maintenance(bool),
     Removed,
 }
 
@@ -173,6 +174,7 @@ impl Sink for Notes {
             Event::Run { run, .. } => Told::Run(run.outcome),
             Event::Transition(transition) => Told::Changed(transition.from, transition.to),
             Event::Skipped(reason) => Told::Skipped(reason),
+            Event::Maintenance(on) => Told::Maintenance(on),
             Event::Removed => Told::Removed,
         };
         self.0.lock().unwrap().push((info.name.to_string(), told));
