@@ -44,7 +44,14 @@ fn empty(keeps_tail: bool, sinks: Vec<Arc<dyn Sink>>) -> HealthState {
     let text = String::new;
     let service =
         ServiceInfo { name: text(), version: text(), instance: text(), environment: None };
-    HealthState::new(Setup { service, keeps_tail, trace_url: None, sinks, tolerated_ticks: 3 })
+    HealthState::new(Setup {
+        service,
+        keeps_tail,
+        trace_url: None,
+        sinks,
+        tolerated_ticks: 3,
+        remembered: Remembered::default(),
+    })
 }
 
 fn state_of(keeps_tail: bool, checks: Vec<CheckInfo>) -> (HealthState, Vec<Arc<Entry>>) {
