@@ -111,7 +111,7 @@ async fn what_was_rolled_up_long_ago_is_found_by_hour_and_day() {
                 .await;
         }
         let history = store.open().await;
-        let ago = |days: u64| SystemTime::now() - days * 24 * HOUR;
+        let ago = |days: u32| SystemTime::now() - days * 24 * HOUR;
         let steps = history.steps("database", ago(6), ago(4), 6 * HOUR).await.expect("steps");
         let found: Vec<_> = steps.iter().filter(|s| s.runs > 0).collect();
         assert_eq!((found.len(), found[0].runs, found[0].good), (1, 360, 354), "{store:?}");

@@ -61,18 +61,23 @@ async fn what_was_kept_for_long_enough_is_deleted() {
         }
         // Left by an instance that is no more.
         store
-            .execute("INSERT INTO vitalsign_instances (service, instance, rolled_up_to) \
-                      VALUES ('orders', 'gone', 0)")
+            .execute(
+                "INSERT INTO vitalsign_instances (service, instance, rolled_up_to) \
+                      VALUES ('orders', 'gone', 0)",
+            )
             .await;
         store
-            .execute("INSERT INTO vitalsign_checks (instance_id, name, seen) \
-                      SELECT id, 'old', 0 FROM vitalsign_instances WHERE instance = 'gone'")
+            .execute(
+                "INSERT INTO vitalsign_checks (instance_id, name, seen) \
+                      SELECT id, 'old', 0 FROM vitalsign_instances WHERE instance = 'gone'",
+            )
             .await;
         let options = store.options("one").retention(Duration::from_hours(7 * 24));
         let history = History::open(options).await.expect("a history");
         let left = async |sql: &str| store.number(&format!("SELECT count(*) FROM {sql}")).await;
         wait_for("the old to be deleted", async || {
-            left("vitalsign_instances").await == 1 && left("vitalsign_changes WHERE id < 9").await == 1
+            left("vitalsign_instances").await == 1
+                && left("vitalsign_changes WHERE id < 9").await == 1
         })
         .await;
         let rollups = format!("vitalsign_rollups WHERE start < {}", old(0));

@@ -61,7 +61,8 @@ impl Told {
     pub(crate) fn run_in(&self, outcome: Outcome, maintenance: bool) {
         let run = run(outcome);
         let status = self.status.get();
-        self.sink.record(&self.info, Event::Run { run: &run, status, trace_kept: false, maintenance });
+        self.sink
+            .record(&self.info, Event::Run { run: &run, status, trace_kept: false, maintenance });
     }
 
     /// A run whose outcome becomes the status at once.
