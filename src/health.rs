@@ -12,12 +12,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::check::Declared;
 use crate::config::{Details, Secret};
+use crate::history::History;
 use crate::maintenance::Maintenance;
 use crate::model::Sink;
 use crate::plan::{self, Defaults, PlanError};
 use crate::run::Propagator;
 use crate::scheduler::{Changes, Scheduler};
-use crate::state::{HealthState, ServiceInfo, Setup};
+use crate::state::{HealthState, Remembered, ServiceInfo, Setup};
 use crate::window::Window;
 
 /// Why a [`Health`] cannot be built.
@@ -47,6 +48,7 @@ struct Inner {
     defaults: Defaults,
     access: Arc<ArcSwap<Access>>,
     exporter: Option<PrometheusHandle>,
+    history: Option<History>,
     ticker: AbortHandle,
     /// The task that opens and closes maintenance windows.
     keeper: AbortHandle,
@@ -147,6 +149,10 @@ impl Health {
         &self.inner.access
     }
 
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.inner.history.as_ref()
+    }
+
     pub(crate) fn exporter(&self) -> Option<&PrometheusHandle> {
         self.inner.exporter.as_ref()
     }
@@ -167,6 +173,7 @@ pub struct Builder {
     trace_url: Option<String>,
     sinks: Vec<Arc<dyn Sink>>,
     exporter: Option<PrometheusHandle>,
+    history: Option<History>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -196,6 +203,7 @@ impl Builder {
             trace_url: None,
             sinks: Vec::new(),
             exporter: None,
+            history: None,
         }
     }
 
@@ -322,6 +330,14 @@ impl Builder {
         self
     }
 
+    /// Keeps what happens in `history`, and shows it. Default: none is kept.
+    #[must_use]
+    pub fn history(mut self, history: History) -> Self {
+        self.sinks.push(history.sink());
+        self.history = Some(history);
+        self
+    }
+
     /// Starts the checks.
     ///
     /// # Errors
@@ -333,7 +349,16 @@ impl Builder {
         let seconds = self.liveness_timeout.as_secs_f64().ceil();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let tolerated_ticks = seconds as u32;
+        let remembered = self.history.as_ref().map(|history| {
+            history.plan(plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)));
+            history.remembered()
+        });
+        let remembered = remembered.map_or_else(Remembered::default, |known| Remembered {
+            checks: known.checks,
+            service: known.service,
+        });
         let state = Arc::new(HealthState::new(Setup {
+            remembered,
             service: self.service,
             keeps_tail: self.keeps_tail,
             trace_url: self.trace_url,
@@ -348,9 +373,17 @@ impl Builder {
         scheduler.apply(plan);
         let ticker = here.spawn(tick(Arc::clone(&state))).abort_handle();
         let access = Arc::new(ArcSwap::from_pointee(self.access));
-        let (defaults, exporter) = (self.defaults, self.exporter);
-        let inner =
-            Inner { state, scheduler, maintenance, defaults, access, exporter, ticker, keeper };
+        let inner = Inner {
+            state,
+            scheduler,
+            defaults: self.defaults,
+            access,
+            exporter: self.exporter,
+            history: self.history,
+            maintenance,
+            ticker,
+            keeper,
+        };
         Ok(Health { inner: Arc::new(inner) })
     }
 }

@@ -43,6 +43,7 @@ pub mod check;
 pub mod checks;
 pub mod config;
 mod health;
+pub mod history;
 pub mod http;
 pub mod keep;
 mod maintenance;
@@ -61,6 +62,7 @@ pub use check::names::{is_check_name, is_label_name};
 pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_fn};
 pub use config::Details;
 pub use health::{BuildError, Builder, Health};
+pub use history::{History, HistoryError, HistoryOptions};
 pub use model::{
     CheckInfo, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run, Server, ServiceStatus,
     Sink, SkipReason, Status, Trace, Transition,

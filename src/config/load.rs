@@ -16,7 +16,7 @@ use super::sections::{
     AlertmanagerSection, DefaultsSection, HistorySection, IncludeSection, MaintenanceSection,
     ServerSection, ServiceSection, TelemetrySection,
 };
-use super::settings::{Alertmanager, Server, Service, Settings, Telemetry};
+use super::settings::{Alertmanager, History, Server, Service, Settings, Telemetry};
 use super::tree::{At, Entry, Node, Source, Table, Value};
 use super::watch::{self, Contents, Watch};
 use super::windows;
@@ -130,7 +130,6 @@ impl<'a> Loading<'a> {
 
         let windows = self.windows(&mut root, &drafts);
         let settings = self.settings(&mut root, windows);
-        self.unavailable(&mut root);
         let (checks, disabled) = finished(drafts);
         if checks.is_empty() {
             let start = At { file: 0, offset: 0 };
@@ -258,10 +257,17 @@ impl<'a> Loading<'a> {
             rules::telemetry(telemetry, &node, &mut self.report);
         }
         let alertmanager = self.alertmanager(root);
+        let (history, node) = self.section::<HistorySection>(root, "history");
+        if let Some(history) = &history {
+            rules::history(history, &node, &mut self.report);
+        }
+        let folder = node.get("url").and_then(|url| self.sources.get(url.at.file));
+        let history = history.map(|section| History::of(section, folder.map(|file| &*file.base)));
         let name = self.environment().non_empty("OTEL_SERVICE_NAME");
         Some(Settings {
             service: Service::of(service?, name),
             server: Server::of(server?, flag, tls),
+            history: history?,
             telemetry: Telemetry::of(telemetry?),
             maintenance,
             alertmanager,
@@ -277,17 +283,6 @@ impl<'a> Loading<'a> {
         let section = section?;
         rules::alertmanager(&section, &node, &mut self.report);
         Some(Alertmanager::of(section))
-    }
-
-    /// Validates the sections that are not available yet, and refuses them.
-    fn unavailable(&mut self, root: &mut Table) {
-        if root.contains_key("history") {
-            let (section, node) = self.section::<HistorySection>(root, "history");
-            if let Some(section) = section {
-                rules::history(&section, &node, &mut self.report);
-            }
-            rules::refuse_unavailable("history", &node, &mut self.report);
-        }
     }
 
     /// Reads the maintenance windows; their names are those of checks, enabled or not.

@@ -46,8 +46,8 @@ pub use kind::{Kind, KindOptions, OptionError, Parsed};
 pub use reference::{Choice, KindEntry, OptionEntry, Reference, Table, TypeEntry, UnknownKind};
 pub use schema::schema;
 pub use settings::{
-    Alertmanager, Details, LogFormat, LogLevel, Server, ServerTls, Service, Settings, Telemetry,
-    TracesProtocol,
+    Alertmanager, Details, HISTORY_FILE, History, HistoryPlace, LogFormat, LogLevel, Server,
+    ServerTls, Service, Settings, Telemetry, TracesProtocol,
 };
 pub use share::SizeOrShare;
 pub use values::{ByteSize, ConfigPath, Count, Period, Secret, Tls, TlsOptions};

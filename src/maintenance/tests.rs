@@ -79,6 +79,7 @@ impl Story {
             trace_url: None,
             sinks: vec![Arc::clone(&notes) as Arc<dyn Sink>],
             tolerated_ticks: 3,
+            remembered: crate::state::Remembered::default(),
         }));
         let set_by = Arc::<AtomicI64>::default();
         let (began, set) = (Instant::now(), Arc::clone(&set_by));

@@ -1,7 +1,7 @@
 //! The recorder: everything that changes the state.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -86,19 +86,23 @@ impl HealthState {
         let now = SystemTime::now();
         let old = self.plan.load_full();
         let first = !self.tally().planned();
-        let new = |info: Arc<CheckInfo>| {
-            let maintenance = maintained.holds(&info.name);
-            Entry::new(info, first, maintenance, now)
+        // Those of the first plan alone: a check that a reload brings is a new one.
+        let mut remembered =
+            std::mem::take(&mut *self.remembered.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut new = |info: Arc<CheckInfo>| {
+            let (maintenance, before) =
+                (maintained.holds(&info.name), remembered.remove(&info.name));
+            Arc::new(Entry::new(info, first, maintenance, before, now))
         };
         let entries: Vec<Arc<Entry>> = checks
             .into_iter()
             .map(|planned| match planned {
                 Planned::Untouched(entry) => entry,
-                Planned::New(info) => Arc::new(new(info)),
-                Planned::Changed(info) => Arc::new(match old.find(&info.name) {
-                    Some(before) => Entry::succeeding(info, before),
+                Planned::New(info) => new(info),
+                Planned::Changed(info) => match old.find(&info.name) {
+                    Some(before) => Arc::new(Entry::succeeding(info, before)),
                     None => new(info),
-                }),
+                },
             })
             .collect();
         let plan = Arc::new(Plan::of(entries.clone()));
