@@ -1,0 +1,119 @@
+//! A client of `/events` that reads one server-sent event after the other.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::http::{Answer, Client};
+
+/// Far longer than anything takes; an event that never comes fails the test instead of hanging it.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// One event as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) id: Option<u64>,
+    pub(crate) retry: Option<u64>,
+    pub(crate) data: Value,
+}
+
+impl Event {
+    fn read(block: &str) -> Self {
+        let fields = |wanted: &str| {
+            let lines = block.lines().filter_map(|line| line.split_once(": "));
+            lines.filter(|(name, _)| *name == wanted).map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        let number = |name: &str| fields(name).first().map(|text| text.parse().expect("a number"));
+        let known = ["event: ", "id: ", "retry: ", "data: "];
+        let strange = block.lines().find(|line| !known.iter().any(|name| line.starts_with(name)));
+        assert_eq!(strange, None, "{block}");
+        assert_eq!(fields("data").len(), 1, "one line of data: {block}");
+        Self {
+            name: fields("event").concat(),
+            id: number("id"),
+            retry: number("retry"),
+            data: serde_json::from_str(fields("data")[0]).expect("JSON"),
+        }
+    }
+}
+
+/// An open stream.
+#[derive(Debug)]
+pub(crate) struct EventStream {
+    client: Client,
+    unread: String,
+    pub(crate) head: Answer,
+}
+
+impl EventStream {
+    /// Opens a stream that begins as it should.
+    pub(crate) async fn open(server: SocketAddr, headers: &[(&str, &str)]) -> Self {
+        let stream = Self::ask(server, "/events", headers).await;
+        assert_eq!(stream.head.status, 200, "{:?}", stream.head);
+        stream
+    }
+
+    /// Asks for one, and reads the head of the answer.
+    pub(crate) async fn ask(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+        let mut client = Client::connect(server).await;
+        let mut request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        client.send(request + "\r\n").await;
+        let head = timeout(PATIENCE, client.head()).await.expect("an answer in time");
+        Self { client, unread: String::new(), head: head.expect("an answer") }
+    }
+
+    /// The next event; `None` when the stream has ended as it should.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((block, rest)) = self.unread.split_once("\n\n") {
+                let event = Event::read(block);
+                self.unread = rest.to_owned();
+                return Some(event);
+            }
+            let chunk = timeout(PATIENCE, self.client.chunk()).await.expect("an event in time");
+            match chunk.expect("the stream is not cut") {
+                Some(chunk) => self.unread.push_str(&chunk),
+                None => {
+                    assert_eq!(self.unread, "", "half an event at the end");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The next event, which is to come.
+    pub(crate) async fn event(&mut self) -> Event {
+        self.next().await.expect("the stream goes on")
+    }
+
+    /// The next event of this name; others are passed over.
+    pub(crate) async fn next_of(&mut self, name: &str) -> Event {
+        loop {
+            let event = self.event().await;
+            if event.name == name {
+                return event;
+            }
+        }
+    }
+
+    /// The next summary with this status.
+    pub(crate) async fn summary_of(&mut self, status: &str) -> Event {
+        loop {
+            let summary = self.next_of("summary").await;
+            if summary.data["status"] == status {
+                return summary;
+            }
+        }
+    }
+
+    /// Reads on until the stream ends.
+    pub(crate) async fn ends(&mut self) {
+        while self.next().await.is_some() {}
+    }
+}
