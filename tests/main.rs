@@ -9,6 +9,7 @@ mod configuration_loading;
 mod configuration_watch;
 mod documents;
 mod engine;
+mod events;
 mod exposition;
 mod kinds;
 mod kinds_local;

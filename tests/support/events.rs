@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::body::Body;
+use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -40,32 +42,58 @@ impl Event {
     }
 }
 
+/// Where a stream's bytes come from.
+#[derive(Debug)]
+enum Source {
+    Wire(Client),
+    Body(Body),
+}
+
+impl Source {
+    /// More of the text; `None` at its end.
+    async fn more(&mut self) -> Option<String> {
+        match self {
+            Self::Wire(client) => client.chunk().await.expect("the stream is not cut"),
+            Self::Body(body) => {
+                let frame = body.frame().await?.expect("the stream is not cut");
+                let data = frame.into_data().expect("no trailers");
+                Some(String::from_utf8(data.into()).expect("text"))
+            }
+        }
+    }
+}
+
 /// An open stream.
 #[derive(Debug)]
 pub(crate) struct EventStream {
-    client: Client,
+    source: Source,
     unread: String,
-    pub(crate) head: Answer,
 }
 
 impl EventStream {
-    /// Opens a stream that begins as it should.
+    /// Opens a stream of the server.
     pub(crate) async fn open(server: SocketAddr, headers: &[(&str, &str)]) -> Self {
-        let stream = Self::ask(server, "/events", headers).await;
-        assert_eq!(stream.head.status, 200, "{:?}", stream.head);
+        let (head, stream) = Self::ask(server, headers).await;
+        assert_eq!(head.status, 200, "{head:?}");
         stream
     }
 
-    /// Asks for one, and reads the head of the answer.
-    pub(crate) async fn ask(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+    /// Asks the server for a stream, and reads the head of the answer.
+    pub(crate) async fn ask(server: SocketAddr, headers: &[(&str, &str)]) -> (Answer, Self) {
         let mut client = Client::connect(server).await;
-        let mut request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n");
+        let mut request = "GET /events HTTP/1.1\r\nhost: test\r\n".to_owned();
         for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            request = request + name + ": " + value + "\r\n";
         }
         client.send(request + "\r\n").await;
         let head = timeout(PATIENCE, client.head()).await.expect("an answer in time");
-        Self { client, unread: String::new(), head: head.expect("an answer") }
+        let stream = Self { source: Source::Wire(client), unread: String::new() };
+        (head.expect("an answer"), stream)
+    }
+
+    /// Reads the body of an answer.
+    pub(crate) const fn of(body: Body) -> Self {
+        Self { source: Source::Body(body), unread: String::new() }
     }
 
     /// The next event; `None` when the stream has ended as it should.
@@ -76,9 +104,8 @@ impl EventStream {
                 self.unread = rest.to_owned();
                 return Some(event);
             }
-            let chunk = timeout(PATIENCE, self.client.chunk()).await.expect("an event in time");
-            match chunk.expect("the stream is not cut") {
-                Some(chunk) => self.unread.push_str(&chunk),
+            match timeout(PATIENCE, self.source.more()).await.expect("an event in time") {
+                Some(text) => self.unread.push_str(&text),
                 None => {
                     assert_eq!(self.unread, "", "half an event at the end");
                     return None;
