@@ -267,7 +267,7 @@ async fn a_host_subscribes_to_the_same_changes() {
     let mut changes = health.subscribe();
     turn(&network, &health, Status::Down).await;
     let change = changes.next().await.expect("it goes on").expect("nothing is missed");
-    assert_eq!((&*change.check.name, change.check.kind), ("database", "custom"));
+    assert_eq!((&*change.check.name, change.check.kind), ("database", "function"));
     let transition = &change.transition;
     assert_eq!((transition.from, transition.to), (Status::Up, Status::Down));
     assert_eq!(transition.reason, Some(Reason::ConnectionRefused));

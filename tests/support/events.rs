@@ -121,22 +121,25 @@ impl EventStream {
 
     /// The next event of this name; others are passed over.
     pub(crate) async fn next_of(&mut self, name: &str) -> Event {
-        loop {
-            let event = self.event().await;
-            if event.name == name {
-                return event;
-            }
-        }
+        self.first(name, |_| true).await
     }
 
     /// The next summary with this status.
     pub(crate) async fn summary_of(&mut self, status: &str) -> Event {
-        loop {
-            let summary = self.next_of("summary").await;
-            if summary.data["status"] == status {
-                return summary;
+        self.first("summary", |data| data["status"] == status).await
+    }
+
+    /// The next event of this name with such data, which is to come in time.
+    async fn first(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Event {
+        let found = async {
+            loop {
+                let event = self.event().await;
+                if event.name == name && wanted(&event.data) {
+                    return event;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("no such {name} in time"))
     }
 
     /// Reads on until the stream ends.
