@@ -11,6 +11,7 @@ mod documents;
 mod engine;
 mod events;
 mod exposition;
+mod history;
 mod kinds;
 mod kinds_local;
 mod kinds_sql;
