@@ -1,7 +1,12 @@
 //! Who comes back gets what it missed.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use vitalsign::{Health, Status};
+use tempfile::TempDir;
+use vitalsign::config::Details;
+use vitalsign::history::HistoryOptions;
+use vitalsign::{Builder, Failure, Health, History, Status, every};
 
 use super::{Network, builder, open, scene, turn, until};
 use crate::support::events::{Event, EventStream};
@@ -15,6 +20,15 @@ async fn changes_until_summary(events: &mut EventStream) -> Vec<Event> {
             return changes;
         }
         changes.push(event);
+    }
+}
+
+/// More checks than the feed remembers changes.
+const CROWD: usize = 1_300;
+
+async fn all_are(health: &Health, status: Status) {
+    for check in health.state().checks() {
+        until(health, &check.name, status).await;
     }
 }
 
@@ -85,28 +99,22 @@ async fn what_nobody_remembers_is_announced_as_a_gap() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_falls_behind_is_told_how_much_it_missed_and_how_it_is_now() {
-    const CHECKS: usize = 1_300;
     let network = Network::default();
-    let crowd = (0..CHECKS).fold(builder(&network), |builder, number| {
+    let crowd = (0..CROWD).fold(builder(&network), |builder, number| {
         builder.check(format!("check-{number}"), network.check())
     });
-    let health: Health = crowd.build().expect("checks");
-    let all_are = async |status| {
-        for check in health.state().checks() {
-            until(&health, &check.name, status).await;
-        }
-    };
-    all_are(Status::Up).await;
+    let health = crowd.build().expect("checks");
+    all_are(&health, Status::Up).await;
     let app = health.clone().into_app();
     let mut slow = open(&app, &[]).await;
     let last = slow.event().await.id.expect("where it begins");
     network.fails(true);
-    all_are(Status::Down).await;
+    all_are(&health, Status::Down).await;
 
     let gap = slow.next_of("gap").await;
     let missed = gap.data["missed"].as_u64().expect("it is known");
     let changes = changes_until_summary(&mut slow).await;
-    assert_eq!(missed + changes.len() as u64, CHECKS as u64 + 1, "none is lost unsaid");
+    assert_eq!(missed + changes.len() as u64, CROWD as u64 + 1, "none is lost unsaid");
     assert!(changes.len() >= 1_000 && changes.iter().all(|change| change.data["to"] == "down"));
     drop(slow);
 
@@ -114,4 +122,63 @@ async fn a_reader_that_falls_behind_is_told_how_much_it_missed_and_how_it_is_now
     assert_eq!(late.event().await.data["status"], "down");
     assert_eq!(late.event().await.data, json!({"missed": null}));
     assert_eq!(changes_until_summary(&mut late).await.len(), 1_000);
+}
+
+/// A service of a crowd whose history is in the file of `folder`.
+async fn with_history(folder: &TempDir) -> (Health, History) {
+    let file = folder.path().join("history.db");
+    let history = History::open(HistoryOptions::file(file, "orders", "orders-1")).await;
+    let history = history.expect("a history");
+    let builder = Health::builder("orders").details(Details::Always).history(history.clone());
+    let add = |builder: Builder, number| {
+        let check = every(Duration::from_hours(1)).from_fn(|| async { Ok::<_, Failure>(()) });
+        builder.check(format!("check-{number}"), check)
+    };
+    let health = (0..CROWD).fold(builder, add).build().expect("checks");
+    (health, history)
+}
+
+#[tokio::test]
+async fn what_the_feed_has_forgotten_comes_from_the_history_over_a_restart_too() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (health, history) = with_history(&folder).await;
+    let start =
+        open(&health.clone().into_app(), &[]).await.event().await.id.expect("where it begins");
+    all_are(&health, Status::Up).await;
+    let resume = async |health: &Health, last: u64| {
+        let app = health.clone().into_app();
+        let mut events = open(&app, &[("last-event-id", &last.to_string())]).await;
+        assert_eq!(events.event().await.name, "summary");
+        changes_until_summary(&mut events).await
+    };
+    let all = resume(&health, start).await;
+    assert!(all.iter().all(|event| event.name == "status"), "there is no gap");
+    let known = ids(&all);
+    assert_eq!(known.len(), CROWD);
+    let mut sorted = known.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), CROWD, "each came once");
+    drop(health);
+    history.close(Duration::from_mins(1)).await;
+
+    let (health, history) = with_history(&folder).await;
+    all_are(&health, Status::Up).await;
+    let since = resume(&health, sorted[999]).await;
+    let from_history = CROWD - 1_000;
+    assert_eq!(ids(&since[..from_history]), sorted[1_000..]);
+    let told = |events: &[Event]| events.iter().map(|e| e.data.clone()).collect::<Vec<_>>();
+    let one = |id| all.iter().find(|event| event.id == Some(id)).expect("it was told").clone();
+    let live: Vec<_> = sorted[1_000..].iter().map(|id| one(*id)).collect();
+    assert_eq!(told(&since[..from_history]), told(&live), "they look as they did");
+
+    let too_long = resume(&health, start).await;
+    assert_eq!(ids(&too_long[..1_000]), sorted[..1_000]);
+    assert_eq!(
+        (too_long[1_000].name.as_str(), &too_long[1_000].data),
+        ("gap", &json!({"missed": null}),)
+    );
+    assert_eq!(too_long.len(), 1_001 + 1_000, "then what the feed remembers");
+    drop(health);
+    history.close(Duration::from_mins(1)).await;
 }
