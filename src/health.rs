@@ -115,6 +115,7 @@ impl Health {
     /// }
     /// # }
     /// ```
+    #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.inner.feed.subscribe()
     }

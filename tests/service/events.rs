@@ -136,10 +136,9 @@ async fn readers_that_never_read_slow_nobody_take_no_memory_and_are_closed() {
     let mut config =
         format!("[server]\nheader_timeout = \"1s\"\nshutdown_timeout = \"6s\"\n{}", cache.check());
     for number in 0..IDLE_CHECKS {
-        config += &format!(
-            "[checks.a-check-with-a-name-long-enough-to-fill-buffers-{number}]\n\
-             kind = \"disk\"\npath = \"/\"\ninterval = \"1h\"\ngates = []\n"
-        );
+        config = config
+            + &format!("[checks.a-check-with-a-name-long-enough-to-fill-buffers-{number}]\n")
+            + "kind = \"disk\"\npath = \"/\"\ninterval = \"1h\"\ngates = []\n";
     }
     let service = Service::start_with(&config, |command| {
         command.env("RUST_LOG", "info,vitalsign::http=debug");
