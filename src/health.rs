@@ -9,9 +9,11 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::check::Declared;
 use crate::config::{Details, Secret};
+use crate::feed::{Feed, Subscription};
 use crate::history::History;
 use crate::maintenance::Maintenance;
 use crate::model::Sink;
@@ -49,13 +51,17 @@ struct Inner {
     access: Arc<ArcSwap<Access>>,
     exporter: Option<PrometheusHandle>,
     history: Option<History>,
+    feed: Arc<Feed>,
+    /// Cancelled when event streams are to end.
+    streams: CancellationToken,
     ticker: AbortHandle,
     /// The task that opens and closes maintenance windows.
     keeper: AbortHandle,
+    waker: AbortHandle,
 }
 
 /// Who may see what over HTTP.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Access {
     pub(crate) details: Details,
     pub(crate) token: Option<Secret>,
@@ -72,6 +78,8 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.ticker.abort();
         self.keeper.abort();
+        // With it end the subscriptions.
+        self.waker.abort();
     }
 }
 
@@ -96,6 +104,50 @@ impl Health {
     /// Makes `/ready` say `draining` from now on, while everything else goes on being served.
     pub fn drain(&self) {
         self.inner.state.drain();
+    }
+
+    /// The status changes from now on, as a stream.
+    ///
+    /// ```no_run
+    /// use futures_util::StreamExt;
+    ///
+    /// # async fn run(health: vitalsign::Health) {
+    /// let mut changes = health.subscribe();
+    /// while let Some(change) = changes.next().await {
+    ///     match change {
+    ///         Ok(change) => println!("{} is {}", change.check.name, change.transition.to),
+    ///         Err(missed) => println!("{missed}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        self.inner.feed.subscribe()
+    }
+
+    /// Ends the streams of `/events`, and answers 503 to whoever asks for one from now on.
+    ///
+    /// [`http::Server`](crate::http::Server) does so itself when it stops. A host that serves
+    /// otherwise calls this once it takes no new connections, since a stream has no end of its own
+    /// and would hold up a graceful shutdown:
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn run(health: vitalsign::Health) -> std::io::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// let app: axum::Router = health.router();
+    /// let stop = async move {
+    ///     let _ = tokio::signal::ctrl_c().await;
+    ///     health.drain();
+    ///     tokio::time::sleep(Duration::from_secs(5)).await;
+    ///     health.close_streams();
+    /// };
+    /// axum::serve(listener, app).with_graceful_shutdown(stop).await
+    /// # }
+    /// ```
+    pub fn close_streams(&self) {
+        self.inner.streams.cancel();
     }
 
     /// Makes `checks` the plan, as a difference to the current one: a check that is the same keeps
@@ -151,6 +203,14 @@ impl Health {
 
     pub(crate) fn history(&self) -> Option<&History> {
         self.inner.history.as_ref()
+    }
+
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        &self.inner.feed
+    }
+
+    pub(crate) fn streams_closed(&self) -> &CancellationToken {
+        &self.inner.streams
     }
 
     pub(crate) fn exporter(&self) -> Option<&PrometheusHandle> {
@@ -349,6 +409,9 @@ impl Builder {
         let seconds = self.liveness_timeout.as_secs_f64().ceil();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let tolerated_ticks = seconds as u32;
+        let (feed, waker) = Feed::new();
+        let mut sinks = self.sinks;
+        sinks.push(Arc::clone(&feed) as Arc<dyn Sink>);
         let remembered = self.history.as_ref().map(|history| {
             history.plan(plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)));
             history.remembered()
@@ -362,7 +425,7 @@ impl Builder {
             service: self.service,
             keeps_tail: self.keeps_tail,
             trace_url: self.trace_url,
-            sinks: self.sinks,
+            sinks,
             tolerated_ticks,
         }));
         // Before the checks, so that they are in a window that is open from their first moment.
@@ -372,6 +435,7 @@ impl Builder {
         let scheduler = Scheduler::new(checks_on, Arc::clone(&state), self.limit, self.propagator);
         scheduler.apply(plan);
         let ticker = here.spawn(tick(Arc::clone(&state))).abort_handle();
+        let waker = here.spawn(waker.run()).abort_handle();
         let access = Arc::new(ArcSwap::from_pointee(self.access));
         let inner = Inner {
             state,
@@ -380,9 +444,12 @@ impl Builder {
             access,
             exporter: self.exporter,
             history: self.history,
+            feed,
+            streams: CancellationToken::new(),
             maintenance,
             ticker,
             keeper,
+            waker,
         };
         Ok(Health { inner: Arc::new(inner) })
     }

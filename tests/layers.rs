@@ -21,12 +21,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("run", &["check", "model", "state", "traces"]),
     ("scheduler", &["check", "model", "run", "state"]),
     ("plan", &["check", "model", "scheduler"]),
+    ("feed", &["model"]),
     ("maintenance", &["model", "state", "window"]),
     (
         "health",
         &[
             "check",
             "config",
+            "feed",
             "history",
             "maintenance",
             "model",
@@ -40,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
     ("alertmanager", &["config", "model"]),
-    ("http", &["config", "health", "history", "metrics", "model", "state"]),
+    ("http", &["config", "feed", "health", "history", "metrics", "model", "state"]),
     ("keep", &["model", "traces"]),
     ("telemetry", &["config", "keep", "model", "traces"]),
     ("bench", &["check", "model", "plan", "run", "state"]),

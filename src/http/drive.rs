@@ -4,15 +4,17 @@
 //! route could see it.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::IntoResponse;
+use futures_util::future::Either;
 use futures_util::poll;
 use hyper::body::{Body as _, Incoming};
 use hyper::rt::Executor;
@@ -29,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::connections::{Connection, Due, InFlight, Patience};
+use super::events::Hosting;
 use super::front::App;
 use super::problem::{self, Problem};
 use super::transfer::{self, Sent, Watched};
@@ -98,6 +101,8 @@ pub(super) struct Site {
     /// Cancelled when no new request is wanted.
     pub(super) drain: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// What handlers are told.
+    pub(super) hosting: Arc<Hosting>,
 }
 
 impl Site {
@@ -149,7 +154,7 @@ impl Site {
     {
         let service = service_fn(|request: Request<Incoming>| {
             let in_flight = conn.request(request.version() == Version::HTTP_2);
-            answer(self.app.clone(), request, in_flight, peer, self.patience)
+            self.answer(request, in_flight, peer)
         });
         let protocol = self.protocol();
         let io = TokioIo::new(Watched::new(stream, Arc::clone(conn)));
@@ -192,6 +197,22 @@ impl Site {
         }
     }
 
+    /// Answers one request: at once, or by the router.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        in_flight: InFlight,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Result<Response<Sent>, Infallible>> + Send + use<> {
+        if let Some(response) = self.app.at_once(&request) {
+            let response = response.map(|body| Sent::new(body, in_flight));
+            return Either::Left(ready(Ok(response)));
+        }
+        let hosting = Arc::clone(&self.hosting);
+        let routed = route(self.app.router(), request, peer, hosting, self.patience.head);
+        Either::Right(async move { Ok(routed.await.map(|body| Sent::new(body, in_flight))) })
+    }
+
     fn protocol(&self) -> auto::Builder<Streams> {
         let mut protocol = auto::Builder::new(Streams(self.tasks.clone()));
         // Our own timer also covers the time before the protocol is known, and HTTP/2.
@@ -230,28 +251,21 @@ fn refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<Re
     }
 }
 
-/// Has the router answer one request.
-async fn answer(
-    app: App,
+/// Has the router answer one request, whose body must be there within `limit`.
+async fn route(
+    mut router: Router,
     request: Request<Incoming>,
-    in_flight: InFlight,
     peer: SocketAddr,
-    patience: Patience,
-) -> Result<Response<Sent>, Infallible> {
-    let response = if let Some(response) = app.at_once(&request) {
-        response
-    } else if request.body().size_hint().lower() > transfer::MAX_REQUEST_BODY as u64 {
+    hosting: Arc<Hosting>,
+    limit: Duration,
+) -> Response<Body> {
+    if request.body().size_hint().lower() > transfer::MAX_REQUEST_BODY as u64 {
         Rejected::BodyTooLarge.count();
-        problem::guard(Problem::payload_too_large().into_response())
-    } else {
-        let mut request = request.map(|body| transfer::received(body, patience.head));
-        request.extensions_mut().insert(ConnectInfo(peer));
-        call(app.router(), request).await
-    };
-    Ok(response.map(|body| Sent::new(body, in_flight)))
-}
-
-async fn call(mut router: Router, request: Request<Body>) -> Response<Body> {
+        return problem::guard(Problem::payload_too_large().into_response());
+    }
+    let mut request = request.map(|body| transfer::received(body, limit));
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(hosting);
     let Ok(response) = router.call(request).await;
     response
 }

@@ -8,6 +8,7 @@ mod accept;
 mod access;
 mod connections;
 mod drive;
+mod events;
 mod flight;
 mod front;
 mod health_json;
@@ -43,6 +44,8 @@ pub(crate) struct Routes {
     state: Arc<HealthState>,
     guard: access::Guard,
     cache: probe::Cache,
+    summaries: events::Summaries,
+    streams: events::Streams,
     /// Keeps the checks running as long as anything answers for them.
     health: Health,
 }
@@ -71,13 +74,18 @@ impl Health {
             state: Arc::clone(self.state()),
             guard: access::Guard::new(Arc::clone(self.access())),
             cache: probe::Cache::default(),
+            summaries: events::Summaries::default(),
+            streams: events::Streams::default(),
             health: self.clone(),
         })
     }
 }
 
 fn router(routes: &Arc<Routes>) -> Router {
-    probe::router(routes).merge(status::router(routes)).merge(metrics::router(routes))
+    probe::router(routes)
+        .merge(status::router(routes))
+        .merge(metrics::router(routes))
+        .merge(events::router(routes))
 }
 
 /// The answer to a request whose token is refused.
