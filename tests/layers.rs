@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
     ("alertmanager", &["model"]),
-    ("http", &["config", "health", "history", "metrics", "model", "state"]),
+    ("http", &["check", "config", "health", "history", "metrics", "model", "state"]),
     ("keep", &["model", "traces"]),
     ("telemetry", &["config", "keep", "model", "traces"]),
     ("bench", &["check", "model", "plan", "run", "state"]),

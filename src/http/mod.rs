@@ -13,8 +13,11 @@ mod health_json;
 pub(crate) mod measure;
 mod metrics;
 mod negotiate;
+mod openapi;
+mod past;
 mod probe;
 pub(crate) mod problem;
+mod query;
 pub mod server;
 mod status;
 pub mod tls;
@@ -24,7 +27,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 
 use crate::health::Health;
 use crate::state::HealthState;
@@ -64,7 +70,11 @@ impl Health {
             cache: probe::Cache::default(),
             health: self.clone(),
         });
-        probe::router(&routes).merge(status::router(&routes)).merge(metrics::router(&routes))
+        let surface = probe::surface()
+            .merge(status::surface())
+            .merge(past::surface())
+            .merge(metrics::surface(self));
+        surface.finish(&routes)
     }
 }
 
@@ -75,6 +85,24 @@ fn refused(why: access::Refused) -> Response {
         access::Refused::TooMany => Problem::too_many_requests(access::WINDOW_SECONDS),
     }
     .into_response()
+}
+
+/// The answer that `document` is as JSON.
+fn json(document: impl Serialize) -> Response {
+    match serde_json::to_string(&document) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(_) => Problem::internal().into_response(),
+    }
+}
+
+/// A moment as RFC 3339 in UTC, to the millisecond.
+#[derive(Debug, Clone, Copy, JsonSchema)]
+struct Time(#[schemars(with = "String", extend("format" = "date-time"))] SystemTime);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&time(self.0))
+    }
 }
 
 /// A moment as RFC 3339 in UTC, to the millisecond.
