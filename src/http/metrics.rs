@@ -28,8 +28,8 @@ use crate::metrics::{self, Format};
 const LIMIT_KIB: u32 = 256 * 1024;
 
 /// The metrics route.
-pub(super) fn surface(health: &Health) -> Surface {
-    let pages = Arc::new(Pages::new(health.clone()));
+pub(super) fn router(routes: &Arc<Routes>) -> Surface {
+    let pages = Arc::new(Pages::new(routes.health.clone()));
     let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
         let headers = request.headers();
         match routes.guard.scrapes(headers, request.extensions()) {
@@ -46,7 +46,7 @@ pub(super) fn surface(health: &Health) -> Surface {
         .problem(401, "A token is needed, or it is wrong.")
         .problem(429, "Many wrong tokens came from there.")
         .problem(503, "Too many pages wait for their clients.");
-    Surface::new().route("/metrics", get(answer), operation)
+    Surface::new().route("/metrics", get(answer), operation).with_state(Arc::clone(routes))
 }
 
 /// A page, or the status that says why there is none.

@@ -70,11 +70,11 @@ impl Health {
             cache: probe::Cache::default(),
             health: self.clone(),
         });
-        let surface = probe::surface()
-            .merge(status::surface())
-            .merge(past::surface())
-            .merge(metrics::surface(self));
-        surface.finish(&routes)
+        probe::router(&routes)
+            .merge(status::router(&routes))
+            .merge(past::router(&routes))
+            .merge(metrics::router(&routes))
+            .finish()
     }
 }
 

@@ -28,7 +28,7 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The probe routes.
-pub(super) fn surface() -> Surface {
+pub(super) fn router(routes: &Arc<Routes>) -> Surface {
     let mut probes = Surface::new();
     let paths: [(Gate, &[&str]); 3] = [
         (Gate::Health, &["/health", "/healthz", "/livez"]),
@@ -43,11 +43,10 @@ pub(super) fn surface() -> Surface {
             probes = probes.route(path, get(answer), describe(gate));
         }
     }
-    probes.route("/health/{check}", get(single), describe_single()).route(
-        "/ready/{check}",
-        get(single),
-        describe_single(),
-    )
+    for path in ["/health/{check}", "/ready/{check}"] {
+        probes = probes.route(path, get(single), describe_single());
+    }
+    probes.with_state(Arc::clone(routes))
 }
 
 fn describe(gate: Gate) -> Operation {

@@ -19,7 +19,7 @@ use crate::model::{Gate, Outcome, Phase, Reason, Run, ServiceStatus, Status};
 use crate::state::{CheckView, Snapshot};
 
 /// The status routes.
-pub(super) fn surface() -> Surface {
+pub(super) fn router(routes: &Arc<Routes>) -> Surface {
     let every = Operation::get("The structured status of the service and its checks")
         .about("200 whatever the status is: the probes are for codes.")
         .token(Token::Details)
@@ -34,7 +34,10 @@ pub(super) fn surface() -> Surface {
         .problem(401, "The token is wrong.")
         .problem(404, "There is no check of this name.")
         .problem(429, "Many wrong tokens came from there.");
-    Surface::new().route("/status", get(all), every).route("/status/{check}", get(one), single)
+    Surface::new()
+        .route("/status", get(all), every)
+        .route("/status/{check}", get(one), single)
+        .with_state(Arc::clone(routes))
 }
 
 async fn all(State(routes): State<Arc<Routes>>, request: Request) -> Response {

@@ -1,7 +1,8 @@
 //! The document itself.
 
-use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::operation::{Answer, Operation, Parameter, Token};
@@ -22,7 +23,7 @@ pub(super) fn write(described: &[(&'static str, Operation)]) -> Option<String> {
 fn document(described: &[(&'static str, Operation)]) -> Value {
     let mut settings = SchemaSettings::draft2020_12().for_serialize();
     settings.definitions_path = "/components/schemas".into();
-    let mut schemas = settings.into_generator();
+    let mut schemas = settings.with_transform(RecursiveTransform(plain)).into_generator();
     let mut paths: Map<String, Value> = Map::new();
     for (path, operation) in described {
         let item = paths.entry(*path).or_insert_with(|| json!({}));
@@ -61,6 +62,13 @@ fn document(described: &[(&'static str, Operation)]) -> Value {
             },
         },
     })
+}
+
+/// Makes a doc comment a text for readers who have no rustdoc: links are plain, lines flow.
+fn plain(schema: &mut Schema) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.replace("[`", "`").replace("`]", "`").replace('\n', " ");
+    }
 }
 
 fn describe(path: &str, operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
@@ -113,8 +121,7 @@ fn responses(answers: &[Answer], schemas: &mut SchemaGenerator) -> Value {
         let response =
             response.or_insert_with(|| json!({ "description": answer.about, "content": {} }));
         response["content"][answer.media] = json!({ "schema": (answer.schema)(schemas) });
-        if let Some((name, about)) = header(answer) {
-            let schema = json!({ "type": "string" });
+        if let Some((name, about, schema)) = header(answer) {
             response["headers"] = json!({ name: { "description": about, "schema": schema } });
         }
     }
@@ -123,11 +130,12 @@ fn responses(answers: &[Answer], schemas: &mut SchemaGenerator) -> Value {
 }
 
 /// The header that comes with a problem of some code.
-fn header(answer: &Answer) -> Option<(&'static str, &'static str)> {
+fn header(answer: &Answer) -> Option<(&'static str, &'static str, Value)> {
     match answer.code {
-        401 => Some(("WWW-Authenticate", "`Bearer`.")),
+        401 => Some(("WWW-Authenticate", "What is needed.", json!({ "const": "Bearer" }))),
         429 | 503 if answer.media == PROBLEM_JSON => {
-            Some(("Retry-After", "Seconds after which it may be tried again."))
+            let about = "Seconds after which it may be tried again.";
+            Some(("Retry-After", about, json!({ "type": "integer", "minimum": 1 })))
         }
         _ => None,
     }

@@ -13,29 +13,29 @@ use axum::body::Bytes;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
+use serde_json::{Map, Value};
 
-use super::Routes;
 use super::problem::Problem;
 
 pub(super) use operation::{Operation, Parameter, Token};
 
 /// Routes, and how each of them is described.
-#[derive(Debug, Default)]
-pub(super) struct Surface {
-    router: Router<Arc<Routes>>,
+#[derive(Debug)]
+pub(super) struct Surface<S = ()> {
+    router: Router<S>,
     described: Vec<(&'static str, Operation)>,
 }
 
-impl Surface {
+impl<S: Clone + Send + Sync + 'static> Surface<S> {
     pub(super) fn new() -> Self {
-        Self::default()
+        Self { router: Router::new(), described: Vec::new() }
     }
 
     /// Adds a route of one method.
     pub(super) fn route(
         mut self,
         path: &'static str,
-        handler: MethodRouter<Arc<Routes>>,
+        handler: MethodRouter<S>,
         operation: Operation,
     ) -> Self {
         self.router = self.router.route(path, handler);
@@ -49,32 +49,33 @@ impl Surface {
         self
     }
 
+    /// Hands the handlers what they share.
+    pub(super) fn with_state(self, state: S) -> Surface {
+        Surface { router: self.router.with_state(state), described: self.described }
+    }
+}
+
+impl Surface {
     /// The routes, and the one that tells of them all.
-    pub(super) fn finish(self, routes: &Arc<Routes>) -> Router {
+    pub(super) fn finish(self) -> Router {
         let own = Operation::get("This document")
-            .about("The routes of this service, as OpenAPI 3.1 has it.")
-            .answers_with::<serde_json::Map<String, serde_json::Value>>(
-                200,
-                "The document.",
-                "application/json",
-            );
+            .about("Every route of this service, as OpenAPI 3.1 has it.")
+            .answers::<Map<String, Value>>(200, "The document.");
         let mut described = self.described;
         described.push(("/openapi.json", own));
         // Written when it is first asked for: a host that never is pays nothing.
         let written = OnceLock::new();
+        let document = Arc::new(move || -> Option<Bytes> {
+            written.get_or_init(|| document::write(&described).map(Bytes::from)).clone()
+        });
         let answer = async move || -> Response {
-            match written.get_or_init(|| document::write(&described).map(Bytes::from)) {
+            match document() {
                 Some(document) => {
-                    ([(header::CONTENT_TYPE, "application/json")], document.clone()).into_response()
+                    ([(header::CONTENT_TYPE, "application/json")], document).into_response()
                 }
                 None => Problem::internal().into_response(),
             }
         };
-        let answer = Arc::new(answer);
-        let answer = move || {
-            let answer = Arc::clone(&answer);
-            async move { answer().await }
-        };
-        self.router.route("/openapi.json", get(answer)).with_state(Arc::clone(routes))
+        self.router.route("/openapi.json", get(answer))
     }
 }

@@ -22,7 +22,7 @@ use crate::state::HealthState;
 const USUAL_LIMIT: usize = 50;
 const MOST: usize = 500;
 
-pub(super) fn surface() -> Surface {
+pub(super) fn router() -> Surface<Arc<Routes>> {
     let operation = Operation::get("When checks were not up")
         .about("Newest first, in pages. Of checks that are gone too, as long as they are kept.")
         .takes(&[

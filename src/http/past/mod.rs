@@ -5,6 +5,8 @@
 mod incidents;
 mod steps;
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 
@@ -17,8 +19,8 @@ use crate::history::{History, ReadError};
 const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// The routes of the past.
-pub(super) fn surface() -> Surface {
-    steps::surface().merge(incidents::surface())
+pub(super) fn router(routes: &Arc<Routes>) -> Surface {
+    steps::router().merge(incidents::router()).with_state(Arc::clone(routes))
 }
 
 /// A parameter that is a time.

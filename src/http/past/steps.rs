@@ -34,7 +34,7 @@ const USUAL_STEPS: u128 = 100;
 const USUAL: [u64; 14] =
     [1, 2, 5, 10, 15, 30, 60, 2 * 60, 3 * 60, 6 * 60, 12 * 60, 24 * 60, 2 * 24 * 60, 7 * 24 * 60];
 
-pub(super) fn surface() -> Surface {
+pub(super) fn router() -> Surface<Arc<Routes>> {
     let about = "From `from` up to `to` in steps of `step`, each of them there whether it had runs \
                  or not. It shows no details, for it has none.";
     let operation = Operation::get("How a check was, step by step").about(about).takes(&[
