@@ -26,7 +26,8 @@ fn document(described: &[(&'static str, Operation)]) -> Value {
     let mut schemas = settings.with_transform(RecursiveTransform(plain)).into_generator();
     let mut paths: Map<String, Value> = Map::new();
     for (path, operation) in described {
-        let item = paths.entry(*path).or_insert_with(|| json!({}));
+        let path = operation.shown.unwrap_or(path);
+        let item = paths.entry(path).or_insert_with(|| json!({}));
         item[operation.method] = describe(path, operation, &mut schemas);
     }
     let problem = schemas.subschema_for::<problem::Details<'_>>();

@@ -16,6 +16,8 @@ pub(crate) struct Operation {
     pub(super) parameters: Vec<Parameter>,
     pub(super) answers: Vec<Answer>,
     pub(super) token: Option<Token>,
+    /// The path as clients write it, where the router's cannot say it.
+    pub(super) shown: Option<&'static str>,
 }
 
 /// A token that a route heeds.
@@ -71,6 +73,7 @@ impl Operation {
             parameters: Vec::new(),
             answers: Vec::new(),
             token: None,
+            shown: None,
         }
     }
 
