@@ -17,7 +17,7 @@ use crate::model::Sink;
 use crate::plan::{self, Defaults, PlanError};
 use crate::run::Propagator;
 use crate::scheduler::{Changes, Scheduler};
-use crate::state::{HealthState, ServiceInfo, Setup};
+use crate::state::{HealthState, Remembered, ServiceInfo, Setup};
 
 /// Why a [`Health`] cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -310,7 +310,16 @@ impl Builder {
         let seconds = self.liveness_timeout.as_secs_f64().ceil();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let tolerated_ticks = seconds as u32;
+        let remembered = self.history.as_ref().map(|history| {
+            history.plan(plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)));
+            history.remembered()
+        });
+        let remembered = remembered.map_or_else(Remembered::default, |known| Remembered {
+            checks: known.checks,
+            service: known.service,
+        });
         let state = Arc::new(HealthState::new(Setup {
+            remembered,
             service: self.service,
             keeps_tail: self.keeps_tail,
             trace_url: self.trace_url,

@@ -59,7 +59,7 @@ pub use check::names::{is_check_name, is_label_name};
 pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_fn};
 pub use config::Details;
 pub use health::{BuildError, Builder, Health};
-pub use history::History;
+pub use history::{History, HistoryError, HistoryOptions};
 pub use model::{
     CheckInfo, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run, Server, ServiceStatus,
     Sink, SkipReason, Status, Trace, Transition,

@@ -41,7 +41,7 @@ pub(super) struct Book {
 /// The books of all checks.
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    pub(super) books: HashMap<Arc<str>, Book>,
+    pub(super) of: HashMap<Arc<str>, Book>,
     /// Start of the minute that has not ended; 0 before the first.
     pub(super) minute: Millis,
     pub(super) pending: Pending,
@@ -115,7 +115,7 @@ impl Books {
         self.advance(ran.at);
         // Of a minute that is over, or of a clock that was set back: it counts now.
         ran.at = ran.at.max(self.minute);
-        let book = entry(&mut self.books, check);
+        let book = entry(&mut self.of, check);
         // What it was until then, it was in this minute too.
         let before = book.status;
         book.note_status(before);
@@ -135,7 +135,7 @@ impl Books {
     fn transition(&mut self, check: &Arc<str>, transition: Transition) {
         let at = super::rollup::millis(transition.at);
         self.advance(at);
-        let book = entry(&mut self.books, check);
+        let book = entry(&mut self.of, check);
         let kept = transition.trace.filter(|t| tail(t.trace_id) == book.kept);
         let change = Changed {
             id: transition.id,
@@ -158,7 +158,7 @@ impl Books {
 
     /// Ends what is open of a check that is no longer asked.
     pub(super) fn remove(&mut self, check: &Arc<str>, at: Millis) {
-        let Some(book) = self.books.get_mut(check) else { return };
+        let Some(book) = self.of.get_mut(check) else { return };
         if let Some(period) = book.open.take() {
             self.pending.incident(check, period.ended(at));
         }
@@ -184,21 +184,21 @@ impl Books {
         };
         let [hour, day] = [Width::Hour, Width::Day].map(|width| over(width, self.minute));
         let pending = &mut self.pending;
-        self.books.retain(|check, book| {
+        self.of.retain(|check, book| {
             let ended = std::mem::take(&mut book.minute);
             if !ended.counts.is_empty() {
-                pending.add((Width::Minute, self.minute), check, ended);
+                pending.add((Width::Minute, self.minute), check, &ended);
             }
             if let Some(slot) = hour {
                 let ended = std::mem::take(&mut book.hour);
                 if !ended.counts.is_empty() {
-                    pending.add(slot, check, ended);
+                    pending.add(slot, check, &ended);
                 }
             }
             let Some(slot) = day else { return true };
             let ended = std::mem::take(&mut book.day);
             if !ended.is_empty() {
-                pending.add(slot, check, ended.into());
+                pending.add(slot, check, &ended.into());
             }
             // What a removed check did until its day is over is kept with that day.
             !book.removed || !book.raw.is_empty()
@@ -209,10 +209,10 @@ impl Books {
     /// Adds what the store knows of a period to what memory knows of it.
     pub(super) fn add(&mut self, width: Width, start: Millis, check: &Arc<str>, rollup: Rollup) {
         if start != width.floor(self.minute) {
-            self.pending.add((width, start), check, rollup);
+            self.pending.add((width, start), check, &rollup);
             return;
         }
-        let book = entry(&mut self.books, check);
+        let book = entry(&mut self.of, check);
         match width {
             Width::Minute => book.minute.merge(&rollup),
             Width::Hour => book.hour.merge(&rollup),
@@ -230,7 +230,7 @@ impl Books {
 
     /// Takes over an incident that was open before this process.
     pub(super) fn reopen(&mut self, check: &Arc<str>, mut period: Period) {
-        let book = self.books.entry(Arc::clone(check)).or_default();
+        let book = self.of.entry(Arc::clone(check)).or_default();
         if book.status == Some(Status::Up) {
             // The store was late: the check is up since its first run.
             let at = book.held.map_or(period.start, |(_, since)| since);
@@ -258,7 +258,7 @@ impl Books {
         let idle = |(check, book): (&Arc<str>, &Book)| {
             (book.status.is_none() && !planned.contains(check)).then(|| Arc::clone(check))
         };
-        let gone: Vec<Arc<str>> = self.books.iter().filter_map(idle).collect();
+        let gone: Vec<Arc<str>> = self.of.iter().filter_map(idle).collect();
         for check in gone {
             self.remove(&check, now);
         }
@@ -266,7 +266,7 @@ impl Books {
 
     /// Makes all that is known wait for the store again: a new one knows nothing of it.
     pub(super) fn renew(&mut self) {
-        for (check, book) in &self.books {
+        for (check, book) in &self.of {
             if let Some(period) = &book.open {
                 self.pending.incident(check, period.clone());
             }
@@ -280,13 +280,18 @@ impl Books {
     }
 
     /// Forgets what the store acknowledged of single runs: `written` bytes of each check.
-    pub(super) fn acknowledge_raw(&mut self, key: Millis, written: &[(Arc<str>, usize)], now: Millis) {
+    pub(super) fn acknowledge_raw(
+        &mut self,
+        key: Millis,
+        written: &[(Arc<str>, usize)],
+        now: Millis,
+    ) {
         if key != self.pending.raw_key {
             // They have been forgotten meanwhile.
             return;
         }
         for (check, length) in written {
-            let Some(book) = self.books.get_mut(check) else { continue };
+            let Some(book) = self.of.get_mut(check) else { continue };
             let length = (*length).min(book.raw.len());
             book.raw.drain(..length);
             self.pending.raw -= length;
@@ -296,12 +301,12 @@ impl Books {
 
     /// The book of a check, begun if there is none.
     pub(super) fn book(&mut self, check: &Arc<str>) -> &mut Book {
-        self.books.entry(Arc::clone(check)).or_default()
+        self.of.entry(Arc::clone(check)).or_default()
     }
 
     /// Forgets single runs that the store has not taken; the roll-ups hold them too.
     fn forget_raw(&mut self) {
-        for book in self.books.values_mut() {
+        for book in self.of.values_mut() {
             book.raw = Vec::new();
         }
         self.pending.raw = 0;
@@ -309,7 +314,7 @@ impl Books {
     }
 
     pub(super) fn availability(&self, check: &str, now: Millis) -> Availability {
-        self.books.get(check).map_or_else(Availability::default, |b| b.rings.availability(now))
+        self.of.get(check).map_or_else(Availability::default, |b| b.rings.availability(now))
     }
 }
 

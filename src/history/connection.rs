@@ -146,10 +146,8 @@ impl Connection {
 
     async fn migrate(&mut self) -> Result<(), StoreError> {
         let known = |migrator: &Migrator| {
-            let mut migrator = Migrator {
-                migrations: migrator.migrations.clone(),
-                ..Migrator::DEFAULT
-            };
+            let mut migrator =
+                Migrator { migrations: migrator.migrations.clone(), ..Migrator::DEFAULT };
             migrator.dangerous_set_table_name(MIGRATIONS);
             migrator
         };

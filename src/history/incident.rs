@@ -61,17 +61,13 @@ pub(super) fn fold(open: &mut Option<Period>, change: &Changed) -> Option<Period
     if change.to == Status::Up {
         return open.take().map(|period| period.ended(change.at));
     }
-    match open {
-        Some(period) => {
-            let before = period.worst;
-            period.worsen(Period::begun_by(change));
-            (period.worst != before).then(|| period.clone())
-        }
-        None => {
-            *open = Some(Period::begun_by(change));
-            open.clone()
-        }
-    }
+    let Some(period) = open else {
+        *open = Some(Period::begun_by(change));
+        return open.clone();
+    };
+    let before = period.worst;
+    period.worsen(Period::begun_by(change));
+    (period.worst != before).then(|| period.clone())
 }
 
 #[cfg(test)]

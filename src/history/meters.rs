@@ -26,9 +26,8 @@ impl std::fmt::Debug for Meters {
 impl Meters {
     /// Registers the figures with the recorder that is installed now.
     pub(super) fn register(backend: &'static str, capacity: usize) -> Self {
-        let writes = |outcome: &'static str| {
-            counter!("health_history_writes_total", "outcome" => outcome)
-        };
+        let writes =
+            |outcome: &'static str| counter!("health_history_writes_total", "outcome" => outcome);
         let dropped =
             |reason: &'static str| counter!("health_history_dropped_total", "reason" => reason);
         let meters = Self {

@@ -249,7 +249,7 @@ impl History {
     /// How things were, as far as that is known by now.
     pub(crate) fn remembered(&self) -> Remembered {
         let books = self.inner.shared.books.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = books.books.iter().filter_map(|(check, book)| {
+        let held = books.of.iter().filter_map(|(check, book)| {
             let (status, since) = book.held?;
             Some((Arc::clone(check), (status, time(since))))
         });

@@ -42,6 +42,10 @@ impl std::fmt::Debug for HistoryOptions {
 }
 
 impl Place {
+    fn of_path(path: PathBuf) -> Self {
+        if path.as_os_str() == ":memory:" { Self::Memory } else { Self::File(path) }
+    }
+
     /// The value of the label `backend`.
     pub(super) const fn backend(&self) -> &'static str {
         match self {
@@ -67,11 +71,10 @@ impl HistoryOptions {
         let place = match url.split_once(':') {
             Some(("sqlite", rest)) => {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
-                match path {
-                    "" => return Err(HistoryError::BadUrl),
-                    ":memory:" => Place::Memory,
-                    path => Place::File(path.into()),
+                if path.is_empty() {
+                    return Err(HistoryError::BadUrl);
                 }
+                Place::of_path(path.into())
             }
             Some(("postgres" | "postgresql", _)) => {
                 let options = url.parse().map_err(|_| HistoryError::BadUrl)?;
@@ -82,13 +85,14 @@ impl HistoryOptions {
         Ok(Self::at(place, service.into(), instance.into()))
     }
 
-    /// A history in the SQLite file at `path`, which is made if it is missing.
+    /// A history in the SQLite file at `path`, which is made if it is missing; `:memory:` is one
+    /// [in memory](Self::in_memory).
     pub fn file(
         path: impl Into<PathBuf>,
         service: impl Into<String>,
         instance: impl Into<String>,
     ) -> Self {
-        Self::at(Place::File(path.into()), service.into(), instance.into())
+        Self::at(Place::of_path(path.into()), service.into(), instance.into())
     }
 
     /// A history that ends with the process.

@@ -49,10 +49,10 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Adds to a roll-up that is over.
-    pub(super) fn add(&mut self, slot: Slot, check: &Arc<str>, rollup: Rollup) {
+    pub(super) fn add(&mut self, slot: Slot, check: &Arc<str>, rollup: &Rollup) {
         let rollups = self.rollups.entry(slot).or_default();
         // A flush that holds the old ones does not acknowledge these.
-        Arc::make_mut(rollups).entry(Arc::clone(check)).or_default().merge(&rollup);
+        Arc::make_mut(rollups).entry(Arc::clone(check)).or_default().merge(rollup);
     }
 
     /// Adds a status change.
@@ -110,10 +110,10 @@ mod tests {
         let mut pending = Pending::default();
         let day = Rollup::from(Counts { runs: 1, ..Counts::default() });
         let names: Vec<Arc<str>> = (0..10_000).map(|i| format!("check-{i}").into()).collect();
-        pending.add((Width::Day, 0), &names[0], day.clone());
+        pending.add((Width::Day, 0), &names[0], &day);
         for minute in 0..5 {
             for name in &names {
-                pending.add((Width::Minute, minute * 60_000), name, day.clone());
+                pending.add((Width::Minute, minute * 60_000), name, &day);
             }
         }
         assert!(!pending.bound());

@@ -93,7 +93,9 @@ mod tests {
                 })
                 .collect();
             let mut bytes = Vec::new();
-            runs.iter().for_each(|run| append(&mut bytes, run));
+            for run in &runs {
+                append(&mut bytes, run);
+            }
             let mut shard = Vec::new();
             append_to_shard(&mut shard, 65, &bytes);
             append_to_shard(&mut shard, 66, &[]);

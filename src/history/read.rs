@@ -1,6 +1,7 @@
 //! What readers ask of the store: within a bound of time, and never on their own threads.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -70,9 +71,9 @@ impl Inner {
             };
             // SQLite's thread is waited for: others would only hang beside it.
             let answer = match place {
-                Place::Postgres(_) => timeout(PATIENCE, step).await.unwrap_or_else(|_| {
-                    Err(StoreError::Trouble("no answer in time".to_owned()))
-                }),
+                Place::Postgres(_) => timeout(PATIENCE, step)
+                    .await
+                    .unwrap_or_else(|_| Err(StoreError::Trouble("no answer in time".to_owned()))),
                 Place::File(_) | Place::Memory => step.await,
             };
             answer.map_err(|error| {
@@ -136,7 +137,7 @@ impl Inner {
         if let Some((start, id)) = after {
             and("(i.started, i.id) < (?, ?)", vec![start.into(), id.into()]);
         }
-        sql.push_str(&format!(" ORDER BY i.started DESC, i.id DESC LIMIT {}", limit + 1));
+        let _ = write!(sql, " ORDER BY i.started DESC, i.id DESC LIMIT {}", limit + 1);
         let rows = self.ask(move |conn, instance| {
             Box::pin(async move {
                 if let Some(first) = values.first_mut() {
@@ -219,7 +220,8 @@ impl Inner {
         };
         if days > 0 {
             let books = self.shared.books();
-            let names: BTreeMap<i64, &Arc<str>> = books.ids.iter().map(|(n, id)| (*id, n)).collect();
+            let names: BTreeMap<i64, &Arc<str>> =
+                books.ids.iter().map(|(n, id)| (*id, n)).collect();
             for (id, text) in &stored {
                 let Some(check) = names.get(id) else { continue };
                 text.split(',').filter_map(day).for_each(|(start, day)| put(check, start, day));
@@ -230,7 +232,7 @@ impl Inner {
                     rollups.iter().for_each(|(c, r)| put(c, *start, (&r.counts).into()));
                 }
             }
-            for (check, book) in books.books.iter().filter(|(_, book)| !book.day.is_empty()) {
+            for (check, book) in books.of.iter().filter(|(_, book)| !book.day.is_empty()) {
                 put(check, today, (&book.day).into());
             }
         }

@@ -68,8 +68,7 @@ impl Queue {
 
 /// The last 64 bits of a trace id, which tell it from any other that matters.
 pub(super) fn tail(trace_id: u128) -> u64 {
-    let [.., a, b, c, d, e, f, g, h] = trace_id.to_be_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    u64::try_from(trace_id & u128::from(u64::MAX)).unwrap_or_default()
 }
 
 impl Sink for Queue {

@@ -202,7 +202,9 @@ pub(super) mod tests {
                 .collect();
             let of = |runs: &[Ran]| {
                 let mut rollup = Rollup::default();
-                runs.iter().for_each(|run| rollup.record(run));
+                for run in runs {
+                    rollup.record(run);
+                }
                 rollup
             };
             let cut = cut.min(runs.len());

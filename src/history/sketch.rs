@@ -114,7 +114,9 @@ mod tests {
 
     fn of(durations: &[u64]) -> Sketch {
         let mut sketch = Sketch::default();
-        durations.iter().for_each(|d| sketch.record(*d));
+        for duration in durations {
+            sketch.record(*duration);
+        }
         sketch
     }
 

@@ -20,30 +20,29 @@ const HOUR: Millis = Width::Hour.millis();
 /// Which part of the past is read from what; each part ends where the next begins.
 #[derive(Debug, PartialEq, Eq)]
 struct Sources {
-    hours_from: Millis,
-    minutes_from: Millis,
-    runs_from: Millis,
+    hours: Millis,
+    minutes: Millis,
+    runs: Millis,
 }
 
 impl Sources {
     fn of(from: Millis, to: Millis, step: Millis, now: Millis) -> Self {
         let on_hours = step % HOUR == 0 && (from % HOUR == 0 || step >= 6 * HOUR);
         if on_hours {
-            return Self { hours_from: Width::Hour.floor(from), minutes_from: to, runs_from: to };
+            return Self { hours: Width::Hour.floor(from), minutes: to, runs: to };
         }
         let on_minutes = step % MINUTE == 0 && from % MINUTE == 0;
         // The first minute of which every run is still there.
-        let runs_from = Width::Minute.floor(now - HOUR) + MINUTE;
-        let runs_from = if on_minutes { to } else { runs_from.clamp(from, to.max(from)) };
+        let runs = Width::Minute.floor(now - HOUR) + MINUTE;
+        let runs = if on_minutes { to } else { runs.clamp(from, to.max(from)) };
         // The first hour of which every minute is.
-        let minutes_from = Width::Hour.floor(now - MINUTES) + 2 * HOUR;
-        if from >= minutes_from {
-            let minutes_from =
-                if runs_from == from { from } else { Width::Minute.floor(from) };
-            return Self { hours_from: minutes_from, minutes_from, runs_from };
+        let minutes = Width::Hour.floor(now - MINUTES) + 2 * HOUR;
+        if from >= minutes {
+            let minutes = if runs == from { from } else { Width::Minute.floor(from) };
+            return Self { hours: minutes, minutes, runs };
         }
-        let minutes_from = minutes_from.min(runs_from);
-        Self { hours_from: Width::Hour.floor(from), minutes_from, runs_from }
+        let minutes = minutes.min(runs);
+        Self { hours: Width::Hour.floor(from), minutes, runs }
     }
 }
 
@@ -121,7 +120,7 @@ impl Inner {
             raw: Vec::new(),
             raw_key: books.pending.raw_key,
         };
-        if let Some(book) = books.books.get(check) {
+        if let Some(book) = books.of.get(check) {
             recent.rollups.push((Width::Minute, books.minute, book.minute.clone()));
             let hour = Width::Hour.floor(books.minute);
             recent.rollups.push((Width::Hour, hour, book.hour.clone()));
@@ -141,10 +140,8 @@ impl Inner {
         let to = to.min(from.saturating_add(step.saturating_mul(MAX_STEPS)));
         let sources = Sources::of(from, to, step, now);
         let recent = self.recent(check);
-        let (hours, minutes) = (
-            (sources.hours_from, sources.minutes_from.min(to)),
-            (sources.minutes_from, sources.runs_from.min(to)),
-        );
+        let (hours, minutes) =
+            ((sources.hours, sources.minutes.min(to)), (sources.minutes, sources.runs.min(to)));
         let mut known = HashSet::new();
         for (width, start, rollup) in &recent.rollups {
             let (first, end) = match width {
@@ -157,8 +154,8 @@ impl Inner {
                 grid.add(*start, rollup);
             }
         }
-        let within = |at: Millis| at >= sources.runs_from && at < to;
-        let mut add_runs = |grid: &mut Grid, runs: &[u8], key: Millis| {
+        let within = |at: Millis| at >= sources.runs && at < to;
+        let add_runs = |grid: &mut Grid, runs: &[u8], key: Millis| {
             for run in raw::decode(runs, key).unwrap_or_default() {
                 if within(run.at) {
                     let mut rollup = Rollup::default();
@@ -177,13 +174,13 @@ impl Inner {
         };
         let hours = (Width::Hour, clip(hours, Width::Hour));
         let minutes = (Width::Minute, clip(minutes, Width::Minute));
-        let runs_from = sources.runs_from;
+        let runs = sources.runs;
         let stored = self.ask(move |conn, instance| {
             Box::pin(async move {
                 let mut rollups = stored(conn, instance, id, hours).await?;
                 rollups.extend(stored(conn, instance, id, minutes).await?);
-                let runs = if runs_from < to {
-                    stored_runs(conn, instance, id, runs_from).await?
+                let runs = if runs < to {
+                    stored_runs(conn, instance, id, runs).await?
                 } else {
                     Vec::new()
                 };
@@ -219,8 +216,7 @@ async fn stored(
                SELECT start, runs, good, slo_good, slo_counted, max_micros, worst, sketch \
                FROM slots CROSS JOIN vitalsign_rollups \
                WHERE instance_id = $4 AND width = $2 AND start = slot AND check_id = $5";
-    let values =
-        [first.into(), width.millis().into(), end.into(), instance.into(), check.into()];
+    let values = [first.into(), width.millis().into(), end.into(), instance.into(), check.into()];
     let rows = conn.fetch(sql, &values).await?;
     rows.iter()
         .map(|row| {

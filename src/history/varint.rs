@@ -72,7 +72,9 @@ mod tests {
         #[test]
         fn numbers_are_read_as_they_were_written(numbers in prop::collection::vec(any::<u64>(), 0..9)) {
             let mut bytes = Vec::new();
-            numbers.iter().for_each(|n| write(&mut bytes, *n));
+            for number in &numbers {
+                write(&mut bytes, *number);
+            }
             let mut reader = Reader::new(&bytes);
             for number in numbers {
                 prop_assert_eq!(reader.read(), Some(number));

@@ -53,7 +53,7 @@ pub(super) async fn register(
     let unknown: Vec<Arc<str>> = {
         let books = shared.books();
         let waiting = books.pending.rollups.values().flat_map(|r| r.keys());
-        let all = books.books.keys().chain(waiting);
+        let all = books.of.keys().chain(waiting);
         all.filter(|check| !books.ids.contains_key(*check)).cloned().collect()
     };
     if unknown.is_empty() {
@@ -138,7 +138,7 @@ impl Batch {
         let pending = &books.pending;
         let mut shards = BTreeMap::<i64, Vec<u8>>::new();
         let mut raw = Vec::new();
-        for (check, book) in &books.books {
+        for (check, book) in &books.of {
             if let Some(id) = books.ids.get(check)
                 && !book.raw.is_empty()
             {

@@ -164,7 +164,8 @@ impl Writer {
                 *shared.reader().lock().await = None;
                 put_aside(path, cause)?;
             }
-            let records = shared.books.lock().unwrap_or_else(PoisonError::into_inner).pending.records;
+            let records =
+                shared.books.lock().unwrap_or_else(PoisonError::into_inner).pending.records;
             shared.meters.wrote(false, records, began.elapsed());
         }
         self.note(result.as_ref().err());
@@ -261,7 +262,11 @@ impl Writer {
         if self.up != Some(false) {
             let backend = self.shared.options.place.backend();
             let cause = error.to_string();
-            tracing::warn!(backend, cause, "the history store does not work; memory keeps what it can");
+            tracing::warn!(
+                backend,
+                cause,
+                "the history store does not work; memory keeps what it can"
+            );
         }
         self.up = Some(false);
         self.retry_at = Instant::now() + self.pause;
@@ -332,6 +337,11 @@ fn put_aside(path: &Path, cause: &str) -> Result<(), StoreError> {
         let _ = std::fs::rename(suffixed(suffix), name);
     }
     let (path, aside) = (path.display().to_string(), aside.display().to_string());
-    tracing::error!(path, aside, cause, "the history's file is damaged; it was moved aside and a new one begun");
+    tracing::error!(
+        path,
+        aside,
+        cause,
+        "the history's file is damaged; it was moved aside and a new one begun"
+    );
     Ok(())
 }
