@@ -402,3 +402,44 @@ async fn a_store_that_is_gone_is_a_503_and_the_status_goes_on() {
     let cache = site.json("/status/{check}", "/status/cache").await;
     assert_eq!(cache["availability"]["1h"], 0.999);
 }
+
+#[tokio::test]
+async fn an_outage_of_a_dependency_is_an_incident_that_ends_with_it() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let config = format!(
+        r#"
+        [server]
+        drain_delay = "1ms"
+        [checks.cache]
+        kind = "tcp"
+        address = "{address}"
+        interval = "200ms"
+        failure_threshold = 1
+        "#
+    );
+    let service = Service::start(&config).await;
+    service.ready_is(200, r#"{"status":"up","cache":"up"}"#).await;
+    let page = |answer: &Answer| serde_json::from_str::<Value>(&answer.body).expect("JSON");
+    let none = service.get_until("/status/incidents", |answer| answer.status == 200).await;
+    assert_eq!(page(&none), json!({ "incidents": [], "next": null }));
+
+    drop(listener);
+    let begun = |answer: &Answer| !page(answer)["incidents"][0].is_null();
+    let open = page(&service.get_until("/status/incidents", begun).await);
+    assert_eq!(open["incidents"][0]["reason"], "connection_refused");
+    assert!(open["incidents"][0]["end"].is_null(), "{open}");
+
+    let _listener = std::net::TcpListener::bind(address).expect("the same port");
+    let over = |answer: &Answer| page(answer)["incidents"][0]["end"].is_string();
+    let ended = page(&service.get_until("/status/incidents", over).await);
+    assert_eq!(ended["incidents"][0]["start"], open["incidents"][0]["start"]);
+    assert_eq!(ended["incidents"].as_array().map(Vec::len), Some(1), "{ended}");
+
+    let history = page(&service.get("/status/cache/history").await);
+    let steps = history["steps"].as_array().expect("steps");
+    assert!(steps.iter().any(|step| step["status"] == "down"), "{history}");
+    let one = page(&service.get("/status/cache").await);
+    let share = one["availability"]["30d"].as_f64().expect("a share");
+    assert!(share > 0.0 && share < 1.0, "{one}");
+}
