@@ -42,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
     ("alertmanager", &["config", "model"]),
-    ("http", &["config", "feed", "health", "history", "metrics", "model", "state"]),
+    ("http", &["check", "config", "feed", "health", "history", "metrics", "model", "state"]),
     ("keep", &["model", "traces"]),
     ("telemetry", &["config", "keep", "model", "traces"]),
     ("bench", &["check", "model", "plan", "run", "state"]),

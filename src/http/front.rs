@@ -33,7 +33,10 @@ pub struct App {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("front", &self.front.is_some()).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("front", &self.front.is_some())
+            .field("router", &self.router)
+            .finish()
     }
 }
 

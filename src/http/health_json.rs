@@ -2,44 +2,76 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::time;
+use super::Time;
 use crate::model::{Reason, ServiceStatus, Status};
 use crate::state::{Answer, CheckView, ServiceInfo};
 
-#[derive(Serialize)]
+/// A probe's answer in the form of draft-inadarei-api-health-check-06.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
-    status: &'static str,
+#[schemars(rename = "HealthJson")]
+pub(super) struct Document<'a> {
+    status: Verdict,
+    /// Version of what is observed.
     release_id: &'a str,
+    /// Name of what is observed.
     service_id: &'a str,
+    /// For people.
     description: String,
+    /// The checks, each by its name and what is measured of it.
     checks: BTreeMap<String, [Check<'a>; 1]>,
 }
 
-#[derive(Serialize)]
+/// One check in the form of the draft.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "HealthJsonCheck")]
 struct Check<'a> {
+    /// Name of the check.
     component_id: &'a str,
+    /// `datastore`, `system` or `component`, by its kind.
     component_type: &'static str,
+    /// Duration of its last run, where it had one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     observed_value: Option<f64>,
+    /// `s`: seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "&str")]
     observed_unit: Option<&'static str>,
-    status: &'static str,
+    status: Verdict,
+    /// When its last run started.
     #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<String>,
+    #[schemars(with = "Time")]
+    time: Option<Time>,
+    /// Why it is not well. A detail.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     output: Option<String>,
+}
+
+/// A status in the words of the draft.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "HealthJsonStatus")]
+enum Verdict {
+    /// It is up.
+    Pass,
+    /// It is degraded, or has not been asked yet.
+    Warn,
+    /// It is neither.
+    Fail,
 }
 
 /// The document of a probe's answer; causes only with `details`.
 pub(crate) fn render(service: &ServiceInfo, answer: &Answer, details: bool) -> String {
     let status = match answer.status {
-        ServiceStatus::Up => "pass",
-        ServiceStatus::Degraded => "warn",
-        ServiceStatus::Starting | ServiceStatus::Draining | ServiceStatus::Down => "fail",
+        ServiceStatus::Up => Verdict::Pass,
+        ServiceStatus::Degraded => Verdict::Warn,
+        ServiceStatus::Starting | ServiceStatus::Draining | ServiceStatus::Down => Verdict::Fail,
     };
     let checks = answer.checks.iter().map(|c| {
         // The draft names a key by component and measurement.
@@ -81,13 +113,13 @@ fn check(view: &CheckView, details: bool) -> Check<'_> {
         observed_value: run.map(|r| r.duration.as_secs_f64()),
         observed_unit: run.map(|_| "s"),
         status: match view.status {
-            Status::Up => "pass",
-            Status::Unknown if run.is_none() => "warn",
-            Status::Down | Status::Unknown if excused => "warn",
-            Status::Degraded => "warn",
-            Status::Down | Status::Unknown => "fail",
+            Status::Up => Verdict::Pass,
+            Status::Unknown if run.is_none() => Verdict::Warn,
+            Status::Down | Status::Unknown if excused => Verdict::Warn,
+            Status::Degraded => Verdict::Warn,
+            Status::Down | Status::Unknown => Verdict::Fail,
         },
-        time: run.map(|r| time(r.at)),
+        time: run.map(|r| Time(r.at)),
         output,
     }
 }

@@ -6,18 +6,18 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::flight::Flight;
+use super::openapi::{Operation, Surface, Token};
 use super::problem::Problem;
 use super::{Routes, negotiate, refused};
 use crate::health::Health;
@@ -28,7 +28,7 @@ use crate::metrics::{self, Format};
 const LIMIT_KIB: u32 = 256 * 1024;
 
 /// The metrics route.
-pub(crate) fn router(routes: &Arc<Routes>) -> Router {
+pub(super) fn router(routes: &Arc<Routes>) -> Surface {
     let pages = Arc::new(Pages::new(routes.health.clone()));
     let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
         let headers = request.headers();
@@ -37,7 +37,16 @@ pub(crate) fn router(routes: &Arc<Routes>) -> Router {
             Err(why) => refused(why),
         }
     };
-    Router::new().route("/metrics", get(answer)).with_state(Arc::clone(routes))
+    let page = "The page, compressed with gzip when that is asked for.";
+    let operation = Operation::get("Metrics for Prometheus")
+        .about("The checks' series and the process', in the format that `Accept` asks for.")
+        .token(Token::Metrics)
+        .answers_with::<String>(200, page, "text/plain")
+        .answers_with::<String>(200, page, "application/openmetrics-text")
+        .problem(401, "A token is needed, or it is wrong.")
+        .problem(429, "Many wrong tokens came from there.")
+        .problem(503, "Too many pages wait for their clients.");
+    Surface::new().route("/metrics", get(answer), operation).with_state(Arc::clone(routes))
 }
 
 /// A page, or the status that says why there is none.
@@ -73,7 +82,7 @@ impl Pages {
             }
             Err(StatusCode::SERVICE_UNAVAILABLE) => {
                 let problem = Problem::unavailable("too many pages wait for their clients");
-                ([(RETRY_AFTER, "5")], problem).into_response()
+                problem.retry_after(5).into_response()
             }
             Err(_) => Problem::internal().into_response(),
         }
@@ -153,7 +162,7 @@ fn compressed(page: &[u8]) -> Result<Vec<u8>, StatusCode> {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
-    use hyper::header::{ACCEPT_ENCODING, HeaderValue};
+    use hyper::header::{ACCEPT_ENCODING, HeaderValue, RETRY_AFTER};
 
     #[tokio::test]
     async fn pages_that_are_still_read_are_bounded_in_memory() {

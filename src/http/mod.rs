@@ -15,9 +15,12 @@ mod health_json;
 pub(crate) mod measure;
 mod metrics;
 mod negotiate;
+mod openapi;
 mod panics;
+mod past;
 mod probe;
 pub(crate) mod problem;
+mod query;
 pub mod server;
 mod status;
 pub mod tls;
@@ -27,7 +30,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 
 use crate::health::Health;
 use crate::state::HealthState;
@@ -84,8 +90,10 @@ impl Health {
 fn router(routes: &Arc<Routes>) -> Router {
     probe::router(routes)
         .merge(status::router(routes))
+        .merge(past::router(routes))
         .merge(metrics::router(routes))
         .merge(events::router(routes))
+        .finish()
 }
 
 /// The answer to a request whose token is refused.
@@ -95,6 +103,24 @@ fn refused(why: access::Refused) -> Response {
         access::Refused::TooMany => Problem::too_many_requests(access::WINDOW_SECONDS),
     }
     .into_response()
+}
+
+/// The answer that `document` is as JSON.
+fn json(document: impl Serialize) -> Response {
+    match serde_json::to_string(&document) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(_) => Problem::internal().into_response(),
+    }
+}
+
+/// A moment as RFC 3339 in UTC, to the millisecond.
+#[derive(Debug, Clone, Copy, JsonSchema)]
+struct Time(#[schemars(with = "String", extend("format" = "date-time"))] SystemTime);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&time(self.0))
+    }
 }
 
 /// A moment as RFC 3339 in UTC, to the millisecond.

@@ -4,18 +4,21 @@
 //! change of the state and served as it is until the next; `?verbose`, `?exclude` and health+json
 //! are rendered per request.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 
+use super::openapi::{Operation, Parameter, Surface, Token};
 use super::problem::Problem;
 use super::{Routes, accept, health_json};
 use crate::model::{Gate, ServiceStatus, Status};
@@ -41,18 +44,90 @@ pub(crate) fn at(path: &str) -> Option<(&'static str, Gate)> {
 }
 
 /// The probe routes.
-pub(crate) fn router(routes: &Arc<Routes>) -> Router {
-    let mut probes = Router::new();
+pub(super) fn router(routes: &Arc<Routes>) -> Surface {
+    let mut probes = Surface::new();
     for (path, gate) in PATHS {
         let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
             probe(&routes, gate, &request)
         };
-        probes = probes.route(path, get(answer));
+        probes = probes.route(path, get(answer), describe(gate));
     }
-    probes
-        .route("/health/{check}", get(single))
-        .route("/ready/{check}", get(single))
-        .with_state(Arc::clone(routes))
+    for path in ["/health/{check}", "/ready/{check}"] {
+        probes = probes.route(path, get(single), describe_single());
+    }
+    probes.with_state(Arc::clone(routes))
+}
+
+fn describe(gate: Gate) -> Operation {
+    let (summary, about) = match gate {
+        Gate::Health => (
+            "Liveness",
+            "200 while the process makes progress. No dependency affects it unless a check gates it.",
+        ),
+        Gate::Ready => {
+            ("Readiness", "200 while every check that gates it is up or degraded, until the drain.")
+        }
+        Gate::Startup => (
+            "Startup",
+            "200 for good once every check that gates readiness has had its first run, and each \
+             that gates startup is up or degraded.",
+        ),
+    };
+    let exclude = "Checks to leave out, as if they did not exist.";
+    forms::<Plain<'_>>(Operation::get(summary).about(about))
+        .takes(&[VERBOSE, Parameter::query::<Vec<String>>("exclude", exclude)])
+}
+
+fn describe_single() -> Operation {
+    let about = "200 while it is up or degraded, else 503, whatever it gates.";
+    forms::<Single>(Operation::get("One check alone").about(about))
+        .takes(&[Parameter::CHECK, VERBOSE])
+        .problem(404, "There is no check of this name.")
+}
+
+const VERBOSE: Parameter = Parameter::query::<String>(
+    "verbose",
+    "Asks for a line a check as text; it needs no value, and `false` or `0` undoes it.",
+);
+
+/// The forms in which a probe answers: `T`, or what is asked for instead of it.
+fn forms<T: JsonSchema>(operation: Operation) -> Operation {
+    let codes = [(200, "It is up or degraded."), (503, "It is neither up nor degraded.")];
+    codes.into_iter().fold(operation.token(Token::Details), |operation, (code, about)| {
+        operation
+            .answers::<T>(code, about)
+            .answers_with::<health_json::Document<'_>>(code, about, accept::HEALTH_JSON)
+            .answers_with::<String>(code, about, "text/plain")
+    })
+}
+
+/// The answer of a probe: its status, then each check that gates it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Probe")]
+struct Plain<'a> {
+    /// The status as this probe sees it.
+    status: ServiceStatus,
+    #[serde(flatten)]
+    checks: Statuses<'a>,
+}
+
+/// Each check by its name, with its status.
+#[derive(JsonSchema)]
+#[schemars(with = "BTreeMap<String, Status>")]
+struct Statuses<'a>(&'a [CheckView]);
+
+impl Serialize for Statuses<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|check| (&*check.info.name, check.status)))
+    }
+}
+
+/// The answer for one check alone.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProbeOfOne")]
+struct Single {
+    /// Its status.
+    status: Status,
 }
 
 /// A plain answer as it was rendered under a number of the state's changes.
@@ -135,7 +210,7 @@ async fn single(
         let body = health_json::render(routes.state.service(), &answer, details());
         return (code, typed(accept::HEALTH_JSON), body).into_response();
     }
-    (code, typed(JSON), format!(r#"{{"status":"{}"}}"#, check.status)).into_response()
+    (code, typed(JSON), written(&Single { status: check.status })).into_response()
 }
 
 fn code_of(status: ServiceStatus) -> StatusCode {
@@ -146,15 +221,14 @@ fn typed(content_type: &'static str) -> [(header::HeaderName, &'static str); 1] 
     [(header::CONTENT_TYPE, content_type)]
 }
 
-/// `{"status":"up","database":"up"}`; names and statuses hold nothing that JSON would escape.
+/// `{"status":"up","database":"up"}`
 fn json(answer: &Answer) -> String {
-    let mut body = String::with_capacity(20 + 40 * answer.checks.len());
-    let _ = write!(body, r#"{{"status":"{}""#, answer.status);
-    for check in &answer.checks {
-        let _ = write!(body, r#","{}":"{}""#, check.info.name, check.status);
-    }
-    body.push('}');
-    body
+    written(&Plain { status: answer.status, checks: Statuses(&answer.checks) })
+}
+
+/// Names and statuses alone: they can always be written.
+fn written(answer: &impl Serialize) -> String {
+    serde_json::to_string(answer).unwrap_or_default()
 }
 
 fn verbose(routes: &Routes, gate: Gate, answer: &Answer, query: &Query, details: bool) -> String {

@@ -3,18 +3,24 @@
 //! [`finish`] gives every route these answers and the headers that all answers carry.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{self, HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tower::ServiceBuilder;
 use tower::util::MapResponseLayer;
 
 use super::measure::Measure;
 use super::panics::CatchPanic;
 
-/// An error answer, `application/problem+json`.
+/// The media type of problem details.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// An error answer, [`PROBLEM_JSON`].
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -31,6 +37,11 @@ impl Problem {
     fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
         self.header = Some((name, value.into()));
         self
+    }
+
+    /// 400 for the query parameter `name`, which must be what `right` says.
+    pub(crate) fn bad_parameter(name: &'static str, right: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("`{name}` must be {right}"))
     }
 
     /// 401, asking for a bearer token.
@@ -62,7 +73,7 @@ impl Problem {
     /// 429, to be tried again after so many seconds.
     pub(crate) fn too_many_requests(retry_after_seconds: u32) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens came from there")
-            .with(header::RETRY_AFTER, retry_after_seconds)
+            .retry_after(retry_after_seconds)
     }
 
     /// 500.
@@ -74,19 +85,45 @@ impl Problem {
     pub(crate) fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
+
+    /// To be tried again after so many seconds.
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
+        self.with(header::RETRY_AFTER, seconds)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+/// The body of every error answer, by RFC 9457.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct Details<'a> {
+    /// `about:blank`: the title is the status' own phrase, and no more is to be known.
+    r#type: &'static str,
+    /// What the status code means.
+    title: &'static str,
+    /// The status code.
+    status: u16,
+    /// What is wrong and what would be right, for people; nothing of the request is in it.
+    detail: &'a str,
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // "about:blank" means that the title is the status' own phrase, and no more is to be known.
-        let body = serde_json::json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        let media_type = (header::CONTENT_TYPE, "application/problem+json");
-        let mut response = (self.status, [media_type], body.to_string()).into_response();
+        let details = Details {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+        };
+        let media_type = (header::CONTENT_TYPE, PROBLEM_JSON);
+        // Texts and a number: they can always be written.
+        let body = serde_json::to_string(&details).unwrap_or_default();
+        let mut response = (self.status, [media_type], body).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }

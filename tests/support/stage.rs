@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use vitalsign::http::{Server, Stopped};
+use vitalsign::http::{App, Server, Stopped};
 
 /// Short enough to wait for, long enough for a busy machine to complete a request in.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_millis(500);
@@ -30,12 +30,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) async fn start(server: Server, router: Router) -> Self {
+    pub(crate) async fn start(server: Server, app: impl Into<App>) -> Self {
+        let app = app.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (stop, stopping) = oneshot::channel();
         let shutdown = async { stopping.await.expect("the test stops it or ends") };
-        let stopped = tokio::spawn(server.serve(listener, router, shutdown));
+        let stopped = tokio::spawn(server.serve(listener, app, shutdown));
         Self { address, stop, stopped }
     }
 

@@ -10,7 +10,6 @@ mod stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -18,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
+use super::openapi::{Surface, live};
 use super::problem::Problem;
 use super::{Routes, refused};
 use stream::Events;
@@ -46,8 +46,8 @@ pub(crate) struct Hosting {
 }
 
 /// The route of the event stream.
-pub(crate) fn router(routes: &Arc<Routes>) -> Router {
-    Router::new().route("/events", get(events)).with_state(Arc::clone(routes))
+pub(super) fn router(routes: &Arc<Routes>) -> Surface {
+    Surface::new().route("/events", get(events), live::events()).with_state(Arc::clone(routes))
 }
 
 async fn events(State(routes): State<Arc<Routes>>, request: Request) -> Response {

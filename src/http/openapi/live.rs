@@ -1,0 +1,69 @@
+//! What the routes for people and their live updates are like.
+
+use schemars::SchemaGenerator;
+
+use super::operation::{Operation, Parameter, Token};
+
+impl Operation {
+    /// Shows `path` to clients instead of what the router takes.
+    pub(crate) const fn shown_as(mut self, path: &'static str) -> Self {
+        self.shown = Some(path);
+        self
+    }
+}
+
+/// `/events`
+pub(crate) fn events() -> Operation {
+    let about = "Server-sent events: a `summary` at first and every 15 s, a `status` event per \
+                 status change, and a `gap` where changes were not delivered. The data of each is a \
+                 line of JSON. A client that comes back with the last `id` it saw gets the changes \
+                 since.";
+    let header = Parameter {
+        name: "Last-Event-ID",
+        place: "header",
+        about: "The last `id` that was seen.",
+        schema: SchemaGenerator::subschema_for::<String>,
+    };
+    let query = Parameter::query::<String>(
+        "last_event_id",
+        "The same, for clients that cannot set headers.",
+    );
+    Operation::get("Status changes as they happen")
+        .about(about)
+        .takes(&[header, query])
+        .token(Token::Details)
+        .answers_with::<String>(200, "The events, until the service stops.", "text/event-stream")
+        .problem(401, "The token is wrong.")
+        .problem(429, "Many wrong tokens came from there.")
+        .problem(503, "Too many streams are open, or the service is stopping.")
+}
+
+/// `/`
+pub(crate) fn overview() -> Operation {
+    page(Operation::get("The status page").about("For people; live where scripts may run."))
+}
+
+/// `/checks/{check}`
+pub(crate) fn check() -> Operation {
+    page(Operation::get("The page of one check").takes(&[Parameter::CHECK]))
+        .answers_with::<String>(404, "There is no check of this name.", "text/html")
+        .problem(404, "There is no check of this name.")
+}
+
+/// `/badge/{check}.svg`
+pub(crate) fn badge() -> Operation {
+    Operation::get("A picture of one check's status")
+        .about("For readmes and dashboards.")
+        .shown_as("/badge/{check}.svg")
+        .takes(&[Parameter::CHECK])
+        .answers_with::<String>(200, "The picture.", "image/svg+xml")
+        .problem(404, "There is no check of this name.")
+}
+
+fn page(operation: Operation) -> Operation {
+    operation
+        .token(Token::Details)
+        .answers_with::<String>(200, "The page.", "text/html")
+        .problem(401, "The token is wrong.")
+        .problem(429, "Many wrong tokens came from there.")
+}
