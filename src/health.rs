@@ -15,6 +15,7 @@ use crate::config::{Details, Secret};
 use crate::history::History;
 use crate::model::Sink;
 use crate::plan::{self, Defaults, PlanError};
+use crate::recent::Recent;
 use crate::run::Propagator;
 use crate::scheduler::{Changes, Scheduler};
 use crate::state::{HealthState, ServiceInfo, Setup};
@@ -46,6 +47,7 @@ struct Inner {
     access: Arc<ArcSwap<Access>>,
     exporter: Option<PrometheusHandle>,
     history: Option<History>,
+    recent: Arc<Recent>,
     ticker: AbortHandle,
 }
 
@@ -121,6 +123,10 @@ impl Health {
 
     pub(crate) fn history(&self) -> Option<&History> {
         self.inner.history.as_ref()
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.inner.recent
     }
 
     pub(crate) fn exporter(&self) -> Option<&PrometheusHandle> {
@@ -310,11 +316,14 @@ impl Builder {
         let seconds = self.liveness_timeout.as_secs_f64().ceil();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let tolerated_ticks = seconds as u32;
+        let recent = Arc::new(Recent::default());
+        let mut sinks = self.sinks;
+        sinks.push(Arc::clone(&recent) as Arc<dyn Sink>);
         let state = Arc::new(HealthState::new(Setup {
             service: self.service,
             keeps_tail: self.keeps_tail,
             trace_url: self.trace_url,
-            sinks: self.sinks,
+            sinks,
             tolerated_ticks,
         }));
         let checks_on = self.runtime.unwrap_or_else(|| here.clone());
@@ -329,6 +338,7 @@ impl Builder {
             access,
             exporter: self.exporter,
             history: self.history,
+            recent,
             ticker,
         };
         Ok(Health { inner: Arc::new(inner) })

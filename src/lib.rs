@@ -49,6 +49,7 @@ pub mod metrics;
 pub mod model;
 mod net;
 mod plan;
+mod recent;
 mod run;
 mod scheduler;
 pub mod state;
