@@ -13,6 +13,7 @@ mod health_json;
 pub(crate) mod measure;
 mod metrics;
 mod negotiate;
+mod page;
 mod probe;
 pub(crate) mod problem;
 pub mod server;
@@ -44,27 +45,37 @@ pub(crate) struct Routes {
 }
 
 impl Health {
-    /// The routes, to be merged into a host's router.
+    /// The routes for programs, to be merged into a host's router.
+    ///
+    /// The pages for people are in [`into_app`](Self::into_app) alone, for a host has a page at `/`
+    /// of its own; `Router::nest` puts them where there is room, as in
+    /// `router.nest("/vitals", health.into_app())`.
     ///
     /// The right to details needs to know who asks: serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or no client counts as local.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        problem::finish(self.routes(), Measure::new()).with_state(())
+        problem::finish(Self::programs(&self.shared()), Measure::new()).with_state(())
     }
 
-    /// The routes as a router of their own: any other path is a 404 problem.
+    /// All routes as a router of their own, the pages for people too: any other path is a 404
+    /// problem.
     pub fn into_app(self) -> Router {
-        problem::finish_alone(self.routes(), Measure::new())
+        let routes = self.shared();
+        let pages = page::router(&routes);
+        problem::finish_alone(Self::programs(&routes).merge(pages), Measure::new())
     }
 
-    fn routes(&self) -> Router {
-        let routes = Arc::new(Routes {
+    fn shared(&self) -> Arc<Routes> {
+        Arc::new(Routes {
             state: Arc::clone(self.state()),
             guard: access::Guard::new(Arc::clone(self.access())),
             cache: probe::Cache::default(),
             health: self.clone(),
-        });
-        probe::router(&routes).merge(status::router(&routes)).merge(metrics::router(&routes))
+        })
+    }
+
+    fn programs(routes: &Arc<Routes>) -> Router {
+        probe::router(routes).merge(status::router(routes)).merge(metrics::router(routes))
     }
 }
 
