@@ -9,9 +9,11 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::check::Declared;
 use crate::config::{Details, Secret};
+use crate::feed::{Feed, Subscription};
 use crate::history::History;
 use crate::model::Sink;
 use crate::plan::{self, Defaults, PlanError};
@@ -48,11 +50,15 @@ struct Inner {
     exporter: Option<PrometheusHandle>,
     history: Option<History>,
     recent: Arc<Recent>,
+    feed: Arc<Feed>,
+    /// Cancelled when event streams are to end.
+    streams: CancellationToken,
     ticker: AbortHandle,
+    waker: AbortHandle,
 }
 
 /// Who may see what over HTTP.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Access {
     pub(crate) details: Details,
     pub(crate) token: Option<Secret>,
@@ -68,6 +74,8 @@ impl std::fmt::Debug for Health {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.ticker.abort();
+        // With it end the subscriptions.
+        self.waker.abort();
     }
 }
 
@@ -92,6 +100,49 @@ impl Health {
     /// Makes `/ready` say `draining` from now on, while everything else goes on being served.
     pub fn drain(&self) {
         self.inner.state.drain();
+    }
+
+    /// The status changes from now on, as a stream.
+    ///
+    /// ```no_run
+    /// use futures_util::StreamExt;
+    ///
+    /// # async fn run(health: vitalsign::Health) {
+    /// let mut changes = health.subscribe();
+    /// while let Some(change) = changes.next().await {
+    ///     match change {
+    ///         Ok(change) => println!("{} is {}", change.check.name, change.transition.to),
+    ///         Err(missed) => println!("{missed}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn subscribe(&self) -> Subscription {
+        self.inner.feed.subscribe()
+    }
+
+    /// Ends the streams of `/events`, and answers 503 to whoever asks for one from now on.
+    ///
+    /// [`http::Server`](crate::http::Server) does so itself when it stops. A host that serves
+    /// otherwise calls this once it takes no new connections, since a stream has no end of its own
+    /// and would hold up a graceful shutdown:
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn run(health: vitalsign::Health) -> std::io::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// let app: axum::Router = health.router();
+    /// let stop = async move {
+    ///     let _ = tokio::signal::ctrl_c().await;
+    ///     health.drain();
+    ///     tokio::time::sleep(Duration::from_secs(5)).await;
+    ///     health.close_streams();
+    /// };
+    /// axum::serve(listener, app).with_graceful_shutdown(stop).await
+    /// # }
+    /// ```
+    pub fn close_streams(&self) {
+        self.inner.streams.cancel();
     }
 
     /// Makes `checks` the plan, as a difference to the current one: a check that is the same keeps
@@ -127,6 +178,14 @@ impl Health {
 
     pub(crate) fn recent(&self) -> &Recent {
         &self.inner.recent
+    }
+
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        &self.inner.feed
+    }
+
+    pub(crate) fn streams_closed(&self) -> &CancellationToken {
+        &self.inner.streams
     }
 
     pub(crate) fn exporter(&self) -> Option<&PrometheusHandle> {
@@ -317,8 +376,9 @@ impl Builder {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let tolerated_ticks = seconds as u32;
         let recent = Arc::new(Recent::default());
+        let (feed, waker) = Feed::new();
         let mut sinks = self.sinks;
-        sinks.push(Arc::clone(&recent) as Arc<dyn Sink>);
+        sinks.extend([Arc::clone(&recent) as Arc<dyn Sink>, Arc::clone(&feed) as _]);
         let state = Arc::new(HealthState::new(Setup {
             service: self.service,
             keeps_tail: self.keeps_tail,
@@ -330,6 +390,7 @@ impl Builder {
         let scheduler = Scheduler::new(checks_on, Arc::clone(&state), self.limit, self.propagator);
         scheduler.apply(plan);
         let ticker = here.spawn(tick(Arc::clone(&state))).abort_handle();
+        let waker = here.spawn(waker.run()).abort_handle();
         let access = Arc::new(ArcSwap::from_pointee(self.access));
         let inner = Inner {
             state,
@@ -339,7 +400,10 @@ impl Builder {
             exporter: self.exporter,
             history: self.history,
             recent,
+            feed,
+            streams: CancellationToken::new(),
             ticker,
+            waker,
         };
         Ok(Health { inner: Arc::new(inner) })
     }

@@ -41,6 +41,7 @@ pub mod bench;
 pub mod check;
 pub mod checks;
 pub mod config;
+mod feed;
 mod health;
 pub mod history;
 pub mod http;
@@ -59,6 +60,7 @@ pub mod traces;
 pub use check::names::{is_check_name, is_label_name};
 pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_fn};
 pub use config::Details;
+pub use feed::{Missed, StatusChange, Subscription};
 pub use health::{BuildError, Builder, Health};
 pub use history::History;
 pub use model::{

@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::connections::{Connection, Due, InFlight, Patience};
+use super::events::Hosting;
 use super::problem::{self, Problem};
 use super::transfer::{self, Sent, Watched};
 
@@ -97,6 +98,8 @@ pub(super) struct Site {
     /// Cancelled when no new request is wanted.
     pub(super) drain: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// What handlers are told.
+    pub(super) hosting: Arc<Hosting>,
 }
 
 impl Site {
@@ -148,7 +151,7 @@ impl Site {
     {
         let service = service_fn(|request: Request<Incoming>| {
             let in_flight = conn.request(request.version() == Version::HTTP_2);
-            answer(self.router.clone(), request, in_flight, peer, self.patience)
+            self.answer(request, in_flight, peer)
         });
         let protocol = self.protocol();
         let io = TokioIo::new(Watched::new(stream, Arc::clone(conn)));
@@ -191,6 +194,32 @@ impl Site {
         }
     }
 
+    /// Has the router answer one request.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        in_flight: InFlight,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Result<Response<Sent>, Infallible>> + Send + use<> {
+        let mut router = self.router.clone();
+        let hosting = Arc::clone(&self.hosting);
+        let deadline = Instant::now() + self.patience.head;
+        async move {
+            let response = if request.body().size_hint().lower() > transfer::MAX_REQUEST_BODY as u64
+            {
+                Rejected::BodyTooLarge.count();
+                problem::guard(Problem::payload_too_large().into_response())
+            } else {
+                let mut request = request.map(|body| transfer::received(body, deadline));
+                let extensions = request.extensions_mut();
+                extensions.insert(ConnectInfo(peer));
+                extensions.insert(hosting);
+                call(&mut router, request).await
+            };
+            Ok(response.map(|body| Sent::new(body, in_flight)))
+        }
+    }
+
     fn protocol(&self) -> auto::Builder<Streams> {
         let mut protocol = auto::Builder::new(Streams(self.tasks.clone()));
         // Our own timer also covers the time before the protocol is known, and HTTP/2.
@@ -227,26 +256,6 @@ fn refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<Re
     } else {
         error.is_parse().then_some(Rejected::Malformed)
     }
-}
-
-/// Has the router answer one request.
-async fn answer(
-    mut router: Router,
-    request: Request<Incoming>,
-    in_flight: InFlight,
-    peer: SocketAddr,
-    patience: Patience,
-) -> Result<Response<Sent>, Infallible> {
-    let response = if request.body().size_hint().lower() > transfer::MAX_REQUEST_BODY as u64 {
-        Rejected::BodyTooLarge.count();
-        problem::guard(Problem::payload_too_large().into_response())
-    } else {
-        let deadline = Instant::now() + patience.head;
-        let mut request = request.map(|body| transfer::received(body, deadline));
-        request.extensions_mut().insert(ConnectInfo(peer));
-        call(&mut router, request).await
-    };
-    Ok(response.map(|body| Sent::new(body, in_flight)))
 }
 
 async fn call(router: &mut Router, request: Request<Body>) -> Response<Body> {

@@ -8,6 +8,7 @@ mod accept;
 mod access;
 mod connections;
 mod drive;
+mod events;
 mod flight;
 mod health_json;
 pub(crate) mod measure;
@@ -40,6 +41,8 @@ pub(crate) struct Routes {
     state: Arc<HealthState>,
     guard: access::Guard,
     cache: probe::Cache,
+    summaries: events::Summaries,
+    streams: events::Streams,
     /// Keeps the checks running as long as anything answers for them.
     health: Health,
 }
@@ -70,12 +73,17 @@ impl Health {
             state: Arc::clone(self.state()),
             guard: access::Guard::new(Arc::clone(self.access())),
             cache: probe::Cache::default(),
+            summaries: events::Summaries::default(),
+            streams: events::Streams::default(),
             health: self.clone(),
         })
     }
 
     fn programs(routes: &Arc<Routes>) -> Router {
-        probe::router(routes).merge(status::router(routes)).merge(metrics::router(routes))
+        probe::router(routes)
+            .merge(status::router(routes))
+            .merge(metrics::router(routes))
+            .merge(events::router(routes))
     }
 }
 

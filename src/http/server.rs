@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{Connection, Ledger, Patience, Slot};
 use super::drive::{Rejected, Site};
+use super::events::Hosting;
 
 /// A stalled client is closed after this many header timeouts.
 const STALL_FACTOR: u32 = 3;
@@ -130,8 +131,8 @@ impl Server {
 
     /// Serves `router` on `listener` until `shutdown` resolves to the deadline of the stop.
     ///
-    /// Then the listener closes at once, idle connections end, and requests in flight are
-    /// finished until the deadline, when they are cut. Everything runs on the current runtime and
+    /// Then the listener closes at once, idle connections and event streams end, and requests in
+    /// flight are finished until the deadline, when they are cut. Everything runs on the current runtime and
     /// has ended when this returns; dropping the future ends it all as well.
     pub async fn serve<F>(self, listener: TcpListener, router: Router, shutdown: F) -> Stopped
     where
@@ -176,12 +177,15 @@ impl Server {
             head: self.header_timeout,
             stall: self.header_timeout.saturating_mul(STALL_FACTOR),
         };
+        let drain = CancellationToken::new();
+        let (stopping, max_connections) = (drain.clone(), self.max_connections);
         Site {
             router,
             tls: self.tls.map(TlsAcceptor::from),
             patience,
-            drain: CancellationToken::new(),
+            drain,
             tasks: TaskTracker::new(),
+            hosting: Arc::new(Hosting { stopping, max_connections }),
         }
     }
 }
