@@ -8,6 +8,7 @@ mod descriptors;
 mod details;
 mod document;
 mod lifecycle;
+mod page;
 mod probes;
 mod reload;
 mod reload_files;

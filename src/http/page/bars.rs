@@ -196,8 +196,8 @@ mod tests {
         assert_eq!(of("up"), Some("M344 18h4M356 18h4"));
         assert_eq!(of("down"), Some("M348 14h4"));
         assert_eq!(of("degraded"), Some("M352 16h4"));
-        assert_eq!(bars.words, "98.82% over 4 days; worst 2 November: 98.8%, down");
-        assert_eq!(bars.share.as_deref(), Some("98.82%"));
+        assert_eq!(bars.words, "98.83% over 4 days; worst 2 November: 98.80%, down");
+        assert_eq!(bars.share.as_deref(), Some("98.83%"));
     }
 
     #[test]

@@ -70,8 +70,12 @@ impl<'a> CheckPage<'a> {
 /// Shares of good runs by window, and the objective.
 fn tiles(view: &CheckView, past: &CheckPast) -> Vec<(&'static str, String)> {
     let Some(known) = past.availability else { return Vec::new() };
-    let windows =
-        [("1 hour", known.hour), ("24 hours", known.day), ("7 days", known.week), ("30 days", known.month)];
+    let windows = [
+        ("1 hour", known.hour),
+        ("24 hours", known.day),
+        ("7 days", known.week),
+        ("30 days", known.month),
+    ];
     let mut tiles: Vec<_> = windows
         .into_iter()
         .map(|(window, share)| (window, percent(share).unwrap_or_else(|| "–".to_owned())))

@@ -9,16 +9,15 @@ use crate::model::Status;
 use crate::recent::{MINUTES, Minute};
 
 /// Size of the small curve, in the units of its picture.
-const SPARK: (f64, f64) = (118.0, 26.0);
+const SPARK: (i64, i64) = (118, 26);
 
 /// Size of the chart, in the units of its picture.
-const CHART: (f64, f64) = (720.0, 200.0);
+const CHART: (i64, i64) = (7200, 2000);
 
 /// The last hour of a check.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Spark {
     pub(super) line: String,
-    pub(super) area: String,
     /// A mark for each minute in which a run failed.
     pub(super) failed: String,
     /// Mean of the last minute that has one.
@@ -28,8 +27,10 @@ pub(super) struct Spark {
 }
 
 impl Spark {
-    /// The curve of an hour; `None` where nothing ran.
-    pub(super) fn new(hour: &[Minute; MINUTES]) -> Option<Self> {
+    /// The curve of an hour of a check with this interval; `None` where nothing ran.
+    pub(super) fn new(hour: &[Minute; MINUTES], interval: Duration) -> Option<Self> {
+        // A check that is asked every five minutes has no run in most of them, and no gap either.
+        let bridged = usize::try_from(interval.as_secs() / 60 + 1).unwrap_or(MINUTES);
         let means: Vec<Option<Duration>> = hour.iter().map(|minute| minute.mean).collect();
         let failed = hour.iter().filter(|minute| minute.failed).count();
         let known: Vec<Duration> = means.iter().copied().flatten().collect();
@@ -37,14 +38,14 @@ impl Spark {
             return None;
         }
         let most = known.iter().max().copied().unwrap_or_default();
-        let (line, area) = traced(&means, most, SPARK);
+        let (line, _) = traced(&means, most, SPARK, bridged);
         let mut marks = String::new();
         for (place, _) in hour.iter().enumerate().filter(|(_, minute)| minute.failed) {
             let _ = write!(marks, "M{} 28v4", x_of(place, MINUTES, SPARK.0));
         }
         let latest = known.last().copied().map_or_else(|| "–".to_owned(), latency);
         let words = words(&known, most, failed);
-        Some(Self { line, area, failed: marks, latest, words })
+        Some(Self { line, failed: marks, latest, words })
     }
 }
 
@@ -107,8 +108,8 @@ impl Chart {
         let p50s: Vec<_> = steps.iter().map(|step| step.p50).collect();
         let most = p95s.iter().copied().flatten().max().unwrap_or_default();
         let top = round_up(most);
-        let (p95, p95_area) = traced(&p95s, top, CHART);
-        let (p50, _) = traced(&p50s, top, CHART);
+        let (p95, p95_area) = traced(&p95s, top, CHART, 1);
+        let (p50, _) = traced(&p50s, top, CHART, 1);
         let rows: Vec<_> = steps.iter().map(|step| ChartRow::new(step, format)).collect();
         let failed = steps.iter().filter(|step| step.worst == Some(Status::Down)).count();
         let down = match failed {
@@ -162,14 +163,13 @@ fn times(steps: &[Step], format: &str) -> Vec<String> {
 }
 
 fn bands(steps: &[Step]) -> Vec<(&'static str, String)> {
-    let width = CHART.0 / steps.len().max(1) as f64;
+    let edge = |place: usize| CHART.0 * number(place) / number(steps.len()).max(1);
     let path = |status: Status| {
         let mut path = String::new();
         let mut place = 0;
         for run in steps.chunk_by(|a, b| a.worst == b.worst) {
             if run.first().and_then(|step| step.worst) == Some(status) {
-                let (from, length) = (place as f64 * width, run.len() as f64 * width);
-                let _ = write!(path, "M{} 0h{}", tenth(from), tenth(length));
+                let _ = write!(path, "M{} 3H{}", edge(place), edge(place + run.len()));
             }
             place += run.len();
         }
@@ -193,46 +193,50 @@ fn round_up(most: Duration) -> Duration {
     Duration::from_micros(u64::try_from(top.unwrap_or(micros)).unwrap_or(u64::MAX))
 }
 
-/// The line through `values` and the area under it, in a picture of `size` whose top is `top`;
-/// where a value is missing the line is broken.
-fn traced(values: &[Option<Duration>], top: Duration, size: (f64, f64)) -> (String, String) {
-    let (mut line, mut area) = (String::new(), String::new());
-    let point = |place: usize, value: Duration| {
+/// The line through `values` and the area under it, in a picture of `size` whose top is `top`. It
+/// is broken where the next value is more than `bridged` places away.
+fn traced(
+    values: &[Option<Duration>],
+    top: Duration,
+    size: (i64, i64),
+    bridged: usize,
+) -> (String, String) {
+    // A little room above, so that the peak's stroke is not cut.
+    let room = size.1 - size.1 / 13;
+    let y_of = |value: Duration| {
         let share = value.as_secs_f64() / top.as_secs_f64().max(f64::MIN_POSITIVE);
-        // A little room above, so that the peak's stroke is not cut.
-        let y = size.1 - share.clamp(0.0, 1.0) * (size.1 - 2.0);
-        (x_of(place, values.len(), size.0), tenth(y))
+        #[allow(clippy::cast_possible_truncation, reason = "it is at most the picture's height")]
+        let height = (share.clamp(0.0, 1.0) * room as f64).round() as i64;
+        size.1 - height
     };
-    let mut place = 0;
-    for run in values.chunk_by(|a, b| a.is_some() == b.is_some()) {
-        let points: Vec<_> = (place..)
-            .zip(run)
-            .filter_map(|(place, value)| Some(point(place, (*value)?)))
-            .collect();
-        place += run.len();
-        let (Some(first), Some(last)) = (points.first(), points.last()) else { continue };
-        for (at, (x, y)) in points.iter().enumerate() {
-            let _ = write!(line, "{}{x} {y}", if at == 0 { 'M' } else { 'L' });
-            let _ = match at {
-                0 => write!(area, "M{x} {}V{y}", size.1),
-                _ => write!(area, "L{x} {y}"),
-            };
+    let known: Vec<_> =
+        values.iter().enumerate().filter_map(|(place, value)| Some((place, (*value)?))).collect();
+    let (mut line, mut area) = (String::new(), String::new());
+    for run in known.chunk_by(|(before, _), (after, _)| after - before <= bridged) {
+        let points = run.iter().map(|(at, value)| (x_of(*at, values.len(), size.0), y_of(*value)));
+        let points: Vec<_> = points.collect();
+        let Some(first) = points.first() else { continue };
+        let mut steps = String::new();
+        for (before, after) in points.iter().zip(&points[1..]) {
+            let _ = write!(steps, "l{} {}", after.0 - before.0, after.1 - before.1);
         }
-        if points.len() == 1 {
-            // A line of no length with round ends is a dot.
-            let _ = write!(line, "H{}", first.0);
-        }
-        let _ = write!(area, "L{} {}Z", last.0, size.1);
+        // A minus sign separates well enough.
+        let steps = steps.replace(" -", "-");
+        // A line of no length with round ends is a dot.
+        let dot = if points.len() == 1 { "h0" } else { "" };
+        let _ = write!(line, "M{} {}{dot}{steps}", first.0, first.1);
+        let _ = write!(area, "M{} {}V{}{steps}V{}Z", first.0, size.1, first.1, size.1);
     }
     (line, area)
 }
 
-fn x_of(place: usize, count: usize, width: f64) -> f64 {
-    tenth(width * (place as f64 + 0.5) / count.max(1) as f64)
+/// The middle of a place among `count`, in a picture of `width`.
+fn x_of(place: usize, count: usize, width: i64) -> i64 {
+    width * (2 * number(place) + 1) / (2 * number(count).max(1))
 }
 
-fn tenth(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -242,13 +246,15 @@ mod tests {
     use super::*;
     use crate::history::Share;
 
+    const OFTEN: Duration = Duration::from_secs(10);
+
     fn minute(millis: u64) -> Minute {
         Minute { mean: Some(Duration::from_millis(millis)), failed: false }
     }
 
     #[test]
     fn an_hour_without_runs_has_no_curve() {
-        assert_eq!(Spark::new(&[Minute::default(); MINUTES]), None);
+        assert_eq!(Spark::new(&[Minute::default(); MINUTES], OFTEN), None);
     }
 
     #[test]
@@ -258,10 +264,9 @@ mod tests {
         hour[1] = minute(20);
         hour[59] = minute(5);
         hour[30] = Minute { mean: None, failed: true };
-        let spark = Spark::new(&hour).expect("runs");
-        assert_eq!(spark.line, "M1 14L3 2M117 20H117");
-        assert_eq!(spark.area, "M1 26V14L3 2L3 26ZM117 26V20L117 26Z");
-        assert_eq!(spark.failed, "M60 28v4");
+        let spark = Spark::new(&hour, OFTEN).expect("runs");
+        assert_eq!(spark.line, "M0 14l2-12M117 20h0");
+        assert_eq!(spark.failed, "M59 28v4");
         assert_eq!(spark.latest, "5.0 ms");
         let words = "Latency in the last hour: mean 12 ms, at most 20 ms in a minute; \
                      runs failed in 1 minute";
@@ -269,8 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn a_check_that_is_seldom_asked_has_a_line_all_the_same() {
+        let mut hour = [Minute::default(); MINUTES];
+        hour[0] = minute(10);
+        hour[5] = minute(20);
+        let spark = Spark::new(&hour, Duration::from_mins(5)).expect("runs");
+        assert_eq!(spark.line, "M0 14l10-12");
+    }
+
+    #[test]
     fn an_hour_of_failures_alone_says_so() {
-        let spark = Spark::new(&[Minute { mean: None, failed: true }; MINUTES]).expect("runs");
+        let spark =
+            Spark::new(&[Minute { mean: None, failed: true }; MINUTES], OFTEN).expect("runs");
         assert_eq!((spark.line.as_str(), spark.latest.as_str()), ("", "–"));
         assert!(spark.words.ends_with("no good run; runs failed in 60 minutes"), "{}", spark.words);
     }
@@ -307,9 +322,9 @@ mod tests {
         ];
         let chart = Chart::new(&steps, "%H:%M").expect("runs");
         assert_eq!(chart.scale, ["50 ms", "25 ms", "0"]);
-        assert_eq!(chart.p95, "M90 160.4H90M450 41.6L630 120.8");
-        assert_eq!(chart.bands[0], ("up", "M0 0h180M540 0h180".to_owned()));
-        assert_eq!(chart.bands[1], ("down", "M360 0h180".to_owned()));
+        assert_eq!(chart.p95, "M900 1631h0M4500 522l1800 739");
+        assert_eq!(chart.bands[0], ("up", "M0 3H1800M5400 3H7200".to_owned()));
+        assert_eq!(chart.bands[1], ("down", "M3600 3H5400".to_owned()));
         let labels: Vec<_> = chart.labels.split('|').collect();
         assert_eq!(labels[0], "00:00: p50 5.0 ms, p95 10 ms; 98.88% of 90 runs good; up");
         assert_eq!(labels[1], "00:15: no runs");

@@ -218,6 +218,5 @@ fn asked(uri: &Uri, key: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
 #[cfg(test)]
-mod dump;
+mod tests;

@@ -45,6 +45,12 @@ impl Body {
         (self.plain.len(), self.gzip.len())
     }
 
+    /// Whether both are one and the same text, not just equal ones.
+    #[cfg(test)]
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.plain.as_ptr() == other.plain.as_ptr()
+    }
+
     fn answer(self, headers: &HeaderMap, media_type: &'static str) -> Response {
         let gzip = negotiate::gzip(headers) && !self.gzip.is_empty();
         let kind = [(CONTENT_TYPE, media_type), (VARY, "Accept-Encoding")];

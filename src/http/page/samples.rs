@@ -88,8 +88,7 @@ pub(super) fn past(names: &[String]) -> Past {
         message: Some(SECRET.to_owned()),
         trace_id: Some(format!("{:032x}", 0xabc + at)),
     };
-    let incidents =
-        if names.is_empty() { Vec::new() } else { (0..20).map(incident).collect() };
+    let incidents = if names.is_empty() { Vec::new() } else { (0..20).map(incident).collect() };
     Past {
         days: Kept::Known(Arc::new(names.iter().enumerate().map(days).collect())),
         incidents: Kept::Known(IncidentPage { incidents, next: None }),
@@ -98,7 +97,7 @@ pub(super) fn past(names: &[String]) -> Past {
 
 /// An hour like a real one: uneven, with a minute of failures.
 pub(super) fn hour(name: &str) -> [Minute; MINUTES] {
-    let mut seed = name.bytes().fold(7_u64, |seed, byte| seed * 31 + u64::from(byte));
+    let mut seed = name.bytes().fold(7_u64, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
     std::array::from_fn(|minute| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let micros = 3_000 + (seed >> 33) % 2_500;

@@ -133,7 +133,12 @@ mod tests {
             (&[("a", Up)], S::Up, "The check is up", "Up · orders"),
             (&[("a", Up), ("b", Up)], S::Up, "All 2 checks are up", "Up · orders"),
             (&[("a", Down), ("b", Up)], S::Down, "1 of 2 checks is down: a", "1 down · orders"),
-            (&[("a", Down), ("b", Down)], S::Down, "2 of 2 checks are down: a, b", "2 down · orders"),
+            (
+                &[("a", Down), ("b", Down)],
+                S::Down,
+                "2 of 2 checks are down: a, b",
+                "2 down · orders",
+            ),
             (&[("a", Degraded)], S::Degraded, "1 of 1 check is degraded: a", "Degraded · orders"),
             (&[("a", Unknown), ("b", Up)], S::Down, "1 of 2 checks is unknown: a", "Down · orders"),
             (&[("a", Up)], S::Draining, "Draining: it is about to stop", "Draining · orders"),
@@ -168,7 +173,8 @@ mod tests {
     fn maintenance_is_told_aside() {
         let mut maintained = check("a", Status::Up);
         maintained.maintenance = true;
-        let summary = Summary::new(&snapshot(ServiceStatus::Up, vec![maintained]), SystemTime::now());
+        let summary =
+            Summary::new(&snapshot(ServiceStatus::Up, vec![maintained]), SystemTime::now());
         assert_eq!(summary.headline, "The check is up");
         assert_eq!(summary.aside, ["1 check in maintenance"]);
     }

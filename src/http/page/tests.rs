@@ -2,6 +2,7 @@
 
 use super::samples::{SECRET, check, hour, past, snapshot};
 use super::*;
+use crate::health::Health;
 use crate::model::{ServiceStatus, Status};
 
 fn render(statuses: &[(String, Status)], details: bool) -> String {
@@ -69,4 +70,18 @@ fn links_lead_to_the_root_from_wherever_the_page_lies() {
     assert_eq!(base("/host/vitals"), "./vitals/");
     assert_eq!(base("/host/vitals/"), "./");
     assert_eq!(base(""), "./");
+}
+
+#[tokio::test]
+async fn an_overview_is_served_again_until_something_changes() {
+    let health = Health::builder("orders").build().expect("no checks");
+    let pages = Arc::new(Pages { routes: health.shared(), kept: Default::default() });
+    let newest = async || pages.newest("./".to_owned(), true).await.expect("a page");
+    let (first, again) = (newest().await, newest().await);
+    assert!(first.is(&again), "it was made twice");
+    health.drain();
+    let draining = newest().await;
+    assert!(!first.is(&draining), "it is old");
+    let withheld = pages.newest("./".to_owned(), false).await.expect("a page");
+    assert!(!withheld.is(&draining), "details are for some");
 }

@@ -118,9 +118,7 @@ pub(super) struct Row<'a> {
 impl<'a> Row<'a> {
     pub(super) fn new(view: &'a CheckView, past: &Kept<Days>, cx: &Cx<'_>) -> Self {
         let name = &*view.info.name;
-        let days = |days: &Days| {
-            Bars::new(days.get(name).map_or(&[], Vec::as_slice), cx.now)
-        };
+        let days = |days: &Days| Bars::new(days.get(name).map_or(&[], Vec::as_slice), cx.now);
         Self {
             view,
             name,
@@ -128,7 +126,7 @@ impl<'a> Row<'a> {
             since: cx.moment(view.since),
             cause: Cause::of_run(view, cx),
             bars: past.known().map(days),
-            spark: Spark::new(&(cx.hour)(name)),
+            spark: Spark::new(&(cx.hour)(name), view.info.interval),
         }
     }
 }
