@@ -12,9 +12,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
-use vitalsign::config::{ConfigError, Loaded};
+use vitalsign::config::{ConfigError, HISTORY_FILE, HistoryPlace, Loaded};
+use vitalsign::history::{HistoryError, HistoryOptions};
 use vitalsign::telemetry::{Guard, Telemetry};
-use vitalsign::{Builder, Health, http};
+use vitalsign::{Builder, Health, History, http};
 
 use crate::exit::{CANNOT_LISTEN, CONFIGURATION, IO, OK, complain};
 use crate::reload::{Reloads, Source};
@@ -132,6 +133,7 @@ async fn run(
     let mut hangups = signal(SignalKind::hangup()).map_err(io)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
     let address = listener.local_addr().map_err(io)?;
+    let history = history(&loaded).await?;
     let mut builder = describe(&loaded)
         .details(settings.details)
         .liveness_timeout(settings.liveness_timeout)
@@ -145,6 +147,9 @@ async fn run(
     }
     if let Some(token) = settings.metrics_token {
         builder = builder.metrics_token(token);
+    }
+    if let Some(history) = &history {
+        builder = builder.history(history.clone());
     }
     let checks = loaded.checks.len();
     for check in loaded.checks {
@@ -182,9 +187,42 @@ async fn run(
         tracing::warn!(requests = stopped.requests_cut, "requests were cut at the deadline");
     }
     drop(health);
-    telemetry.shutdown(deadline.saturating_duration_since(Instant::now())).await;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let close = async {
+        if let Some(history) = history {
+            history.close(left).await;
+        }
+    };
+    tokio::join!(close, telemetry.shutdown(left));
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the history, where one is kept.
+async fn history(loaded: &Loaded) -> Result<Option<History>, u8> {
+    let settings = &loaded.settings;
+    let name = || settings.service.name.clone();
+    let instance = || settings.service.instance.clone();
+    let retention = settings.history.retention;
+    let options = match &settings.history.place {
+        HistoryPlace::Off => return Ok(None),
+        HistoryPlace::Default => HistoryOptions::file(HISTORY_FILE, name(), instance()),
+        HistoryPlace::File(path) => HistoryOptions::file(path, name(), instance()),
+        HistoryPlace::Postgres(url) => HistoryOptions::new(url.expose(), name(), instance())
+            .map_err(|e| complain(CONFIGURATION, &format!("history.url: {e}")))?,
+    };
+    let opened = match History::open(options.retention(retention)).await {
+        Err(error @ HistoryError::CannotOpen { .. })
+            if settings.history.place == HistoryPlace::Default =>
+        {
+            let cause = error.to_string();
+            tracing::warn!(cause, "the history is kept in memory and ends with this process");
+            let in_memory = HistoryOptions::in_memory(name(), instance());
+            History::open(in_memory.retention(retention)).await
+        }
+        opened => opened,
+    };
+    opened.map(Some).map_err(|e| complain(IO, &e.to_string()))
 }
 
 /// The signals that ask to stop.

@@ -45,6 +45,7 @@ impl Engine {
             keeps_tail: false,
             trace_url: None,
             sinks: Vec::new(),
+            remembered: crate::state::Remembered::default(),
             tolerated_ticks: 30,
         }));
         debug_assert!(scheduled.iter().all(|s| s.info.gates == Gates::READY));

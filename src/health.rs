@@ -20,7 +20,7 @@ use crate::plan::{self, Defaults, PlanError};
 use crate::recent::Recent;
 use crate::run::Propagator;
 use crate::scheduler::{Changes, Scheduler};
-use crate::state::{HealthState, ServiceInfo, Setup};
+use crate::state::{HealthState, Remembered, ServiceInfo, Setup};
 
 /// Why a [`Health`] cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -379,7 +379,16 @@ impl Builder {
         let (feed, waker) = Feed::new();
         let mut sinks = self.sinks;
         sinks.extend([Arc::clone(&recent) as Arc<dyn Sink>, Arc::clone(&feed) as _]);
+        let remembered = self.history.as_ref().map(|history| {
+            history.plan(plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)));
+            history.remembered()
+        });
+        let remembered = remembered.map_or_else(Remembered::default, |known| Remembered {
+            checks: known.checks,
+            service: known.service,
+        });
         let state = Arc::new(HealthState::new(Setup {
+            remembered,
             service: self.service,
             keeps_tail: self.keeps_tail,
             trace_url: self.trace_url,

@@ -62,7 +62,7 @@ pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_
 pub use config::Details;
 pub use feed::{Missed, StatusChange, Subscription};
 pub use health::{BuildError, Builder, Health};
-pub use history::History;
+pub use history::{History, HistoryError, HistoryOptions};
 pub use model::{
     CheckInfo, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run, Server, ServiceStatus,
     Sink, SkipReason, Status, Trace, Transition,

@@ -11,6 +11,7 @@ mod configuration_watch;
 mod documents;
 mod engine;
 mod exposition;
+mod history;
 mod kinds;
 mod kinds_local;
 mod kinds_sql;

@@ -8,7 +8,7 @@ use super::expand::Environment;
 pub(super) const NAME: &str = "built-in configuration";
 
 /// The service's own database, in the working directory.
-const OWN: &str = "vitalsign.db";
+const OWN: &str = super::settings::HISTORY_FILE;
 
 /// What is said where that cannot be.
 pub(super) const IN_MEMORY: &str = "the working directory cannot be written, so the own database is in memory; start in another \

@@ -16,7 +16,7 @@ use super::sections::{
     AlertmanagerSection, DefaultsSection, HistorySection, IncludeSection, MaintenanceSection,
     ServerSection, ServiceSection, TelemetrySection,
 };
-use super::settings::{Server, Service, Settings, Telemetry};
+use super::settings::{History, Server, Service, Settings, Telemetry};
 use super::tree::{At, Entry, Node, Source, Table, Value};
 use super::watch::{self, Contents, Watch};
 use super::{Attempt, Loaded, Loader, NamedCheck};
@@ -254,23 +254,23 @@ impl<'a> Loading<'a> {
         if let Some(telemetry) = &telemetry {
             rules::telemetry(telemetry, &node, &mut self.report);
         }
+        let (history, node) = self.section::<HistorySection>(root, "history");
+        if let Some(history) = &history {
+            rules::history(history, &node, &mut self.report);
+        }
+        let folder = node.get("url").and_then(|url| self.sources.get(url.at.file));
+        let history = history.map(|section| History::of(section, folder.map(|file| &*file.base)));
         let name = self.environment().non_empty("OTEL_SERVICE_NAME");
         Some(Settings {
             service: Service::of(service?, name),
             server: Server::of(server?, flag, tls),
+            history: history?,
             telemetry: Telemetry::of(telemetry?),
         })
     }
 
     /// Validates the sections that are not available yet, and refuses them.
     fn unavailable(&mut self, root: &mut Table, drafts: &[Draft]) {
-        if root.contains_key("history") {
-            let (section, node) = self.section::<HistorySection>(root, "history");
-            if let Some(section) = section {
-                rules::history(&section, &node, &mut self.report);
-            }
-            rules::refuse_unavailable("history", &node, &mut self.report);
-        }
         if root.contains_key("alertmanager") {
             let (section, node) = self.section::<AlertmanagerSection>(root, "alertmanager");
             if let Some(section) = section {

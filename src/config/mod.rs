@@ -45,7 +45,8 @@ pub use kind::{Kind, KindOptions, OptionError, Parsed};
 pub use reference::{Choice, KindEntry, OptionEntry, Reference, Table, TypeEntry, UnknownKind};
 pub use schema::schema;
 pub use settings::{
-    Details, LogFormat, LogLevel, Server, ServerTls, Service, Settings, Telemetry, TracesProtocol,
+    Details, HISTORY_FILE, History, HistoryPlace, LogFormat, LogLevel, Server, ServerTls, Service,
+    Settings, Telemetry, TracesProtocol,
 };
 pub use share::SizeOrShare;
 pub use values::{ByteSize, ConfigPath, Count, Period, Secret, Tls, TlsOptions};

@@ -11,7 +11,7 @@ use super::sections::{
     ServiceSection, TelemetrySection,
 };
 use super::settings::{self, Details};
-use super::tree::{Node, Value};
+use super::tree::Node;
 use super::values::Secret;
 
 const NO_URL: &str = "not an http or https URL; write one such as \"http://host:port\"";
@@ -88,9 +88,13 @@ pub(super) fn include(section: &IncludeSection, node: &Node, report: &mut Report
 }
 
 pub(super) fn history(section: &HistorySection, node: &Node, report: &mut Report) {
-    let known = ["sqlite:", "postgres://", "postgresql://"];
     let Some(url) = section.url.as_ref().map(Secret::expose) else { return };
-    if url != "off" && !known.iter().any(|scheme| url.starts_with(scheme)) {
+    let is_place = match url.split_once(':') {
+        Some(("sqlite", path)) => !path.trim_start_matches("//").is_empty(),
+        Some(("postgres" | "postgresql", _)) => Url::parse(url).is_ok(),
+        _ => url == "off",
+    };
+    if !is_place {
         let message = "no place to keep a history; write \"sqlite:PATH\", \"postgres://…\" or \
                        \"off\"";
         report.option(node, "url", message);
@@ -203,15 +207,6 @@ pub(super) fn refuse_unavailable(section: &str, node: &Node, report: &mut Report
     match section {
         "maintenance" => report.option(node, "", refused("maintenance windows are")),
         "alertmanager" => report.option(node, "", refused("sending alerts to Alertmanager is")),
-        "history" => {
-            let off = |url: &Node| matches!(&url.value, Value::String(text) if text == "off");
-            if node.get("url").is_some_and(|url| !off(url)) {
-                report.option(node, "url", refused("a history other than \"off\" is"));
-            }
-            if node.get("retention").is_some() {
-                report.option(node, "retention", refused("keeping a history is"));
-            }
-        }
         _ => {}
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::address::Listen;
 use super::settings::{
     DRAIN_DELAY, Details, FAILURE_THRESHOLD, HEADER_TIMEOUT, INTERVAL, KEEP_HEALTHY_TRACES, LISTEN,
-    LIVENESS_TIMEOUT, LogFormat, LogLevel, MAX_CONNECTIONS, NAME, SHUTDOWN_TIMEOUT,
+    LIVENESS_TIMEOUT, LogFormat, LogLevel, MAX_CONNECTIONS, NAME, RETENTION, SHUTDOWN_TIMEOUT,
     SUCCESS_THRESHOLD, TracesProtocol,
 };
 use super::values::{ConfigPath, Count, Period, Secret};
@@ -116,14 +116,16 @@ pub(super) struct TelemetrySection {
     pub(super) trace_url: Option<String>,
 }
 
-/// Where the history of runs is kept. In this version nothing but `url = "off"` is available.
+/// Where status changes, incidents and roll-ups of runs are kept, over restarts too.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistorySection {
-    /// `sqlite:` with a path, `postgres://…`, or `off`.
+    /// `sqlite:` with a path, `postgres://…`, or `off`, which keeps nothing. A path is relative to
+    /// the file that holds it, and must work. Default `"sqlite:vitalsign.db"` in the working
+    /// directory; where that cannot be written, the history is kept in memory.
     pub(super) url: Option<Secret>,
     /// How long it is kept. Default `"30d"`.
-    #[expect(dead_code, reason = "it is refused for now")]
+    #[schemars(extend("default" = Period(RETENTION).to_string()))]
     pub(super) retention: Option<Period>,
 }
 

@@ -1,13 +1,14 @@
 //! What a loaded configuration says beside its checks, every default filled in.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::address::Listen;
-use super::sections::{ServerSection, ServiceSection, TelemetrySection};
+use super::sections::{HistorySection, ServerSection, ServiceSection, TelemetrySection};
 use super::values::{Period, Secret};
 
 pub use super::sections::ServerTls;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub service: Service,
     /// `[server]`
     pub server: Server,
+    /// `[history]`
+    pub history: History,
     /// `[telemetry]`
     pub telemetry: Telemetry,
 }
@@ -29,7 +32,7 @@ impl Settings {
     /// every one but `server.details`, `server.token` and `server.metrics_token`.
     #[must_use]
     pub fn needing_restart(&self, new: &Self) -> Vec<&'static str> {
-        let Self { service, server, telemetry } = self;
+        let Self { service, server, history, telemetry } = self;
         // Taken apart, so that an option that is added cannot be forgotten here.
         let Service { name, version, environment, instance } = &new.service;
         let Server {
@@ -45,6 +48,7 @@ impl Settings {
             tls,
             tls_content,
         } = &new.server;
+        let History { place, retention } = &new.history;
         let Telemetry {
             log_level,
             log_format,
@@ -67,6 +71,8 @@ impl Settings {
             ("server.header_timeout", server.header_timeout == *header_timeout),
             ("server.max_connections", server.max_connections == *max_connections),
             ("server.tls", same_tls),
+            ("history.url", history.place == *place),
+            ("history.retention", history.retention == *retention),
             ("telemetry.log_level", telemetry.log_level == *log_level),
             ("telemetry.log_format", telemetry.log_format == *log_format),
             ("telemetry.traces_endpoint", telemetry.traces_endpoint == *traces_endpoint),
@@ -121,6 +127,35 @@ pub struct Server {
     /// A digest of that option and of what is in both files.
     tls_content: Option<[u8; 32]>,
 }
+
+/// Where the history is kept, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct History {
+    /// Where.
+    pub place: HistoryPlace,
+    /// For how long.
+    pub retention: Duration,
+}
+
+/// A place to keep the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HistoryPlace {
+    /// None is kept.
+    Off,
+    /// Nothing was said: [`HISTORY_FILE`] in the working directory.
+    Default,
+    /// This SQLite file, an absolute path; `:memory:` is none.
+    File(PathBuf),
+    /// The PostgreSQL database at this URL.
+    Postgres(Secret),
+}
+
+/// What SQLite calls a database in memory.
+const MEMORY: &str = ":memory:";
+
+/// The SQLite file that holds the history when nothing else is said.
+pub const HISTORY_FILE: &str = "vitalsign.db";
 
 /// Logs and traces. The standard variables (`RUST_LOG`, `OTEL_…`) are not applied yet.
 #[derive(Debug, Clone)]
@@ -216,6 +251,7 @@ pub(super) const LIVENESS_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const MAX_CONNECTIONS: u32 = 1024;
 pub(super) const KEEP_HEALTHY_TRACES: f64 = 0.05;
+pub(super) const RETENTION: Duration = Duration::from_hours(30 * 24);
 pub(super) const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
@@ -264,6 +300,26 @@ impl Server {
             tls: section.tls,
             tls_content,
         }
+    }
+}
+
+impl History {
+    /// `folder` is where a relative path starts.
+    pub(super) fn of(section: HistorySection, folder: Option<&Path>) -> Self {
+        let place = match section.url {
+            None => HistoryPlace::Default,
+            Some(url) => match url.expose().strip_prefix("sqlite:") {
+                Some(path) => {
+                    let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+                    let in_folder = folder.filter(|_| path != Path::new(MEMORY));
+                    HistoryPlace::File(in_folder.map_or_else(|| path.to_owned(), |f| f.join(path)))
+                }
+                None if url.expose() == "off" => HistoryPlace::Off,
+                None => HistoryPlace::Postgres(url),
+            },
+        };
+        let retention = section.retention.map_or(RETENTION, |period| period.0);
+        Self { place, retention }
     }
 }
 

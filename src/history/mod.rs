@@ -4,18 +4,68 @@
 //! Out flow shares of good runs, kept in memory and read without waiting, and what the store is
 //! asked for: steps of a check's past, incidents, and the changes after a known one.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod books;
+mod connection;
+mod incident;
+mod load;
+mod meters;
+mod options;
+mod pending;
+mod prune;
+mod raw;
+mod read;
+mod record;
+mod rollup;
+mod share;
+mod shared;
+mod sketch;
+mod steps;
+mod varint;
+mod write;
+mod writer;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::model::{Reason, Sink, Status};
+use tokio::runtime::{self, Handle};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use self::rollup::{millis, time};
+use self::shared::Shared;
+use self::writer::{Command, Writer};
+use crate::model::{Reason, ServiceStatus, Sink, Status};
+
+pub use options::{HistoryError, HistoryOptions};
+
+/// Longest that opening waits for the store; what it remembers may also come later.
+const START: Duration = Duration::from_secs(2);
 
 /// The history of one service's checks, as one instance of it keeps them.
 ///
 /// Cloning is cheap and shares it.
 #[derive(Clone, Debug)]
 pub struct History {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    /// That of the writer's thread, on which everything is asked of the store.
+    runtime: Handle,
+    days: read::CachedDays,
+}
+
+/// How things were when this service was last heard of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Remembered {
+    /// Statuses of the checks, and since when.
+    pub(crate) checks: HashMap<Arc<str>, (Status, SystemTime)>,
+    /// The service's status, and since when.
+    pub(crate) service: Option<(ServiceStatus, SystemTime)>,
 }
 
 /// Good runs among those that count for availability.
@@ -48,7 +98,7 @@ pub struct Availability {
     pub month: Share,
 }
 
-/// The runs of one check that started within one step of time.
+/// The runs of one check that ended within one step of time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// Start of the step.
@@ -143,21 +193,80 @@ pub enum ReadError {
 }
 
 impl History {
+    /// Opens the store, or begins it, and loads how things were.
+    ///
+    /// It waits for 2 s at most. A server that does not answer by then is tried again and again,
+    /// and what happens meanwhile is kept in memory, within bounds. Everything is asked of the
+    /// store on a thread of its own.
+    ///
+    /// # Errors
+    /// [`HistoryError`] when the store cannot be used at all.
+    pub async fn open(options: HistoryOptions) -> Result<Self, HistoryError> {
+        let shared = Arc::new(Shared::new(options));
+        let (commands, received) = mpsc::channel(16);
+        let (started, starting) = oneshot::channel();
+        let on = runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = on.handle().clone();
+        let writer = Writer::new(Arc::clone(&shared));
+        std::thread::Builder::new().name("history".to_owned()).spawn(move || {
+            on.block_on(writer.work(started, received));
+            // A thread of SQLite's that hangs must not hold up this one.
+            on.shutdown_background();
+        })?;
+        if let Ok(Ok(result)) = timeout(START, starting).await {
+            result?;
+        }
+        let days = read::CachedDays::default();
+        Ok(Self { inner: Arc::new(Inner { shared, commands, runtime: handle, days }) })
+    }
+
+    /// Writes what waits, for `within` at most, and ends; what is recorded after it is lost.
+    pub async fn close(&self, within: Duration) {
+        let (done, closed) = oneshot::channel();
+        let until = Instant::now() + within;
+        let closing = async {
+            if self.inner.commands.send(Command::Close(until, done)).await.is_ok() {
+                let _ = closed.await;
+            }
+        };
+        if timeout(within, closing).await.is_err() {
+            tracing::warn!("the history was not closed in time");
+        }
+    }
+
     /// What the recorder tells.
     #[must_use]
     pub fn sink(&self) -> Arc<dyn Sink> {
-        todo!("SKELETON")
+        Arc::clone(&self.inner.shared.queue) as Arc<dyn Sink>
     }
 
     /// Shares of good runs of `check` up to now, from memory.
     #[must_use]
     pub fn availability(&self, check: &str) -> Availability {
-        let _ = (check, &self.inner);
-        todo!("SKELETON")
+        self.inner.shared.books().availability(check, shared::now())
+    }
+
+    /// How things were, as far as that is known by now.
+    pub(crate) fn remembered(&self) -> Remembered {
+        let books = self.inner.shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = books.of.iter().filter_map(|(check, book)| {
+            let (status, since) = book.held?;
+            Some((Arc::clone(check), (status, time(since))))
+        });
+        let service = books.service.map(|(status, since)| (status, time(since)));
+        Remembered { checks: held.collect(), service }
+    }
+
+    /// Says which checks there are from the start; what was open of others ends.
+    pub(crate) fn plan(&self, checks: impl IntoIterator<Item = Arc<str>>) {
+        self.inner.shared.books().plan(checks.into_iter().collect(), shared::now());
     }
 
     /// The past of `check` from `from` to `to`, in steps of `step` from `from` on, each of them
-    /// there whether it had runs or not.
+    /// there whether it had runs or not; 100,000 of them at most.
+    ///
+    /// Single runs are known for an hour, minutes for two days, and hours for as long as the
+    /// history is kept: steps that begin or end in between are as exact as that.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`] when the store does not answer within 2 s.
@@ -168,17 +277,18 @@ impl History {
         to: SystemTime,
         step: Duration,
     ) -> Result<Vec<Step>, ReadError> {
-        let _ = (check, from, to, step);
-        todo!("SKELETON")
+        let step = i64::try_from(step.as_millis()).unwrap_or(i64::MAX).max(1);
+        self.inner.steps(check, (millis(from), millis(to)), step).await
     }
 
-    /// The last `days` days of every check, oldest first, today last.
+    /// The last `days` days of every check, oldest first, today last; ten years of them at most.
+    ///
+    /// It may be half a minute old.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`] when the store does not answer within 2 s.
     pub async fn days(&self, days: usize) -> Result<Arc<BTreeMap<String, Vec<Day>>>, ReadError> {
-        let _ = days;
-        todo!("SKELETON")
+        self.inner.days(days).await
     }
 
     /// A page of incidents, newest first.
@@ -186,8 +296,7 @@ impl History {
     /// # Errors
     /// [`ReadError`] when the store does not answer within 2 s, or the position is none.
     pub async fn incidents(&self, filter: &IncidentFilter) -> Result<IncidentPage, ReadError> {
-        let _ = filter;
-        todo!("SKELETON")
+        self.inner.incidents(filter).await
     }
 
     /// The changes after that of `id`, oldest first, at most `limit`.
@@ -195,7 +304,6 @@ impl History {
     /// # Errors
     /// [`ReadError::Unavailable`] when the store does not answer within 2 s.
     pub async fn changes_after(&self, id: u64, limit: usize) -> Result<Vec<Change>, ReadError> {
-        let _ = (id, limit);
-        todo!("SKELETON")
+        self.inner.changes_after(id, limit).await
     }
 }

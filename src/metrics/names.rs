@@ -167,6 +167,19 @@ metrics! {
         Gauge "health_config_last_reload_success_timestamp_seconds" []
             "When a configuration was last applied, in Unix time.";
         Counter "health_config_reloads_total" ["outcome"] "Reloads of the configuration by outcome.";
+        Gauge "health_history_store_up" ["backend"]
+            "1 while the history store takes what it is given, else 0.";
+        Gauge "health_history_queue_length" []
+            "Runs and status changes that wait to be taken into the history.";
+        Gauge "health_history_queue_capacity" [] "Most runs that may wait so.";
+        Gauge "health_history_size_bytes" [] "Bytes that the history takes in its store.";
+        Counter "health_history_writes_total" ["outcome"]
+            "Runs and status changes by whether the store acknowledged them; those of a failed \
+             attempt count again in the next.";
+        Counter "health_history_dropped_total" ["reason"]
+            "Runs, status changes and roll-ups that are not in the history, by reason.";
+        Histogram "health_history_write_duration_seconds" []
+            "Time that writing to the history store took.";
         Histogram "http_server_request_duration_seconds"
             ["http_request_method" "http_route" "http_response_status_code"]
             "Time from a request's head to the head of its answer.";

@@ -25,6 +25,8 @@ pub(crate) struct Entry {
 pub(crate) struct Cell {
     fold: Fold,
     since: SystemTime,
+    /// What it was before this process, and since when, until its first status.
+    before: Option<(Status, SystemTime)>,
     /// A plan without this check has been applied: what its last run still reports is dropped.
     retired: bool,
     /// Whether its gates count; not yet for a check that a reload brought, until its first run.
@@ -64,13 +66,19 @@ pub(crate) struct Folded {
 }
 
 impl Entry {
-    /// A check without any run.
-    pub(crate) fn new(info: Arc<CheckInfo>, gating: bool, now: SystemTime) -> Self {
+    /// A check without any run; `before` is its status before this process, and since when.
+    pub(crate) fn new(
+        info: Arc<CheckInfo>,
+        gating: bool,
+        now: SystemTime,
+        before: Option<(Status, SystemTime)>,
+    ) -> Self {
         Self::with_cell(
             info,
             Cell {
                 fold: Fold::default(),
                 since: now,
+                before,
                 retired: false,
                 gating,
                 maintenance: false,
@@ -232,11 +240,13 @@ impl Cell {
             ready_waiting: gates(Gate::Ready) && !self.has_run(),
             health_failing: gates(Gate::Health) && self.failing(),
             startup_waiting: gates(Gate::Startup) && !serving,
+            not_run: !self.has_run(),
         }
     }
 
     fn change(&mut self, transition: Transition) -> Transition {
-        self.since = transition.at;
+        let before = self.before.take().filter(|(status, _)| *status == transition.to);
+        self.since = before.map_or(transition.at, |(_, since)| since);
         // The first status of all is no change: nothing was known before.
         if self.last_result.is_some() {
             self.figures.transitions[transition.to as usize] += 1;

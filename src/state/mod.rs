@@ -15,6 +15,7 @@ mod tally;
 mod tests;
 mod view;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -22,7 +23,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use crate::model::{CheckInfo, Gate, Sink, Trace};
+use crate::model::{CheckInfo, Gate, ServiceStatus, Sink, Status, Trace};
 
 pub(crate) use entry::{Cell, Entry, Ids};
 pub(crate) use figures::{Exemplar, Figures, Histogram};
@@ -86,6 +87,8 @@ pub struct HealthState {
     sinks: Vec<Arc<dyn Sink>>,
     plan: ArcSwap<Plan>,
     tally: Mutex<Tally>,
+    /// Statuses from before this process, for the checks of the first plan.
+    remembered: Mutex<HashMap<Arc<str>, (Status, SystemTime)>>,
     /// Grows with every change that a probe's body can show.
     changes: AtomicU64,
     ids: Ids,
@@ -118,6 +121,16 @@ pub(crate) struct Setup {
     pub(crate) sinks: Vec<Arc<dyn Sink>>,
     /// Ticks without a beat after which the process is no longer live.
     pub(crate) tolerated_ticks: u32,
+    pub(crate) remembered: Remembered,
+}
+
+/// How things were before this process: what is still so has been so since then.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    /// Statuses of checks by name, and since when.
+    pub(crate) checks: HashMap<Arc<str>, (Status, SystemTime)>,
+    /// The service's status, and since when.
+    pub(crate) service: Option<(ServiceStatus, SystemTime)>,
 }
 
 impl HealthState {
@@ -131,7 +144,8 @@ impl HealthState {
             trace_url: setup.trace_url,
             sinks: setup.sinks,
             plan: ArcSwap::default(),
-            tally: Mutex::new(Tally::new(now)),
+            tally: Mutex::new(Tally::new(now, setup.remembered.service)),
+            remembered: Mutex::new(setup.remembered.checks),
             changes: AtomicU64::new(0),
             ids: Ids::default(),
             fresh_until: AtomicU64::new(u64::MAX),

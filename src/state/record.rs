@@ -85,15 +85,23 @@ impl HealthState {
         let now = SystemTime::now();
         let old = self.plan.load_full();
         let first = !self.tally().planned();
+        // Those of the first plan alone: a check that a reload brings is a new one.
+        let mut remembered = std::mem::take(
+            &mut *self.remembered.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        let mut new = |info: Arc<CheckInfo>| {
+            let before = remembered.remove(&info.name);
+            Arc::new(Entry::new(info, first, now, before))
+        };
         let entries: Vec<Arc<Entry>> = checks
             .into_iter()
             .map(|planned| match planned {
                 Planned::Untouched(entry) => entry,
-                Planned::New(info) => Arc::new(Entry::new(info, first, now)),
-                Planned::Changed(info) => Arc::new(match old.find(&info.name) {
-                    Some(before) => Entry::succeeding(info, before),
-                    None => Entry::new(info, first, now),
-                }),
+                Planned::New(info) => new(info),
+                Planned::Changed(info) => match old.find(&info.name) {
+                    Some(before) => Arc::new(Entry::succeeding(info, before)),
+                    None => new(info),
+                },
             })
             .collect();
         let plan = Arc::new(Plan::of(entries.clone()));

@@ -7,13 +7,14 @@ use crate::model::ServiceStatus;
 
 /// What one check adds to the tally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "five independent facts, each counted")]
+#[allow(clippy::struct_excessive_bools, reason = "six independent facts, each counted")]
 pub(crate) struct Weight {
     pub(crate) not_up: bool,
     pub(crate) ready_failing: bool,
     pub(crate) ready_waiting: bool,
     pub(crate) health_failing: bool,
     pub(crate) startup_waiting: bool,
+    pub(crate) not_run: bool,
 }
 
 /// The sums of all weights, and what they say.
@@ -25,6 +26,10 @@ pub(crate) struct Tally {
     ready_waiting: usize,
     health_failing: usize,
     startup_waiting: usize,
+    not_run: usize,
+    /// What the status was before this process, and since when, until every check has run: on the
+    /// way there it passes through others.
+    before: Option<(ServiceStatus, SystemTime)>,
     /// Before the first plan there are no checks, and nothing is known: that is no reason to be up.
     planned: bool,
     live: bool,
@@ -35,13 +40,15 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(now: SystemTime) -> Self {
+    pub(crate) fn new(now: SystemTime, before: Option<(ServiceStatus, SystemTime)>) -> Self {
         Self {
             not_up: 0,
             ready_failing: 0,
             ready_waiting: 0,
             health_failing: 0,
             startup_waiting: 0,
+            not_run: 0,
+            before,
             planned: false,
             live: true,
             draining: false,
@@ -97,6 +104,7 @@ impl Tally {
         shift(&mut self.ready_waiting, old.ready_waiting, new.ready_waiting);
         shift(&mut self.health_failing, old.health_failing, new.health_failing);
         shift(&mut self.startup_waiting, old.startup_waiting, new.startup_waiting);
+        shift(&mut self.not_run, old.not_run, new.not_run);
         self.update(at);
     }
 
@@ -121,7 +129,13 @@ impl Tally {
         let status = self.first_that_applies();
         if status != self.status {
             self.status = status;
-            self.since = at;
+            self.since = match self.before {
+                Some((before, since)) if before == status => since,
+                _ => at,
+            };
+        }
+        if self.planned && self.not_run == 0 {
+            self.before = None;
         }
     }
 

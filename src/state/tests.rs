@@ -44,7 +44,14 @@ fn empty(keeps_tail: bool, sinks: Vec<Arc<dyn Sink>>) -> HealthState {
     let text = String::new;
     let service =
         ServiceInfo { name: text(), version: text(), instance: text(), environment: None };
-    HealthState::new(Setup { service, keeps_tail, trace_url: None, sinks, tolerated_ticks: 3 })
+    HealthState::new(Setup {
+        service,
+        keeps_tail,
+        trace_url: None,
+        sinks,
+        tolerated_ticks: 3,
+        remembered: Remembered::default(),
+    })
 }
 
 fn state_of(keeps_tail: bool, checks: Vec<CheckInfo>) -> (HealthState, Vec<Arc<Entry>>) {
@@ -187,7 +194,7 @@ fn only_silence_in_a_row_ends_liveness() {
 #[test]
 fn the_service_status_is_the_first_that_applies_and_holds_since_it_does() {
     let at = |seconds: u32| SystemTime::UNIX_EPOCH + SECOND * seconds;
-    let mut tally = Tally::new(at(0));
+    let mut tally = Tally::new(at(0), None);
     let seen = |tally: &Tally| (tally.status(), tally.since());
     tally.set_live(true, at(1));
     assert_eq!(seen(&tally), (ServiceStatus::Starting, at(0)), "nothing is known without a plan");

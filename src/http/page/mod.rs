@@ -218,5 +218,4 @@ fn asked(uri: &Uri, key: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[cfg(test)]
 mod tests;

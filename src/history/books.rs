@@ -1,0 +1,326 @@
+//! The books: what is known of each check, folded from what the queue held.
+//!
+//! A run counts in the minute in which it ended, and with it in the hour and the day. When a
+//! minute, hour or day is over, its roll-ups wait for the store in [`Pending`].
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::Availability;
+use super::incident::{self, Changed, Period};
+use super::pending::{Held, Pending};
+use super::raw;
+use super::record::{Record, tail};
+use super::rollup::{Counts, Millis, Ran, Rollup, Width, worse};
+use super::share::Rings;
+use crate::model::{ServiceStatus, Status, Transition};
+
+/// A clock that is set back by more than this is believed; less is waited for.
+const BELIEVED: Millis = 3_600_000;
+
+/// What is known of one check.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    /// Of the minute that has not ended, as are the next two.
+    pub(super) minute: Rollup,
+    pub(super) hour: Rollup,
+    pub(super) day: Counts,
+    pub(super) rings: Rings,
+    /// Runs that the store has not acknowledged.
+    pub(super) raw: Vec<u8>,
+    /// Status, and since when; over a restart it is that of before until the first run decides.
+    pub(super) held: Held,
+    /// The status in this process; none before the first.
+    status: Option<Status>,
+    pub(super) open: Option<Period>,
+    /// The tail of the last trace that was kept.
+    kept: u64,
+    removed: bool,
+}
+
+/// The books of all checks.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    pub(super) of: HashMap<Arc<str>, Book>,
+    /// Start of the minute that has not ended; 0 before the first.
+    pub(super) minute: Millis,
+    pub(super) pending: Pending,
+    /// Ids that the store gave to the checks.
+    pub(super) ids: Arc<HashMap<Arc<str>, i64>>,
+    /// The service's status before this process, as the store remembers it.
+    pub(super) service: Option<(ServiceStatus, Millis)>,
+    /// The checks of the first plan, once that is known.
+    planned: Option<HashSet<Arc<str>>>,
+}
+
+impl Book {
+    fn note(&mut self, counts: &Counts) {
+        self.minute.counts.merge(counts);
+        self.hour.counts.merge(counts);
+        self.day.merge(counts);
+    }
+
+    fn note_status(&mut self, status: Option<Status>) {
+        if status.is_some() {
+            self.note(&Counts { worst: status, ..Counts::default() });
+        }
+    }
+
+    /// Counts a run in the periods that have not ended.
+    pub(super) fn count(&mut self, ran: &Ran) {
+        let counts = Counts::of(ran);
+        self.note(&counts);
+        self.minute.sketch.record(ran.micros);
+        self.hour.sketch.record(ran.micros);
+        self.rings.add(ran.at, &counts);
+    }
+
+    fn change(&mut self, change: &Changed) -> Option<Held> {
+        self.note_status(worse(self.status, Some(change.to)));
+        let first = self.status.is_none();
+        self.status = Some(change.to);
+        let goes_on = first && self.held.is_some_and(|(status, _)| status == change.to);
+        if goes_on {
+            return None;
+        }
+        self.held = Some((change.to, change.at));
+        Some(self.held)
+    }
+}
+
+impl Books {
+    /// Folds what the queue held; `now` ends the periods that are over by then.
+    pub(super) fn fold(&mut self, records: Vec<Record>, now: Millis) {
+        for record in records {
+            match record {
+                Record::Run { info, ran, kept } => self.run(&info.name, ran, kept),
+                Record::Change { check, transition } => self.transition(&check, *transition),
+                Record::Removed { check, at } => self.remove(&check, at),
+                Record::Service { status, since } => {
+                    // They say that it is being started or stopped, not how it is.
+                    if !matches!(status, ServiceStatus::Starting | ServiceStatus::Draining) {
+                        self.pending.service = Some((status, since));
+                    }
+                }
+            }
+        }
+        self.advance(now);
+        let old = self.pending.raw > 0 && now - self.pending.raw_key > 2 * Width::Hour.millis();
+        if self.pending.bound() || old {
+            self.forget_raw();
+        }
+    }
+
+    fn run(&mut self, check: &Arc<str>, mut ran: Ran, kept: u64) {
+        self.advance(ran.at);
+        // Of a minute that is over, or of a clock that was set back: it counts now.
+        ran.at = ran.at.max(self.minute);
+        let book = entry(&mut self.of, check);
+        // What it was until then, it was in this minute too.
+        let before = book.status;
+        book.note_status(before);
+        book.count(&ran);
+        if kept != 0 {
+            book.kept = kept;
+        }
+        if self.pending.raw == 0 {
+            self.pending.raw_key = ran.at.max(self.pending.raw_key + 1);
+        }
+        let length = book.raw.len();
+        raw::append(&mut book.raw, &ran);
+        self.pending.raw += book.raw.len() - length;
+        self.pending.records += 1;
+    }
+
+    fn transition(&mut self, check: &Arc<str>, transition: Transition) {
+        let at = super::rollup::millis(transition.at);
+        self.advance(at);
+        let book = entry(&mut self.of, check);
+        let kept = transition.trace.filter(|t| tail(t.trace_id) == book.kept);
+        let change = Changed {
+            id: transition.id,
+            at,
+            from: transition.from,
+            to: transition.to,
+            reason: transition.reason,
+            message: transition.message,
+            trace_id: kept.map(|t| t.trace_id_hex()),
+        };
+        if let Some(held) = book.change(&change) {
+            self.pending.statuses.insert(Arc::clone(check), held);
+        }
+        if let Some(period) = incident::fold(&mut book.open, &change) {
+            self.pending.incident(check, period);
+        }
+        self.pending.change(check, change);
+        self.pending.records += 1;
+    }
+
+    /// Ends what is open of a check that is no longer asked.
+    pub(super) fn remove(&mut self, check: &Arc<str>, at: Millis) {
+        let Some(book) = self.of.get_mut(check) else { return };
+        if let Some(period) = book.open.take() {
+            self.pending.incident(check, period.ended(at));
+        }
+        if book.held.take().is_some() {
+            self.pending.statuses.insert(Arc::clone(check), None);
+        }
+        book.status = None;
+        book.removed = true;
+    }
+
+    /// Makes the minute of `at` the one that has not ended, unless it is over already.
+    pub(super) fn advance(&mut self, at: Millis) {
+        let minute = Width::Minute.floor(at);
+        if self.minute == 0 {
+            self.minute = minute;
+        }
+        let set_back = self.minute.saturating_sub(minute) > BELIEVED;
+        if minute <= self.minute && !set_back {
+            return;
+        }
+        let over = |width: Width, old: Millis| {
+            (width.floor(old) != width.floor(minute)).then_some((width, width.floor(old)))
+        };
+        let [hour, day] = [Width::Hour, Width::Day].map(|width| over(width, self.minute));
+        let pending = &mut self.pending;
+        self.of.retain(|check, book| {
+            let ended = std::mem::take(&mut book.minute);
+            if !ended.counts.is_empty() {
+                pending.add((Width::Minute, self.minute), check, &ended);
+            }
+            if let Some(slot) = hour {
+                let ended = std::mem::take(&mut book.hour);
+                if !ended.counts.is_empty() {
+                    pending.add(slot, check, &ended);
+                }
+            }
+            let Some(slot) = day else { return true };
+            let ended = std::mem::take(&mut book.day);
+            if !ended.is_empty() {
+                pending.add(slot, check, &ended.into());
+            }
+            // What a removed check did until its day is over is kept with that day.
+            !book.removed || !book.raw.is_empty()
+        });
+        self.minute = minute;
+    }
+
+    /// Adds what the store knows of a period to what memory knows of it.
+    pub(super) fn add(&mut self, width: Width, start: Millis, check: &Arc<str>, rollup: Rollup) {
+        if start != width.floor(self.minute) {
+            self.pending.add((width, start), check, &rollup);
+            return;
+        }
+        let book = entry(&mut self.of, check);
+        match width {
+            Width::Minute => book.minute.merge(&rollup),
+            Width::Hour => book.hour.merge(&rollup),
+            Width::Day => book.day.merge(&rollup.counts),
+        }
+    }
+
+    /// Takes over the status that a check had before this process, unless it has one already.
+    pub(super) fn recall(&mut self, check: &Arc<str>, held: Held) {
+        let book = self.book(check);
+        if book.status.is_none() {
+            book.held = held;
+        }
+    }
+
+    /// Takes over an incident that was open before this process.
+    pub(super) fn reopen(&mut self, check: &Arc<str>, mut period: Period) {
+        let book = self.of.entry(Arc::clone(check)).or_default();
+        if book.status == Some(Status::Up) {
+            // The store was late: the check is up since its first run.
+            let at = book.held.map_or(period.start, |(_, since)| since);
+            self.pending.incident(check, period.ended(at));
+            return;
+        }
+        if let Some(begun) = book.open.take() {
+            // So was what is known of it: it is one incident, which goes on.
+            self.pending.incidents.remove(&(Arc::clone(check), begun.id));
+            period.worsen(begun);
+            self.pending.incident(check, period.clone());
+        }
+        book.open = Some(period);
+    }
+
+    /// Says which checks are asked from the start.
+    pub(super) fn plan(&mut self, checks: HashSet<Arc<str>>, now: Millis) {
+        self.planned = Some(checks);
+        self.end_unplanned(now);
+    }
+
+    /// Ends what was open of checks that this process does not ask.
+    pub(super) fn end_unplanned(&mut self, now: Millis) {
+        let Some(planned) = &self.planned else { return };
+        let idle = |(check, book): (&Arc<str>, &Book)| {
+            (book.status.is_none() && !planned.contains(check)).then(|| Arc::clone(check))
+        };
+        let gone: Vec<Arc<str>> = self.of.iter().filter_map(idle).collect();
+        for check in gone {
+            self.remove(&check, now);
+        }
+    }
+
+    /// Makes all that is known wait for the store again: a new one knows nothing of it.
+    pub(super) fn renew(&mut self) {
+        for (check, book) in &self.of {
+            if let Some(period) = &book.open {
+                self.pending.incident(check, period.clone());
+            }
+            if book.held.is_some() {
+                self.pending.statuses.insert(Arc::clone(check), book.held);
+            }
+        }
+        if self.pending.service.is_none() {
+            self.pending.service = self.service;
+        }
+    }
+
+    /// Forgets what the store acknowledged of single runs: `written` bytes of each check.
+    pub(super) fn acknowledge_raw(
+        &mut self,
+        key: Millis,
+        written: &[(Arc<str>, usize)],
+        now: Millis,
+    ) {
+        if key != self.pending.raw_key {
+            // They have been forgotten meanwhile.
+            return;
+        }
+        for (check, length) in written {
+            let Some(book) = self.of.get_mut(check) else { continue };
+            let length = (*length).min(book.raw.len());
+            book.raw.drain(..length);
+            self.pending.raw -= length;
+        }
+        self.pending.raw_key = now.max(key + 1);
+    }
+
+    /// The book of a check, begun if there is none.
+    pub(super) fn book(&mut self, check: &Arc<str>) -> &mut Book {
+        self.of.entry(Arc::clone(check)).or_default()
+    }
+
+    /// Forgets single runs that the store has not taken; the roll-ups hold them too.
+    fn forget_raw(&mut self) {
+        for book in self.of.values_mut() {
+            book.raw = Vec::new();
+        }
+        self.pending.raw = 0;
+        self.pending.raw_key += 1;
+    }
+
+    pub(super) fn availability(&self, check: &str, now: Millis) -> Availability {
+        self.of.get(check).map_or_else(Availability::default, |b| b.rings.availability(now))
+    }
+}
+
+/// The book of a check that is part of the plan.
+fn entry<'a>(books: &'a mut HashMap<Arc<str>, Book>, check: &Arc<str>) -> &'a mut Book {
+    let book = books.entry(Arc::clone(check)).or_default();
+    book.removed = false;
+    book
+}

@@ -1,0 +1,115 @@
+//! Deletes what was kept long enough, a little at a time.
+
+use std::sync::{Arc, PoisonError};
+
+use super::connection::{Connection, StoreError, Value};
+use super::load;
+use super::rollup::{Millis, Width};
+use super::shared::{Shared, now};
+use super::write;
+
+/// Slots of roll-ups that one round deletes of each width; a slot ends each minute.
+const SLOTS: usize = 20;
+
+/// How long single runs are kept: they answer for the last hour.
+const RUNS: Millis = 70 * 60_000;
+
+/// How long the roll-ups of minutes are kept.
+pub(super) const MINUTES: Millis = 48 * 3_600_000;
+
+/// Deletes what this instance has kept for longer than `retention`.
+pub(super) async fn prune(
+    conn: &mut Connection,
+    instance: i64,
+    retention: Millis,
+) -> Result<(), StoreError> {
+    let now = now();
+    let sql = "DELETE FROM vitalsign_runs WHERE instance_id = $1 AND at < $2";
+    conn.execute(sql, &[instance.into(), (now - RUNS).into()]).await?;
+    for width in [Width::Minute, Width::Hour, Width::Day] {
+        let kept = if width == Width::Minute { retention.min(MINUTES) } else { retention };
+        // What began before but reaches into what is kept stays.
+        prune_rollups(conn, instance, width, now - kept - width.millis()).await?;
+    }
+    for sql in [
+        "DELETE FROM vitalsign_changes WHERE instance_id = $1 AND at < $2",
+        "DELETE FROM vitalsign_incidents WHERE instance_id = $1 AND ended < $2",
+    ] {
+        conn.execute(sql, &[instance.into(), (now - retention).into()]).await?;
+    }
+    Ok(())
+}
+
+async fn prune_rollups(
+    conn: &mut Connection,
+    instance: i64,
+    width: Width,
+    before: Millis,
+) -> Result<(), StoreError> {
+    for _ in 0..SLOTS {
+        let sql = "SELECT min(start) FROM vitalsign_rollups WHERE instance_id = $1 AND width = $2";
+        let key: [Value; 2] = [instance.into(), width.millis().into()];
+        let rows = conn.fetch(sql, &key).await?;
+        let oldest = rows.first().map_or(Ok(None), |row| row.maybe_int(0))?;
+        let Some(start) = oldest.filter(|start| *start <= before) else { return Ok(()) };
+        let sql = "DELETE FROM vitalsign_rollups \
+                   WHERE instance_id = $1 AND width = $2 AND start = $3";
+        let [instance, width] = key;
+        conn.execute(sql, &[instance, width, start.into()]).await?;
+    }
+    Ok(())
+}
+
+/// Deletes what instances of this service left that are no more, and checks that are asked no
+/// longer.
+pub(super) async fn tidy(
+    conn: &mut Connection,
+    shared: &Shared,
+    instance: i64,
+    retention: Millis,
+) -> Result<(), StoreError> {
+    let asked: Vec<Arc<str>> = shared.books().books.keys().cloned().collect();
+    write::see(conn, instance, &asked).await?;
+    let sql = "SELECT id FROM vitalsign_instances WHERE service = $1 AND id <> $2";
+    let service = shared.options.service.as_str();
+    for row in conn.fetch(sql, &[service.into(), instance.into()]).await? {
+        prune_gone(conn, row.int(0)?, retention).await?;
+    }
+    let sql = "DELETE FROM vitalsign_checks WHERE seen < $1 AND instance_id IN \
+               (SELECT id FROM vitalsign_instances WHERE service = $2)";
+    conn.execute(sql, &[(now() - retention).into(), service.into()]).await?;
+    let sql = "DELETE FROM vitalsign_instances WHERE service = $1 AND id <> $2 AND NOT EXISTS \
+               (SELECT 1 FROM vitalsign_checks WHERE instance_id = vitalsign_instances.id)";
+    conn.execute(sql, &[service.into(), instance.into()]).await?;
+    let ids = load::ids(conn, instance).await?;
+    shared.books.lock().unwrap_or_else(PoisonError::into_inner).ids = Arc::new(ids);
+    Ok(())
+}
+
+/// Deletes what another instance has kept for too long, in case nobody else does. What it has not
+/// rolled up stays for as long as it may come back.
+async fn prune_gone(
+    conn: &mut Connection,
+    instance: i64,
+    retention: Millis,
+) -> Result<(), StoreError> {
+    let now = now();
+    for (width, kept) in [
+        (Width::Minute, retention.min(MINUTES).max(Width::Day.millis())),
+        (Width::Hour, retention),
+        (Width::Day, retention),
+    ] {
+        let sql = "DELETE FROM vitalsign_rollups \
+                   WHERE instance_id = $1 AND width = $2 AND start < $3";
+        let before = now - kept - width.millis();
+        conn.execute(sql, &[instance.into(), width.millis().into(), before.into()]).await?;
+    }
+    for sql in [
+        "DELETE FROM vitalsign_runs WHERE instance_id = $1 AND at < $2",
+        "DELETE FROM vitalsign_changes WHERE instance_id = $1 AND at < $2",
+        "DELETE FROM vitalsign_incidents WHERE instance_id = $1 AND ended < $2",
+    ] {
+        conn.execute(sql, &[instance.into(), (now - retention).into()]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Single runs in a few bytes each, as they are kept for an hour.
+
+use super::rollup::{Millis, Ran, Width};
+use super::varint::{Reader, write};
+use crate::model::{Outcome, Status};
+
+/// Checks whose ids differ in what follows these bits are stored in rows of their own.
+const SHARD: i64 = 64;
+
+/// The row, among those of one flush, that the runs of the check `id` are stored in.
+pub(super) const fn shard(id: i64) -> i64 {
+    id.div_euclid(SHARD)
+}
+
+/// Appends a run: its time of day, its duration, and a byte for the rest.
+pub(super) fn append(bytes: &mut Vec<u8>, run: &Ran) {
+    let of_day = run.at.rem_euclid(Width::Day.millis());
+    write(bytes, u64::try_from(of_day).unwrap_or(0));
+    write(bytes, run.micros);
+    let maintenance = u8::from(run.maintenance) << 5;
+    bytes.push(run.outcome as u8 | (run.status as u8) << 3 | maintenance);
+}
+
+/// The runs of one check that were written at about `near`.
+pub(super) fn decode(bytes: &[u8], near: Millis) -> Option<Vec<Ran>> {
+    let mut reader = Reader::new(bytes);
+    let mut runs = Vec::new();
+    while !reader.is_empty() {
+        let of_day = i64::try_from(reader.read()?).ok()?;
+        let micros = reader.read()?;
+        let rest = reader.byte()?;
+        runs.push(Ran {
+            at: nearest(of_day, near),
+            micros,
+            outcome: *Outcome::ALL.get(usize::from(rest & 7))?,
+            status: *Status::ALL.get(usize::from(rest >> 3 & 3))?,
+            maintenance: rest >> 5 & 1 == 1,
+        });
+    }
+    Some(runs)
+}
+
+/// The time nearest to `near` that is `of_day` on its day.
+fn nearest(of_day: Millis, near: Millis) -> Millis {
+    let day = Width::Day.millis();
+    let today = Width::Day.floor(near) + of_day;
+    match today - near {
+        late if late > day / 2 => today - day,
+        early if early < -day / 2 => today + day,
+        _ => today,
+    }
+}
+
+/// Appends the runs of the check `id` to a shard.
+pub(super) fn append_to_shard(shard: &mut Vec<u8>, id: i64, runs: &[u8]) {
+    write(shard, u64::try_from(id).unwrap_or(0));
+    write(shard, runs.len() as u64);
+    shard.extend_from_slice(runs);
+}
+
+/// Each check's id in a shard, with its runs.
+pub(super) fn each_in_shard(shard: &[u8]) -> impl Iterator<Item = (i64, &[u8])> {
+    let mut reader = Reader::new(shard);
+    std::iter::from_fn(move || {
+        let id = i64::try_from(reader.read()?).ok()?;
+        let length = usize::try_from(reader.read()?).ok()?;
+        Some((id, reader.bytes(length)?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Millis = 1_789_000_000_000;
+
+    proptest! {
+        #[test]
+        fn runs_are_read_as_they_were_written(
+            runs in prop::collection::vec(
+                (-7_200_000i64..60_000, any::<u64>(), 0usize..5, 0usize..4, any::<bool>()), 0..20),
+            near in NOW..NOW + Width::Day.millis(),
+        ) {
+            let runs: Vec<Ran> = runs
+                .into_iter()
+                .map(|(age, micros, outcome, status, maintenance)| Ran {
+                    at: near + age,
+                    micros,
+                    outcome: Outcome::ALL[outcome],
+                    status: Status::ALL[status],
+                    maintenance,
+                })
+                .collect();
+            let mut bytes = Vec::new();
+            for run in &runs {
+                append(&mut bytes, run);
+            }
+            let mut shard = Vec::new();
+            append_to_shard(&mut shard, 65, &bytes);
+            append_to_shard(&mut shard, 66, &[]);
+            let found: Vec<_> = each_in_shard(&shard).collect();
+            prop_assert_eq!(found, [(65, &bytes[..]), (66, &[][..])]);
+            prop_assert_eq!(decode(&bytes, near), Some(runs));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = decode(&bytes, NOW);
+            each_in_shard(&bytes).for_each(drop);
+        }
+    }
+
+    #[test]
+    fn a_run_takes_eight_bytes() {
+        let mut bytes = Vec::new();
+        let run = Ran {
+            at: NOW,
+            micros: 4_100,
+            outcome: Outcome::Success,
+            status: Status::Up,
+            maintenance: false,
+        };
+        append(&mut bytes, &run);
+        assert!(bytes.len() <= 8, "{bytes:?}");
+    }
+}

@@ -1,0 +1,103 @@
+//! The sink: it notes in a queue what happens to checks, and returns at once.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::rollup::{Millis, Ran, millis};
+use crate::model::{CheckInfo, Event, ServiceStatus, Sink, Transition};
+
+/// Most runs that may wait. A thousand checks a second need a second to fill a thirtieth of it,
+/// and it is emptied once a second.
+pub(super) const CAPACITY: usize = 32_768;
+
+/// What the recorder told, in the order in which it did.
+#[derive(Debug)]
+pub(super) enum Record {
+    /// A run ended; of its trace, if that is kept, the last 64 bits.
+    Run { info: Arc<CheckInfo>, ran: Ran, kept: u64 },
+    /// A status changed.
+    Change { check: Arc<str>, transition: Box<Transition> },
+    /// A check is no longer part of the plan.
+    Removed { check: Arc<str>, at: Millis },
+    /// The service's status changed.
+    Service { status: ServiceStatus, since: Millis },
+}
+
+/// What waits to be folded in.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    records: Mutex<Vec<Record>>,
+    dropped: AtomicU64,
+}
+
+impl Queue {
+    /// Takes all that waits.
+    pub(super) fn take(&self) -> Vec<Record> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// How much waits.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// How many found no room since this was asked last.
+    pub(super) fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::Relaxed)
+    }
+
+    fn push(&self, record: Record) {
+        // Runs come by the thousand; a change must not be lost for want of the room they took.
+        let capacity = match record {
+            Record::Run { .. } => CAPACITY,
+            _ => CAPACITY + CAPACITY / 8,
+        };
+        let mut records = self.lock();
+        if records.len() < capacity {
+            records.push(record);
+        } else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The last 64 bits of a trace id, which tell it from any other that matters.
+pub(super) fn tail(trace_id: u128) -> u64 {
+    u64::try_from(trace_id & u128::from(u64::MAX)).unwrap_or_default()
+}
+
+impl Sink for Queue {
+    fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>) {
+        let check = || Arc::clone(&info.name);
+        match event {
+            Event::Run { run, status, trace_kept, maintenance } => {
+                let ran = Ran {
+                    at: millis(run.at + run.duration),
+                    micros: u64::try_from(run.duration.as_micros()).unwrap_or(u64::MAX),
+                    outcome: run.outcome,
+                    status,
+                    maintenance,
+                };
+                let kept = run.trace.filter(|_| trace_kept).map_or(0, |t| tail(t.trace_id));
+                self.push(Record::Run { info: Arc::clone(info), ran, kept });
+            }
+            Event::Transition(transition) => {
+                let transition = Box::new(transition.clone());
+                self.push(Record::Change { check: check(), transition });
+            }
+            Event::Removed => {
+                self.push(Record::Removed { check: check(), at: millis(SystemTime::now()) });
+            }
+            Event::Skipped(_) | Event::Maintenance(_) => {}
+        }
+    }
+
+    fn service(&self, status: ServiceStatus, since: SystemTime) {
+        self.push(Record::Service { status, since: millis(since) });
+    }
+}

@@ -1,0 +1,249 @@
+//! The past of a check in steps: out of single runs, minutes or hours, whichever is exact enough.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::connection::{Connection, StoreError};
+use super::load;
+use super::prune::MINUTES;
+use super::raw;
+use super::rollup::{Millis, Rollup, Width, time};
+use super::shared::now;
+use super::{Inner, ReadError, Share, Step};
+
+/// Most steps of one answer.
+const MAX_STEPS: i64 = 100_000;
+
+const MINUTE: Millis = Width::Minute.millis();
+const HOUR: Millis = Width::Hour.millis();
+
+/// Which part of the past is read from what; each part ends where the next begins.
+#[derive(Debug, PartialEq, Eq)]
+struct Sources {
+    hours: Millis,
+    minutes: Millis,
+    runs: Millis,
+}
+
+impl Sources {
+    fn of(from: Millis, to: Millis, step: Millis, now: Millis) -> Self {
+        let on_hours = step % HOUR == 0 && (from % HOUR == 0 || step >= 6 * HOUR);
+        if on_hours {
+            return Self { hours: Width::Hour.floor(from), minutes: to, runs: to };
+        }
+        let on_minutes = step % MINUTE == 0 && from % MINUTE == 0;
+        // The first minute of which every run is still there.
+        let runs = Width::Minute.floor(now - HOUR) + MINUTE;
+        let runs = if on_minutes { to } else { runs.clamp(from, to.max(from)) };
+        // The first hour of which every minute is.
+        let minutes = Width::Hour.floor(now - MINUTES) + 2 * HOUR;
+        if from >= minutes {
+            let minutes = if runs == from { from } else { Width::Minute.floor(from) };
+            return Self { hours: minutes, minutes, runs };
+        }
+        let minutes = minutes.min(runs);
+        Self { hours: Width::Hour.floor(from), minutes, runs }
+    }
+}
+
+/// Steps being filled.
+struct Grid {
+    from: Millis,
+    step: Millis,
+    steps: Vec<Rollup>,
+}
+
+impl Grid {
+    fn new(from: Millis, to: Millis, step: Millis) -> Self {
+        let span = to.saturating_sub(from).max(0);
+        let count = (span / step + i64::from(span % step > 0)).min(MAX_STEPS);
+        Self { from, step, steps: vec![Rollup::default(); usize::try_from(count).unwrap_or(0)] }
+    }
+
+    /// Adds a roll-up to the step that it begins in, or to the first if it began before that.
+    fn add(&mut self, start: Millis, rollup: &Rollup) {
+        let at = usize::try_from((start - self.from).max(0) / self.step).ok();
+        if let Some(step) = at.and_then(|at| self.steps.get_mut(at)) {
+            step.merge(rollup);
+        }
+    }
+
+    fn finish(self) -> Vec<Step> {
+        let (from, width) = (self.from, self.step);
+        let starts = (0..).map(|i| time(from.saturating_add(width.saturating_mul(i))));
+        starts.zip(&self.steps).map(|(at, rollup)| step(at, rollup)).collect()
+    }
+}
+
+fn step(at: std::time::SystemTime, rollup: &Rollup) -> Step {
+    let counts = &rollup.counts;
+    let max = (counts.runs > 0).then(|| Duration::from_micros(counts.max_micros));
+    // A bucket's middle may lie above the longest in it.
+    let quantile = |q| {
+        let micros = rollup.sketch.quantile(q)?;
+        Some(Duration::from_secs_f64(micros / 1e6).min(max?))
+    };
+    Step {
+        at,
+        runs: counts.runs.into(),
+        good: counts.good.into(),
+        share: Share { good: counts.slo_good.into(), counted: counts.slo_counted.into() },
+        p50: quantile(0.5),
+        p95: quantile(0.95),
+        max,
+        worst: counts.worst,
+    }
+}
+
+/// What memory holds of a check: it is newer than what the store does.
+#[derive(Default)]
+struct Recent {
+    id: Option<i64>,
+    /// By width and start; a width is there in full from its first on.
+    rollups: Vec<(Width, Millis, Rollup)>,
+    raw: Vec<u8>,
+    raw_key: Millis,
+}
+
+impl Inner {
+    fn recent(&self, check: &str) -> Recent {
+        let books = self.shared.books();
+        let mut rollups = Vec::new();
+        for ((width, start), of_all) in &books.pending.rollups {
+            if let Some(rollup) = of_all.get(check) {
+                rollups.push((*width, *start, rollup.clone()));
+            }
+        }
+        let mut recent = Recent {
+            id: books.ids.get(check).copied(),
+            rollups,
+            raw: Vec::new(),
+            raw_key: books.pending.raw_key,
+        };
+        if let Some(book) = books.of.get(check) {
+            recent.rollups.push((Width::Minute, books.minute, book.minute.clone()));
+            let hour = Width::Hour.floor(books.minute);
+            recent.rollups.push((Width::Hour, hour, book.hour.clone()));
+            recent.raw.clone_from(&book.raw);
+        }
+        recent
+    }
+
+    pub(super) async fn steps(
+        &self,
+        check: &str,
+        (from, to): (Millis, Millis),
+        step: Millis,
+    ) -> Result<Vec<Step>, ReadError> {
+        let now = now();
+        let mut grid = Grid::new(from, to, step);
+        let to = to.min(from.saturating_add(step.saturating_mul(MAX_STEPS)));
+        let sources = Sources::of(from, to, step, now);
+        let recent = self.recent(check);
+        let (hours, minutes) =
+            ((sources.hours, sources.minutes.min(to)), (sources.minutes, sources.runs.min(to)));
+        let mut known = HashSet::new();
+        for (width, start, rollup) in &recent.rollups {
+            let (first, end) = match width {
+                Width::Minute => minutes,
+                Width::Hour => hours,
+                Width::Day => continue,
+            };
+            known.insert((*width, *start));
+            if (first..end).contains(start) {
+                grid.add(*start, rollup);
+            }
+        }
+        let within = |at: Millis| at >= sources.runs && at < to;
+        let add_runs = |grid: &mut Grid, runs: &[u8], key: Millis| {
+            for run in raw::decode(runs, key).unwrap_or_default() {
+                if within(run.at) {
+                    let mut rollup = Rollup::default();
+                    rollup.record(&run);
+                    grid.add(run.at, &rollup);
+                }
+            }
+        };
+        add_runs(&mut grid, &recent.raw, recent.raw_key);
+        let Some(id) = recent.id else { return Ok(grid.finish()) };
+        // Nothing older is kept, nor anything newer.
+        let kept = i64::try_from(self.shared.options.retention.as_millis()).unwrap_or(i64::MAX / 4);
+        let clip = |(first, end): (Millis, Millis), width: Width| {
+            let oldest = width.floor(now.saturating_sub(kept)) - width.millis();
+            (width.floor(first.max(oldest)), end.min(now + HOUR))
+        };
+        let hours = (Width::Hour, clip(hours, Width::Hour));
+        let minutes = (Width::Minute, clip(minutes, Width::Minute));
+        let runs = sources.runs;
+        let stored = self.ask(move |conn, instance| {
+            Box::pin(async move {
+                let mut rollups = stored(conn, instance, id, hours).await?;
+                rollups.extend(stored(conn, instance, id, minutes).await?);
+                let runs = if runs < to {
+                    stored_runs(conn, instance, id, runs).await?
+                } else {
+                    Vec::new()
+                };
+                Ok((rollups, runs))
+            })
+        });
+        let (rollups, runs) = stored.await?;
+        for (width, start, rollup) in rollups {
+            if !known.contains(&(width, start)) {
+                grid.add(start, &rollup);
+            }
+        }
+        for (key, runs) in runs.iter().filter(|(key, _)| *key != recent.raw_key) {
+            add_runs(&mut grid, runs, *key);
+        }
+        Ok(grid.finish())
+    }
+}
+
+/// The roll-ups of a check that begin from `first` on and before `end`.
+async fn stored(
+    conn: &mut Connection,
+    instance: i64,
+    check: i64,
+    (width, (first, end)): (Width, (Millis, Millis)),
+) -> Result<Vec<(Width, Millis, Rollup)>, StoreError> {
+    if first >= end {
+        return Ok(Vec::new());
+    }
+    // Each is looked up by its key: those of all checks at a time lie together.
+    let sql = "WITH RECURSIVE slots (slot) AS (SELECT CAST($1 AS BIGINT) UNION ALL \
+               SELECT slot + $2 FROM slots WHERE slot + $2 < $3) \
+               SELECT start, runs, good, slo_good, slo_counted, max_micros, worst, sketch \
+               FROM slots CROSS JOIN vitalsign_rollups \
+               WHERE instance_id = $4 AND width = $2 AND start = slot AND check_id = $5";
+    let values = [first.into(), width.millis().into(), end.into(), instance.into(), check.into()];
+    let rows = conn.fetch(sql, &values).await?;
+    rows.iter()
+        .map(|row| {
+            let (counts, sketch) = load::rollup(row, 1)?;
+            Ok((width, row.int(0)?, Rollup { counts, sketch }))
+        })
+        .collect()
+}
+
+/// The single runs of a check, in the rows that may hold some from `from` on.
+async fn stored_runs(
+    conn: &mut Connection,
+    instance: i64,
+    check: i64,
+    from: Millis,
+) -> Result<Vec<(Millis, Vec<u8>)>, StoreError> {
+    let sql = "SELECT at, data FROM vitalsign_runs \
+               WHERE instance_id = $1 AND at >= $2 AND shard = $3";
+    // A row holds what ended after its key, for as long as the store was away.
+    let since = from - 3 * HOUR;
+    let values = [instance.into(), since.into(), raw::shard(check).into()];
+    let rows = conn.fetch(sql, &values).await?;
+    let mut found = Vec::new();
+    for row in &rows {
+        let (key, data) = (row.int(0)?, row.blob(1)?);
+        let of_check = raw::each_in_shard(&data).filter(|(id, _)| *id == check);
+        found.extend(of_check.map(|(_, runs)| (key, runs.to_vec())));
+    }
+    Ok(found)
+}

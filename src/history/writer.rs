@@ -1,0 +1,347 @@
+//! The writer: one task, on a thread of its own, that keeps the store up with the books.
+//!
+//! It empties the queue once a second, whatever the store does meanwhile, and writes every ten
+//! seconds, or within one when a status changed.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout_at};
+
+use super::connection::{Connection, StoreError};
+use super::load;
+use super::options::{HistoryError, Place};
+use super::prune;
+use super::rollup::Millis;
+use super::shared::{Shared, now};
+use super::write::{self, Occasion};
+
+/// Time from one look at the queue to the next, and longest until a status change is written.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Longest that a run waits to be written while the store works.
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// How long a server may take for what it is asked; past it the connection is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longest time between two attempts while the store does not work.
+const RETRY: Duration = Duration::from_secs(10);
+
+const PRUNE: Duration = Duration::from_mins(1);
+const TIDY: Duration = Duration::from_hours(1);
+
+/// What the writer is asked for.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Write now what waits, and say when that is done or has failed.
+    Flush(oneshot::Sender<()>),
+    /// Write what waits until then, and end.
+    Close(Instant, oneshot::Sender<()>),
+}
+
+/// See the module's.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    /// Whether what the store remembers has been loaded.
+    loaded: bool,
+    /// Whether the store works; `None` before the first attempt.
+    up: Option<bool>,
+    retry_at: Instant,
+    pause: Duration,
+    flushed_at: Instant,
+    pruned_at: Option<Instant>,
+    tidied_at: Option<Instant>,
+    /// The file that is open, by device and inode.
+    file: Option<(u64, u64)>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            loaded: false,
+            up: None,
+            retry_at: now,
+            pause: TICK,
+            flushed_at: now,
+            pruned_at: None,
+            tidied_at: None,
+            file: None,
+        }
+    }
+
+    /// Works until it is told to end, or nobody is left who could.
+    pub(super) async fn work(
+        mut self,
+        started: oneshot::Sender<Result<(), HistoryError>>,
+        mut commands: mpsc::Receiver<Command>,
+    ) {
+        match self.attempt(Occasion::Routine).await {
+            Err(StoreError::Hopeless(error)) => {
+                let _ = started.send(Err(error));
+                return;
+            }
+            // The caller may have grown tired of waiting.
+            _ => drop(started.send(Ok(()))),
+        }
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let command = tokio::select! {
+                _ = ticks.tick() => None,
+                command = commands.recv() => {
+                    // Without anybody who could close it, it is closed.
+                    let close = || Command::Close(Instant::now() + TICK, oneshot::channel().0);
+                    Some(command.unwrap_or_else(close))
+                }
+            };
+            look(&self.shared);
+            match command {
+                None if self.is_due() => drop(self.attempt(Occasion::Routine).await),
+                None => {}
+                Some(Command::Flush(done)) => {
+                    if Instant::now() >= self.retry_at {
+                        let _ = self.attempt(Occasion::Routine).await;
+                    }
+                    let _ = done.send(());
+                }
+                Some(Command::Close(until, done)) => {
+                    self.close(until).await;
+                    let _ = done.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        if now < self.retry_at {
+            return false;
+        }
+        let urgent = self.shared.books().pending.is_urgent();
+        urgent || self.up == Some(false) || now >= self.flushed_at + FLUSH
+    }
+
+    /// Brings the store up to date, and takes note of how that went. The queue is emptied
+    /// meanwhile.
+    async fn attempt(&mut self, occasion: Occasion) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let place = &shared.options.place;
+        let began = Instant::now();
+        let mut slot = shared.writer.lock().await;
+        let result = {
+            let mut step = pin!(self.step(&mut slot, occasion));
+            let mut ticks = interval_at(began + TICK, TICK);
+            loop {
+                tokio::select! {
+                    result = &mut step => break result,
+                    _ = ticks.tick() => look(&shared),
+                }
+                if began.elapsed() < PATIENCE {
+                    continue;
+                }
+                shared.meters.up.set(0.0);
+                // A server that is silent may be gone. SQLite's thread comes back by itself, and
+                // must not be joined by others that hang like it.
+                if matches!(place, Place::Postgres(_)) {
+                    break Err(StoreError::Trouble("no answer in time".to_owned()));
+                }
+            }
+        };
+        if let Err(error) = &result {
+            // What is half done on it is undone by its end.
+            drop(slot.take());
+            if let (StoreError::Corrupt(cause), Place::File(path)) = (error, place) {
+                *shared.reader().lock().await = None;
+                put_aside(path, cause)?;
+            }
+            let records =
+                shared.books.lock().unwrap_or_else(PoisonError::into_inner).pending.records;
+            shared.meters.wrote(false, records, began.elapsed());
+        }
+        self.note(result.as_ref().err());
+        result
+    }
+
+    /// Connects if need be, loads what is remembered if that has not been done, and writes.
+    async fn step(
+        &mut self,
+        slot: &mut Option<Connection>,
+        occasion: Occasion,
+    ) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        if self.file_is_gone() {
+            tracing::warn!("the history's file is gone; a new one is begun");
+            drop(slot.take());
+            *shared.reader().lock().await = None;
+        }
+        let conn = match slot {
+            Some(conn) => conn,
+            None => slot.insert(self.connect().await?),
+        };
+        let instance = shared.instance.load(Ordering::Acquire);
+        let began = Instant::now();
+        let written = write::flush(conn, &shared, instance, occasion).await?;
+        shared.meters.wrote(true, written, began.elapsed());
+        self.flushed_at = Instant::now();
+        if occasion == Occasion::Routine {
+            self.clean(conn, instance).await?;
+        }
+        Ok(())
+    }
+
+    async fn connect(&mut self) -> Result<Connection, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let place = &shared.options.place;
+        let mut conn = match (Connection::open(place).await, place) {
+            (Err(StoreError::Corrupt(cause)), Place::File(path)) => {
+                *shared.reader().lock().await = None;
+                put_aside(path, &cause)?;
+                Connection::open(place).await?
+            }
+            (opened, _) => opened?,
+        };
+        self.file = identity(place);
+        let now = now();
+        let options = &shared.options;
+        let instance = load::instance(&mut conn, &options.service, &options.instance, now).await?;
+        shared.instance.store(instance.id, Ordering::Release);
+        {
+            let mut books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+            // They may be those of another database.
+            books.ids = Arc::default();
+            if instance.new && self.loaded {
+                books.renew();
+            }
+        }
+        if !self.loaded {
+            load::load(&mut conn, &shared, &instance, now).await?;
+            self.loaded = true;
+        }
+        Ok(conn)
+    }
+
+    /// Deletes what was kept long enough, now and then.
+    async fn clean(&mut self, conn: &mut Connection, instance: i64) -> Result<(), StoreError> {
+        let now = Instant::now();
+        let due = |last: Option<Instant>, period| last.is_none_or(|last| now >= last + period);
+        let retention = self.shared.options.retention.as_millis();
+        let retention = Millis::try_from(retention).unwrap_or(Millis::MAX / 4);
+        if due(self.pruned_at, PRUNE) {
+            prune::prune(conn, instance, retention).await?;
+            self.shared.meters.size.set(conn.size().await? as f64);
+            self.pruned_at = Some(now);
+        }
+        if due(self.tidied_at, TIDY) {
+            prune::tidy(conn, &self.shared, instance, retention).await?;
+            self.tidied_at = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Takes note of whether the store works; it is logged when that changes.
+    fn note(&mut self, error: Option<&StoreError>) {
+        self.shared.meters.up.set(if error.is_none() { 1.0 } else { 0.0 });
+        let Some(error) = error else {
+            if self.up == Some(false) {
+                tracing::info!("the history store works again");
+            }
+            self.up = Some(true);
+            self.pause = TICK;
+            return;
+        };
+        if self.up != Some(false) {
+            let backend = self.shared.options.place.backend();
+            let cause = error.to_string();
+            tracing::warn!(
+                backend,
+                cause,
+                "the history store does not work; memory keeps what it can"
+            );
+        }
+        self.up = Some(false);
+        self.retry_at = Instant::now() + self.pause;
+        self.pause = (2 * self.pause).min(RETRY);
+    }
+
+    /// Writes what waits, until the deadline.
+    async fn close(&mut self, until: Instant) {
+        let written = timeout_at(until, self.attempt(Occasion::Shutdown)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            let mut books = self.shared.books();
+            let records = books.pending.records;
+            self.shared.meters.shutdown.increment(records);
+            self.shared.meters.store_unavailable.increment(books.pending.take_dropped());
+            tracing::warn!(records, "the history store did not take what was left");
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let farewell = async {
+            if let Some(conn) = shared.reader().lock().await.take() {
+                conn.close().await;
+            }
+            if let Some(conn) = shared.writer.lock().await.take() {
+                conn.close().await;
+            }
+        };
+        let _ = timeout_at(until, farewell).await;
+    }
+
+    /// Whether somebody has taken the open file away.
+    fn file_is_gone(&self) -> bool {
+        self.file.is_some() && self.file != identity(&self.shared.options.place)
+    }
+}
+
+/// Empties the queue, and shows how things are.
+fn look(shared: &Shared) {
+    shared.meters.queue(shared.queue.len());
+    let given_up = shared.books().pending.take_dropped();
+    shared.meters.store_unavailable.increment(given_up);
+    shared.meters.queue_full.increment(shared.queue.take_dropped());
+}
+
+/// Device and inode of the file, if there is one.
+fn identity(place: &Place) -> Option<(u64, u64)> {
+    let Place::File(path) = place else { return None };
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// Renames a damaged file and what belongs to it.
+fn put_aside(path: &Path, cause: &str) -> Result<(), StoreError> {
+    let suffixed = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = suffixed(&format!(".corrupt-{}", now() / 1_000));
+    let refused = |error: std::io::Error| HistoryError::CannotOpen {
+        path: path.to_owned(),
+        cause: format!("it is damaged ({cause}), and cannot be moved aside: {error}"),
+    };
+    std::fs::rename(path, &aside).map_err(refused)?;
+    for suffix in ["-wal", "-shm"] {
+        let mut name = aside.clone().into_os_string();
+        name.push(suffix);
+        // They are there only after a crash.
+        let _ = std::fs::rename(suffixed(suffix), name);
+    }
+    let (path, aside) = (path.display().to_string(), aside.display().to_string());
+    tracing::error!(
+        path,
+        aside,
+        cause,
+        "the history's file is damaged; it was moved aside and a new one begun"
+    );
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! What the history remembers, on every kind of store: over restarts, and in trouble.
+
+mod incidents;
+mod postgres;
+mod restart;
+mod runs;
+mod schema;
+mod service;
+mod sqlite;
+mod store;
+mod told;
