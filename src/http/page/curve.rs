@@ -41,7 +41,7 @@ impl Spark {
         let (line, _) = traced(&means, most, SPARK, bridged);
         let mut marks = String::new();
         for (place, _) in hour.iter().enumerate().filter(|(_, minute)| minute.failed) {
-            let _ = write!(marks, "M{} 28v4", x_of(place, MINUTES, SPARK.0));
+            let _ = write!(marks, "M{} 0v32", x_of(place, MINUTES, SPARK.0));
         }
         let latest = known.last().copied().map_or_else(|| "–".to_owned(), latency);
         let words = words(&known, most, failed);
@@ -181,16 +181,16 @@ fn bands(steps: &[Step]) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// The least of 1, 2 or 5 times a power of ten that `most` fits under.
+/// The least round number that `most` fits under.
 fn round_up(most: Duration) -> Duration {
-    let micros = most.as_micros().max(1);
+    const TENTHS: [u128; 9] = [10, 15, 20, 30, 40, 50, 60, 80, 100];
+    let nanos = most.as_nanos().max(1_000);
     let mut power: u128 = 1;
-    while power.saturating_mul(10) < micros {
+    while power.saturating_mul(100) < nanos {
         power = power.saturating_mul(10);
     }
-    let factors = [1, 2, 5, 10];
-    let top = factors.iter().map(|f| power.saturating_mul(*f)).find(|top| *top >= micros);
-    Duration::from_micros(u64::try_from(top.unwrap_or(micros)).unwrap_or(u64::MAX))
+    let top = TENTHS.iter().map(|tenths| power.saturating_mul(*tenths)).find(|top| *top >= nanos);
+    Duration::from_nanos(u64::try_from(top.unwrap_or(nanos)).unwrap_or(u64::MAX))
 }
 
 /// The line through `values` and the area under it, in a picture of `size` whose top is `top`. It
@@ -266,7 +266,7 @@ mod tests {
         hour[30] = Minute { mean: None, failed: true };
         let spark = Spark::new(&hour, OFTEN).expect("runs");
         assert_eq!(spark.line, "M0 14l2-12M117 20h0");
-        assert_eq!(spark.failed, "M59 28v4");
+        assert_eq!(spark.failed, "M59 0v32");
         assert_eq!(spark.latest, "5.0 ms");
         let words = "Latency in the last hour: mean 12 ms, at most 20 ms in a minute; \
                      runs failed in 1 minute";
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn the_scale_ends_at_a_round_number() {
-        for (micros, wanted) in [(0, 1), (1, 1), (3, 5), (1_000, 1_000), (1_001, 2_000)] {
+        for (micros, wanted) in [(0, 1), (1, 1), (7, 8), (1_000, 1_000), (1_001, 1_500)] {
             assert_eq!(round_up(Duration::from_micros(micros)), Duration::from_micros(wanted));
         }
         assert!(round_up(Duration::MAX) > Duration::ZERO);
@@ -321,8 +321,8 @@ mod tests {
             step(3, Some(20), Status::Up),
         ];
         let chart = Chart::new(&steps, "%H:%M").expect("runs");
-        assert_eq!(chart.scale, ["50 ms", "25 ms", "0"]);
-        assert_eq!(chart.p95, "M900 1631h0M4500 522l1800 739");
+        assert_eq!(chart.scale, ["40 ms", "20 ms", "0"]);
+        assert_eq!(chart.p95, "M900 1538h0M4500 153l1800 923");
         assert_eq!(chart.bands[0], ("up", "M0 3H1800M5400 3H7200".to_owned()));
         assert_eq!(chart.bands[1], ("down", "M3600 3H5400".to_owned()));
         let labels: Vec<_> = chart.labels.split('|').collect();

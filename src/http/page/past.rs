@@ -80,10 +80,10 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// Every range, the usual one first.
+    /// Every range, shortest first.
     pub(super) const ALL: [Self; 4] = [
-        Self::new("24h", "24 hours", 15, 96, "%-d %b %H:%M"),
         Self::new("1h", "Hour", 1, 60, "%H:%M"),
+        Self::new("24h", "24 hours", 15, 96, "%-d %b %H:%M"),
         Self::new("7d", "7 days", 120, 84, "%-d %b %H:%M"),
         Self::new("30d", "30 days", 8 * 60, 90, "%-d %b %H:%M"),
     ];
@@ -101,7 +101,7 @@ impl Range {
     /// The range that a query names, or else the usual one.
     pub(super) fn named(key: Option<&str>) -> Self {
         let named = Self::ALL.into_iter().find(|range| Some(range.key) == key);
-        named.unwrap_or(Self::ALL[0])
+        named.unwrap_or(Self::ALL[1])
     }
 
     /// Its first moment and the one after its last, both at whole steps since 1970, so that a step
@@ -178,7 +178,7 @@ mod tests {
             assert_eq!(since % range.step.as_secs(), 0);
         }
         assert_eq!(Range::named(Some("7d")).words, "7 days");
-        assert_eq!(Range::named(Some("7 d")), Range::ALL[0]);
+        assert_eq!(Range::named(Some("7 d")), Range::named(None));
         assert_eq!(Range::named(None).key, "24h");
     }
 }

@@ -15,14 +15,9 @@ pub(super) struct Summary {
     /// What the headline leaves out.
     pub(super) aside: Vec<String>,
     pub(super) since: Moment,
-    /// How many checks there are of each status, worst first, those with none left out.
-    pub(super) counts: Vec<(Status, usize)>,
     /// For the tab: `2 down · orders`.
     pub(super) title: String,
 }
-
-/// The statuses, worst first; of those that are unknown, see [`waits`].
-const WORST_FIRST: [Status; 4] = [Status::Down, Status::Unknown, Status::Degraded, Status::Up];
 
 /// Whether it has had no run yet: not known, and no news either.
 pub(super) fn waits(check: &CheckView) -> bool {
@@ -32,10 +27,6 @@ pub(super) fn waits(check: &CheckView) -> bool {
 impl Summary {
     pub(super) fn new(snapshot: &Snapshot, now: SystemTime) -> Self {
         let checks = &snapshot.checks;
-        let counts = WORST_FIRST.into_iter().filter_map(|status| {
-            let count = checks.iter().filter(|check| check.status == status).count();
-            (count > 0).then_some((status, count))
-        });
         let mut sentences = sentences(snapshot).into_iter();
         let headline = sentences.next().unwrap_or_else(|| all_up(checks.len()));
         Self {
@@ -45,7 +36,6 @@ impl Summary {
             aside: sentences.collect(),
             since: Moment::new(snapshot.since, now),
             title: title(snapshot),
-            counts: counts.collect(),
         }
     }
 }
@@ -155,8 +145,6 @@ mod tests {
         let summary = summary(&statuses, ServiceStatus::Down);
         assert_eq!(summary.headline, "1 of 3 checks is down: b");
         assert_eq!(summary.aside, ["1 of 3 checks is degraded: a"]);
-        let counts = [(Status::Down, 1), (Status::Degraded, 1), (Status::Up, 1)];
-        assert_eq!(summary.counts, counts);
     }
 
     #[test]
