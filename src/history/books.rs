@@ -32,6 +32,8 @@ pub(super) struct Book {
     pub(super) held: Held,
     /// The status in this process; none before the first.
     status: Option<Status>,
+    /// The first one in this process, and since when.
+    first: Held,
     pub(super) open: Option<Period>,
     /// The tail of the last trace that was kept.
     kept: u64,
@@ -77,7 +79,8 @@ impl Book {
 
     fn change(&mut self, change: &Changed) -> Option<Held> {
         self.note_status(worse(self.status, Some(change.to)));
-        let first = self.status.is_none();
+        let first = self.first.is_none();
+        self.first.get_or_insert((change.to, change.at));
         self.status = Some(change.to);
         let goes_on = first && self.held.is_some_and(|(status, _)| status == change.to);
         if goes_on {
@@ -166,6 +169,7 @@ impl Books {
             self.pending.statuses.insert(Arc::clone(check), None);
         }
         book.status = None;
+        book.first = None;
         book.removed = true;
     }
 
@@ -231,19 +235,29 @@ impl Books {
     /// Takes over an incident that was open before this process.
     pub(super) fn reopen(&mut self, check: &Arc<str>, mut period: Period) {
         let book = self.of.entry(Arc::clone(check)).or_default();
-        if book.status == Some(Status::Up) {
-            // The store was late: the check is up since its first run.
-            let at = book.held.map_or(period.start, |(_, since)| since);
+        let Some((first, at)) = book.first else {
+            book.open = Some(period);
+            return;
+        };
+        // The store was late: the incident ended with the first run, or is the one that began
+        // with it.
+        if first == Status::Up {
             self.pending.incident(check, period.ended(at));
             return;
         }
-        if let Some(begun) = book.open.take() {
-            // So was what is known of it: it is one incident, which goes on.
+        let of_check = (Arc::clone(check), 0)..=(Arc::clone(check), u64::MAX);
+        let begun = self.pending.incidents.range(of_check).next().map(|(_, begun)| begun.clone());
+        let begun = begun.or_else(|| book.open.clone());
+        if let Some(begun) = begun {
             self.pending.incidents.remove(&(Arc::clone(check), begun.id));
+            let goes_on = book.open.as_ref().is_some_and(|open| open.id == begun.id);
+            period.end = begun.end;
             period.worsen(begun);
-            self.pending.incident(check, period.clone());
+            if goes_on {
+                book.open = Some(period.clone());
+            }
         }
-        book.open = Some(period);
+        self.pending.incident(check, period);
     }
 
     /// Says which checks are asked from the start.

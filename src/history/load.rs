@@ -70,6 +70,8 @@ pub(super) async fn load(
     instance: &Instance,
     now: Millis,
 ) -> Result<(), StoreError> {
+    // What belongs to the periods that have not ended can only be told once they have begun.
+    drop(shared.books());
     let names = statuses(conn, shared, instance).await?;
     let mut loader = Loader { conn, shared, instance: instance.id, names: &names };
     // Nothing in the roll-ups is newer, so this is where single runs take over.

@@ -68,7 +68,7 @@ pub(super) async fn tidy(
     instance: i64,
     retention: Millis,
 ) -> Result<(), StoreError> {
-    let asked: Vec<Arc<str>> = shared.books().books.keys().cloned().collect();
+    let asked: Vec<Arc<str>> = shared.books().of.keys().cloned().collect();
     write::see(conn, instance, &asked).await?;
     let sql = "SELECT id FROM vitalsign_instances WHERE service = $1 AND id <> $2";
     let service = shared.options.service.as_str();

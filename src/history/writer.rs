@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout_at};
 
 use super::connection::{Connection, StoreError};
 use super::load;
@@ -32,6 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Longest time between two attempts while the store does not work.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// How long the caller is kept waiting for a file that others are opening.
+const START: Duration = Duration::from_millis(1_500);
+
+/// Time between two attempts to open such a file.
+const RACE: Duration = Duration::from_millis(50);
 
 const PRUNE: Duration = Duration::from_mins(1);
 const TIDY: Duration = Duration::from_hours(1);
@@ -84,14 +90,25 @@ impl Writer {
         started: oneshot::Sender<Result<(), HistoryError>>,
         mut commands: mpsc::Receiver<Command>,
     ) {
-        match self.attempt(Occasion::Routine).await {
-            Err(StoreError::Hopeless(error)) => {
-                let _ = started.send(Err(error));
-                return;
+        let until = Instant::now() + START;
+        loop {
+            match self.attempt(Occasion::Routine).await {
+                Err(StoreError::Hopeless(error)) => {
+                    let _ = started.send(Err(error));
+                    return;
+                }
+                // Another process may be about to open the same file.
+                Err(StoreError::Trouble(_))
+                    if matches!(self.shared.options.place, Place::File(_))
+                        && Instant::now() < until =>
+                {
+                    sleep(RACE).await;
+                }
+                _ => break,
             }
-            // The caller may have grown tired of waiting.
-            _ => drop(started.send(Ok(()))),
         }
+        // The caller may have grown tired of waiting.
+        let _ = started.send(Ok(()));
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
