@@ -4,7 +4,7 @@ use super::page;
 use crate::support::browser::Browser;
 use crate::support::daemon::free_port;
 use crate::support::postgres::Postgres;
-use crate::support::service::Service;
+use crate::support::service::{Service, command};
 
 /// Holds as long as the page has not been loaded again.
 const MARK: &str = "window.marked = true";
@@ -91,9 +91,10 @@ fn one_check(listen: &str) -> String {
 #[tokio::test]
 async fn it_says_since_when_it_is_not_live_and_recovers() {
     let Some(browser) = Browser::start().await else { return };
-    let port = free_port();
-    let listen = |command: &mut std::process::Command| {
-        command.args(["--listen", &format!("127.0.0.1:{port}")]);
+    let address = format!("127.0.0.1:{}", free_port());
+    let listen = |start: &mut std::process::Command| {
+        let dir = start.get_current_dir().expect("its directory").to_owned();
+        *start = command(&dir, &["--listen", &address]);
     };
     let config = one_check("drain_delay = \"0s\"");
     let service = Service::start_with(&config, listen).await;

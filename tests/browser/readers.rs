@@ -29,7 +29,8 @@ async fn started() -> Service {
         "#
     );
     let service = Service::start(&config).await;
-    service.get_until("/ready", |answer| answer.body.starts_with(r#"{"status":"down""#)).await;
+    // By then the history has written it down.
+    service.get_until("/", |answer| answer.body.contains("id=\"incident-")).await;
     service
 }
 
@@ -88,8 +89,8 @@ async fn a_narrow_screen_needs_no_scrolling_sideways() {
             browser.open(&page(&service, &path)).await;
             let wide =
                 "document.documentElement.scrollWidth - document.documentElement.clientWidth";
-            let too_wide = browser.value(wide).await;
-            assert_eq!(too_wide, 0, "{path} at {width}");
+            let too_wide = browser.value(wide).await.as_i64().expect("a number");
+            assert!(too_wide <= 0, "{path} at {width} is {too_wide} too wide");
         }
     }
 }

@@ -76,7 +76,7 @@ async fn what_a_page_loads_may_be_kept_for_good() {
         let kept = asset.header("cache-control").expect("a header");
         assert_eq!(kept, "public, max-age=31536000, immutable");
         assert_eq!(asset.header("x-content-type-options"), Some("nosniff"));
-        let zipped = service.get_with(&name, &[("accept-encoding", "gzip")]).await;
+        let zipped = service.ask("HEAD", &name, &[("accept-encoding", "gzip")]).await;
         assert_eq!(zipped.header("content-encoding"), Some("gzip"), "{name}");
     }
     assert_eq!(service.get("/assets/style.css").await.status, 404);

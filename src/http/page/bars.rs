@@ -52,7 +52,10 @@ impl Look {
         match day.worst {
             None => Self::Nothing,
             // Whatever ran that day says more than that it was not known for a while.
-            Some(Status::Unknown) if day.share.counted > 0 => Self::Of(Status::Up),
+            Some(Status::Unknown) if day.share.counted > 0 => {
+                let all = day.share.good >= day.share.counted;
+                Self::Of(if all { Status::Up } else { Status::Degraded })
+            }
             Some(status) => Self::Of(status),
         }
     }
@@ -198,6 +201,13 @@ mod tests {
         assert_eq!(of("degraded"), Some("M352 16h4"));
         assert_eq!(bars.words, "98.83% over 4 days; worst 2 November: 98.80%, down");
         assert_eq!(bars.share.as_deref(), Some("98.83%"));
+    }
+
+    #[test]
+    fn a_day_that_was_unknown_for_a_while_shows_what_ran() {
+        let unknown = |good, counted| day(good, counted, Some(Status::Unknown));
+        let bars = Bars::new(&[unknown(0, 0), unknown(10, 10), unknown(9, 10)], now());
+        assert_eq!(bars.data, "n*87,?,u,g1000");
     }
 
     #[test]
