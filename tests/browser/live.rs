@@ -96,7 +96,7 @@ async fn it_says_since_when_it_is_not_live_and_recovers() {
         let dir = start.get_current_dir().expect("its directory").to_owned();
         *start = command(&dir, &["--listen", &address]);
     };
-    let config = one_check("drain_delay = \"0s\"");
+    let config = one_check("drain_delay = \"100ms\"");
     let service = Service::start_with(&config, listen).await;
     browser.open(&page(&service, "/")).await;
     browser.run(MARK).await;

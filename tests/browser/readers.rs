@@ -109,3 +109,30 @@ async fn nothing_is_loaded_from_elsewhere_and_nothing_is_refused() {
         assert!(complaints.is_empty(), "{path}: {complaints:?}");
     }
 }
+
+#[tokio::test]
+async fn each_day_can_be_read_by_pointer_and_by_keys() {
+    let Some(browser) = Browser::start().await else { return };
+    let service = started().await;
+    browser.open(&page(&service, "/")).await;
+    browser
+        .until("document.querySelector('#check-disk .bars').getAttribute('role') === 'slider'")
+        .await;
+    browser.run("document.querySelector('#check-disk .bars').focus()").await;
+    let told = "document.querySelector('#check-disk .bars').getAttribute('aria-valuetext')";
+    let today = browser.value(told).await;
+    assert!(today.as_str().expect("a text").ends_with(": 100%, up"), "{today}");
+    browser.press("ArrowLeft").await;
+    let yesterday = browser.value(told).await;
+    assert!(yesterday.as_str().expect("a text").ends_with(": nothing recorded"), "{yesterday}");
+    assert_eq!(browser.value("document.getElementById('tip').innerText").await, yesterday);
+    browser.press("Escape").await;
+    assert_eq!(browser.value("document.getElementById('tip').hidden").await, true);
+
+    let right = "(() => { const box = document.querySelector('#check-disk .bars')\
+                   .getBoundingClientRect(); return [box.right - 1, box.top + 9] })()";
+    let right = browser.value(right).await;
+    browser.point(right[0].as_f64().expect("x"), right[1].as_f64().expect("y")).await;
+    browser.until("!document.getElementById('tip').hidden").await;
+    assert_eq!(browser.value("document.getElementById('tip').innerText").await, today);
+}

@@ -151,7 +151,8 @@ impl Browser {
         };
         let axe = std::fs::read_to_string(axe).expect("axe-core");
         // As the developer tools run it, for the page's own policy would refuse it as a script.
-        self.devtools("Runtime.evaluate", json!({ "expression": axe })).await;
+        let loaded = self.devtools("Runtime.evaluate", json!({ "expression": axe })).await;
+        assert!(loaded["exceptionDetails"].is_null(), "{}", loaded["exceptionDetails"]);
         let found = self
             .promised(
                 "axe.run().then(({ violations }) => violations\
@@ -162,11 +163,6 @@ impl Browser {
             )
             .await;
         Some(found.as_str().expect("a text").to_owned())
-    }
-
-    /// The picture of what is shown, as PNG.
-    pub(crate) async fn picture(&self) -> Vec<u8> {
-        self.client.screenshot().await.expect("a picture")
     }
 
     async fn command(&self, path: &'static str, body: Value) -> Value {

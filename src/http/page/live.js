@@ -92,8 +92,8 @@ async function refresh() {
   asked = Date.now();
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
-    if (answer.status === 404) return location.reload();
-    if (!answer.ok) throw new Error(answer.status);
+    // A check that is gone has a page that says so.
+    if (!answer.ok && answer.status !== 404) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const before = statuses();
     const newStyle = fresh.querySelector("link[rel=stylesheet]")?.href.split("/").pop();
