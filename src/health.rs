@@ -18,6 +18,7 @@ use crate::history::History;
 use crate::maintenance::Maintenance;
 use crate::model::Sink;
 use crate::plan::{self, Defaults, PlanError};
+use crate::recent::Recent;
 use crate::run::Propagator;
 use crate::scheduler::{Changes, Scheduler};
 use crate::state::{HealthState, Remembered, ServiceInfo, Setup};
@@ -51,6 +52,7 @@ struct Inner {
     access: Arc<ArcSwap<Access>>,
     exporter: Option<PrometheusHandle>,
     history: Option<History>,
+    recent: Arc<Recent>,
     feed: Arc<Feed>,
     /// Cancelled when event streams are to end.
     streams: CancellationToken,
@@ -203,6 +205,10 @@ impl Health {
 
     pub(crate) fn history(&self) -> Option<&History> {
         self.inner.history.as_ref()
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.inner.recent
     }
 
     pub(crate) fn feed(&self) -> &Arc<Feed> {
@@ -409,9 +415,10 @@ impl Builder {
         let seconds = self.liveness_timeout.as_secs_f64().ceil();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let tolerated_ticks = seconds as u32;
+        let recent = Arc::new(Recent::default());
         let (feed, waker) = Feed::new();
         let mut sinks = self.sinks;
-        sinks.push(Arc::clone(&feed) as Arc<dyn Sink>);
+        sinks.extend([Arc::clone(&recent) as Arc<dyn Sink>, Arc::clone(&feed) as _]);
         let remembered = self.history.as_ref().map(|history| {
             history.plan(plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)));
             history.remembered()
@@ -444,6 +451,7 @@ impl Builder {
             access,
             exporter: self.exporter,
             history: self.history,
+            recent,
             feed,
             streams: CancellationToken::new(),
             maintenance,

@@ -52,6 +52,7 @@ pub mod metrics;
 pub mod model;
 mod net;
 mod plan;
+mod recent;
 mod run;
 mod scheduler;
 pub mod state;

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod alertmanager;
+mod browser;
 mod configuration;
 mod configuration_built_in;
 mod configuration_damage;

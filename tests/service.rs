@@ -12,6 +12,7 @@ mod history_routes;
 mod lifecycle;
 mod maintenance;
 mod openapi;
+mod page;
 mod probes;
 mod reload;
 mod reload_files;

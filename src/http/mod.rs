@@ -16,6 +16,7 @@ pub(crate) mod measure;
 mod metrics;
 mod negotiate;
 mod openapi;
+mod page;
 mod panics;
 mod past;
 mod probe;
@@ -39,6 +40,7 @@ use crate::health::Health;
 use crate::state::HealthState;
 use front::Front;
 use measure::Measure;
+use openapi::Surface;
 use problem::Problem;
 
 pub use front::App;
@@ -57,21 +59,27 @@ pub(crate) struct Routes {
 }
 
 impl Health {
-    /// The routes, to be merged into a host's router.
+    /// The routes for programs, to be merged into a host's router.
+    ///
+    /// The pages for people are in [`into_app`](Self::into_app) alone, for a host has a page at `/`
+    /// of its own; `Router::nest` puts them where there is room, as in
+    /// `router.nest_service("/vitals", health.into_app())`.
     ///
     /// The right to details needs to know who asks: serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or no client counts as local.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        problem::finish(router(&self.routes()), Measure::new()).with_state(())
+        problem::finish(surface(&self.routes()).finish(), Measure::new()).with_state(())
     }
 
-    /// The routes as an application of their own: any other path is a 404 problem.
+    /// All routes as an application of their own, the pages for people too: any other path is a
+    /// 404 problem.
     ///
     /// [`Server`] serves it, and it is a [`tower::Service`].
     #[must_use]
     pub fn into_app(self) -> App {
         let (routes, measure) = (self.routes(), Measure::new());
-        let behind = problem::finish_alone(router(&routes), measure.clone());
+        let all = surface(&routes).merge(page::router(&routes)).finish();
+        let behind = problem::finish_alone(all, measure.clone());
         App::new(behind, Front::new(routes, measure))
     }
 
@@ -87,13 +95,13 @@ impl Health {
     }
 }
 
-fn router(routes: &Arc<Routes>) -> Router {
+/// What programs ask for.
+fn surface(routes: &Arc<Routes>) -> Surface {
     probe::router(routes)
         .merge(status::router(routes))
         .merge(past::router(routes))
         .merge(metrics::router(routes))
         .merge(events::router(routes))
-        .finish()
 }
 
 /// The answer to a request whose token is refused.

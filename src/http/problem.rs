@@ -134,7 +134,8 @@ impl IntoResponse for Problem {
 /// Adds the headers that every answer carries.
 pub(crate) fn guard<B>(mut response: Response<B>) -> Response<B> {
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Only what has a digest of its content for a name says otherwise.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

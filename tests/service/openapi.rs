@@ -89,6 +89,14 @@ const CASES: &[Case] = &[
     ("/status/{check}/history", "/status/database/history", &[WRONG], 401),
     ("/status/incidents", "/status/incidents", &[WRONG], 401),
     ("/events", "/events", &[WRONG], 401),
+    ("/", "/", &[], 200),
+    ("/", "/", &[WRONG], 401),
+    ("/checks/{check}", "/checks/database", &[], 200),
+    ("/checks/{check}", "/checks/nobody", &[], 404),
+    ("/checks/{check}", "/checks/nobody", &[("accept", "text/html")], 404),
+    ("/badge/{check}.svg", "/badge/cache.svg", &[], 200),
+    ("/badge/{check}.svg", "/badge/nobody.svg", &[], 404),
+    ("/assets/{asset}", "/assets/nothing.css", &[], 404),
     ("/openapi.json", "/openapi.json", &[], 200),
 ];
 

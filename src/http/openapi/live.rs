@@ -60,6 +60,23 @@ pub(crate) fn badge() -> Operation {
         .problem(404, "There is no check of this name.")
 }
 
+/// `/assets/{asset}`
+pub(crate) fn asset() -> Operation {
+    let name = Parameter {
+        name: "asset",
+        place: "path",
+        about: "Name of the file, as a page names it; it changes with the content.",
+        schema: SchemaGenerator::subschema_for::<String>,
+    };
+    Operation::get("A file that the pages need")
+        .about("Their style, script and icons; it may be kept for good.")
+        .takes(&[name])
+        .answers_with::<String>(200, "The style.", "text/css")
+        .answers_with::<String>(200, "The script.", "text/javascript")
+        .answers_with::<String>(200, "An icon.", "image/svg+xml")
+        .problem(404, "There is no such file.")
+}
+
 fn page(operation: Operation) -> Operation {
     operation
         .token(Token::Details)

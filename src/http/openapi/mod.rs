@@ -4,7 +4,6 @@
 //! schemas come from the very types that are serialised.
 
 mod document;
-#[expect(dead_code, reason = "each is for the module whose route it describes")]
 pub(super) mod live;
 mod operation;
 

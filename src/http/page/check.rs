@@ -1,0 +1,122 @@
+//! The model of a check's own page.
+
+use askama::Template;
+
+use super::bars::Bars;
+use super::curve::Chart;
+use super::past::{CheckPast, Kept, Range, incidents};
+use super::text::{Moment, latency, percent};
+use super::view::{Cause, Cx, Frame, IncidentRow, Row, state};
+use crate::history::IncidentPage;
+use crate::model::Gate;
+use crate::state::{CheckView, ServiceInfo};
+
+/// A check's page, at `/checks/{check}`.
+#[derive(Template)]
+#[template(path = "check.html")]
+pub(super) struct CheckPage<'a> {
+    frame: Frame<'a>,
+    view: &'a CheckView,
+    name: &'a str,
+    state: &'static str,
+    since: Moment,
+    cause: Option<Cause>,
+    facts: Vec<(&'static str, String)>,
+    tiles: Vec<(&'static str, String)>,
+    bars: Option<Bars>,
+    ranges: [Range; 4],
+    range: Range,
+    chart: Option<Chart>,
+    history_is_off: bool,
+    kept: &'a Kept<IncidentPage>,
+    incidents: Vec<IncidentRow<'a>>,
+    /// Where older incidents begin, as a query writes it.
+    older: Option<String>,
+}
+
+impl<'a> CheckPage<'a> {
+    pub(super) fn new(
+        view: &'a CheckView,
+        service: &'a ServiceInfo,
+        past: &'a CheckPast,
+        range: Range,
+        cx: &Cx<'a>,
+    ) -> Self {
+        let name = &*view.info.name;
+        let title = format!("{name}: {} · {}", view.status, service.name);
+        let row = Row::new(view, &past.days, cx);
+        let steps = past.steps.known();
+        Self {
+            frame: Frame::new(cx, service, title, view.status.as_str()),
+            view,
+            name,
+            state: state(view),
+            since: row.since,
+            cause: row.cause,
+            facts: facts(view, cx),
+            tiles: tiles(view, past),
+            bars: row.bars,
+            ranges: Range::ALL,
+            range,
+            chart: steps.and_then(|steps| Chart::new(steps, range.format)),
+            history_is_off: past.steps.is_off(),
+            kept: &past.incidents,
+            incidents: incidents(&past.incidents).iter().map(|i| IncidentRow::new(i, cx)).collect(),
+            older: past.incidents.known().and_then(|page| page.next.as_deref()).map(quoted),
+        }
+    }
+}
+
+/// Shares of good runs by window, and the objective.
+fn tiles(view: &CheckView, past: &CheckPast) -> Vec<(&'static str, String)> {
+    let Some(known) = past.availability else { return Vec::new() };
+    let windows = [
+        ("1 hour", known.hour),
+        ("24 hours", known.day),
+        ("7 days", known.week),
+        ("30 days", known.month),
+    ];
+    let mut tiles: Vec<_> = windows
+        .into_iter()
+        .map(|(window, share)| (window, percent(share).unwrap_or_else(|| "–".to_owned())))
+        .collect();
+    if let Some(objective) = view.info.objective {
+        tiles.push(("Objective", format!("{objective}%")));
+    }
+    tiles
+}
+
+fn facts(view: &CheckView, cx: &Cx<'_>) -> Vec<(&'static str, String)> {
+    let info = &*view.info;
+    let seconds = |duration| humantime::format_duration(duration).to_string();
+    let mut facts = vec![
+        ("Kind", info.kind.to_owned()),
+        ("Asked", format!("every {}, at most {}", seconds(info.interval), seconds(info.timeout))),
+    ];
+    let gates: Vec<_> = info.gates.iter().map(Gate::as_str).collect();
+    let gates = if gates.is_empty() { "no probe".to_owned() } else { gates.join(", ") };
+    facts.push(("Gates", gates));
+    if !info.depends_on.is_empty() {
+        facts.push(("Depends on", info.depends_on.join(", ")));
+    }
+    if let Some(run) = &view.last_run {
+        facts.push(("Last run took", latency(run.duration)));
+    }
+    if view.consecutive_failures > 0 {
+        facts.push(("Failed in a row", view.consecutive_failures.to_string()));
+    }
+    if cx.details {
+        let labels = info.labels.iter().map(|(name, value)| format!("{name}={value}"));
+        let labels: Vec<_> = labels.collect();
+        if !labels.is_empty() {
+            facts.push(("Labels", labels.join(", ")));
+        }
+        let measured = view.last_run.iter().flat_map(|run| &run.measurements);
+        facts.extend(measured.map(|(figure, value)| (figure.name, value.to_string())));
+    }
+    facts
+}
+
+fn quoted(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}

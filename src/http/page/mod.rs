@@ -1,0 +1,221 @@
+//! The pages for people: `/`, a page for each check, and a badge to be shown elsewhere.
+//!
+//! They are made here, and readable as they come. `live.js` then listens to `/events`, and asks
+//! for the page again when something has changed: what is shown is always what this side made, in
+//! one way. Links are relative, so that the pages work under whatever path a host puts them.
+//!
+//! The overview is made off the async threads, one at a time, and served to whoever asks within
+//! the next second as long as no status changes; so many who watch cost as much as one.
+
+mod assets;
+mod badge;
+mod bars;
+mod check;
+mod curve;
+mod past;
+mod reply;
+#[cfg(test)]
+mod samples;
+mod summary;
+mod text;
+mod view;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use askama::Template;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{OriginalUri, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::openapi::{Surface, live};
+use super::problem::Problem;
+use super::{Routes, accept, refused};
+use crate::model::Trace;
+use check::CheckPage;
+use past::{CheckPast, Past, Range};
+use reply::Body;
+use view::{Cx, Missing, Overview};
+
+/// How long an overview may be served again while no status changes.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Texts in a query that are longer than this are none of ours.
+const LONGEST: usize = 256;
+
+/// The pages and what they load.
+pub(super) fn router(routes: &Arc<Routes>) -> Surface {
+    let pages = Pages { routes: Arc::clone(routes), kept: <[Mutex<Option<Made>>; 2]>::default() };
+    Surface::new()
+        .route("/", get(overview), live::overview())
+        .route("/checks/{check}", get(check), live::check())
+        .route("/badge/{badge}", get(badge), live::badge())
+        .route("/assets/{asset}", get(asset), live::asset())
+        .with_state(Arc::new(pages))
+}
+
+/// What the pages share.
+struct Pages {
+    routes: Arc<Routes>,
+    /// The overview last made, without and with details.
+    kept: [Mutex<Option<Made>>; 2],
+}
+
+/// An overview as it was made.
+struct Made {
+    base: String,
+    changes: u64,
+    at: Instant,
+    body: Body,
+}
+
+async fn overview(
+    State(pages): State<Arc<Pages>>,
+    OriginalUri(uri): OriginalUri,
+    request: Request,
+) -> Response {
+    let details = match pages.routes.guard.shows_details(request.headers(), request.extensions()) {
+        Ok(details) => details,
+        Err(why) => return refused(why),
+    };
+    let base = base(uri.path());
+    let number = asked(&uri, "page").and_then(|number| number.parse().ok()).unwrap_or(1);
+    let made = if number == 1 {
+        pages.newest(base, details).await
+    } else {
+        pages.make(base, details, number).await
+    };
+    page_or_problem(made, request.headers())
+}
+
+async fn check(
+    State(pages): State<Arc<Pages>>,
+    OriginalUri(uri): OriginalUri,
+    name: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let headers = request.headers();
+    let details = match pages.routes.guard.shows_details(headers, request.extensions()) {
+        Ok(details) => details,
+        Err(why) => return refused(why),
+    };
+    // A name that is not UTF-8 is no check's.
+    let view = name.ok().and_then(|Path(name)| pages.routes.state.check(&name));
+    let Some(view) = view else { return pages.missing(headers).await };
+    let now = SystemTime::now();
+    let range = Range::named(asked(&uri, "range").as_deref());
+    let (history, after) = (pages.routes.health.history(), asked(&uri, "after"));
+    let past = CheckPast::read(history, &view.info.name, range, after, now).await;
+    let made = pages.blocking("../".to_owned(), details, now, move |routes, cx| {
+        CheckPage::new(&view, routes.state.service(), &past, range, cx).render()
+    });
+    page_or_problem(made.await, headers)
+}
+
+async fn badge(
+    State(pages): State<Arc<Pages>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Response {
+    let Ok(Path(name)) = name else { return Problem::no_such_check().into_response() };
+    let view = name.strip_suffix(".svg").and_then(|name| pages.routes.state.check(name));
+    let Some(view) = view else { return Problem::no_such_check().into_response() };
+    match badge::Badge::new(&view.info.name, view.status).render() {
+        Ok(picture) => reply::picture(picture),
+        Err(_) => Problem::internal().into_response(),
+    }
+}
+
+async fn asset(name: Result<Path<String>, PathRejection>, headers: HeaderMap) -> Response {
+    let Some(asset) = name.ok().and_then(|Path(name)| assets::find(&name)) else {
+        return Problem::not_found().into_response();
+    };
+    reply::asset(Body::of(asset.body.clone(), asset.gzip.clone()), asset.media_type, &headers)
+}
+
+fn page_or_problem(made: Option<Body>, headers: &HeaderMap) -> Response {
+    made.map_or_else(|| Problem::internal().into_response(), |body| reply::page(body, headers))
+}
+
+impl Pages {
+    /// The first page of the overview, made again when it is not fresh.
+    async fn newest(self: &Arc<Self>, base: String, details: bool) -> Option<Body> {
+        let mut kept = self.kept[usize::from(details)].lock().await;
+        // Asked before it is made: a change meanwhile makes it old at once.
+        let changes = self.routes.state.changes();
+        let fresh = |made: &&Made| {
+            made.base == base && made.changes == changes && made.at.elapsed() < FRESH
+        };
+        if let Some(made) = kept.as_ref().filter(fresh) {
+            return Some(made.body.clone());
+        }
+        let body = self.make(base.clone(), details, 1).await?;
+        *kept = Some(Made { base, changes, at: Instant::now(), body: body.clone() });
+        Some(body)
+    }
+
+    async fn make(&self, base: String, details: bool, number: usize) -> Option<Body> {
+        let past = Past::read(self.routes.health.history()).await;
+        self.blocking(base, details, SystemTime::now(), move |routes, cx| {
+            Overview::new(&routes.state.snapshot(), &past, number, cx).render()
+        })
+        .await
+    }
+
+    async fn missing(&self, headers: &HeaderMap) -> Response {
+        if !accept::prefers(headers, "text/html", "application/problem+json") {
+            return Problem::no_such_check().into_response();
+        }
+        let made = self.blocking("../".to_owned(), false, SystemTime::now(), |routes, cx| {
+            Missing::new(routes.state.service(), cx).render()
+        });
+        (StatusCode::NOT_FOUND, page_or_problem(made.await, headers)).into_response()
+    }
+
+    /// Makes a page on a thread that may block: that of a fleet takes longer than a probe may wait.
+    async fn blocking<F>(
+        &self,
+        base: String,
+        details: bool,
+        now: SystemTime,
+        make: F,
+    ) -> Option<Body>
+    where
+        F: FnOnce(&Routes, &Cx<'_>) -> askama::Result<String> + Send + 'static,
+    {
+        let routes = Arc::clone(&self.routes);
+        let work = move || {
+            let hour = |check: &str| routes.health.recent().hour(check, now);
+            let trace = |id: &str| trace_link(&routes, id);
+            let cx = Cx { now, details, base: &base, hour: &hour, trace: &trace };
+            make(&routes, &cx).map(Body::new).ok()
+        };
+        tokio::task::spawn_blocking(work).await.ok().flatten()
+    }
+}
+
+fn trace_link(routes: &Routes, id: &str) -> Option<String> {
+    let trace_id = u128::from_str_radix(id, 16).ok()?;
+    routes.state.trace_link(&Trace { trace_id, span_id: 0, sampled: false })
+}
+
+/// From the overview at `path` to the root that it lies under, relative and ending in a slash.
+fn base(path: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((_, last)) if !last.is_empty() => format!("./{last}/"),
+        _ => "./".to_owned(),
+    }
+}
+
+/// The first value of `key` in the query.
+fn asked(uri: &Uri, key: &str) -> Option<String> {
+    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or("").as_bytes());
+    let mut named = pairs.filter(|(name, value)| name == key && value.len() <= LONGEST);
+    named.next().map(|(_, value)| value.into_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! The model of the pages: what the templates show, decided and worded.
+
+use std::time::SystemTime;
+
+use askama::Template;
+
+use super::assets::{self, Asset};
+use super::bars::Bars;
+use super::curve::Spark;
+use super::past::{Days, Kept, Past, incidents};
+use super::summary::{Summary, waits};
+use super::text::{Moment, capital, span};
+use crate::history::{Incident, IncidentPage};
+use crate::model::{Reason, Run, Status};
+use crate::recent::{MINUTES, Minute};
+use crate::state::{CheckView, ServiceInfo, Snapshot};
+
+/// Checks on one page of the overview; a fleet has several.
+const CHECKS: usize = 1_000;
+
+/// What is known beside the snapshot and the history.
+#[derive(Clone, Copy)]
+pub(super) struct Cx<'a> {
+    pub(super) now: SystemTime,
+    /// Whether the reader has the right to details.
+    pub(super) details: bool,
+    /// From the page to the service's root, ending in a slash.
+    pub(super) base: &'a str,
+    /// The last hour of a check.
+    pub(super) hour: &'a dyn Fn(&str) -> [Minute; MINUTES],
+    /// Where a trace can be looked at, by its id in hexadecimal digits.
+    pub(super) trace: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Cx<'_> {
+    pub(super) fn moment(&self, at: SystemTime) -> Moment {
+        Moment::new(at, self.now)
+    }
+}
+
+/// What every page has around its own content.
+pub(super) struct Frame<'a> {
+    pub(super) base: &'a str,
+    pub(super) title: String,
+    /// What colours the page: a status of the service or of a check.
+    pub(super) status: &'static str,
+    pub(super) icon: &'static Asset,
+    pub(super) style: &'static Asset,
+    pub(super) script: &'static Asset,
+    pub(super) service: &'a ServiceInfo,
+    pub(super) details: bool,
+    pub(super) made: Moment,
+    pub(super) version: &'static str,
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn new(
+        cx: &Cx<'a>,
+        service: &'a ServiceInfo,
+        title: String,
+        status: &'static str,
+    ) -> Self {
+        Self {
+            base: cx.base,
+            title,
+            status,
+            icon: assets::icon(status),
+            style: assets::style(),
+            script: assets::script(),
+            service,
+            details: cx.details,
+            made: cx.moment(cx.now),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// Why a check is as it is: for those with the right to details.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cause {
+    pub(super) reason: Option<Reason>,
+    pub(super) message: Option<String>,
+    pub(super) trace: Option<String>,
+}
+
+impl Cause {
+    fn new(reason: Option<Reason>, message: Option<&str>, trace: Option<String>) -> Option<Self> {
+        let cause = Self { reason, message: message.map(str::to_owned), trace };
+        (cause.reason.is_some() || cause.message.is_some()).then_some(cause)
+    }
+
+    pub(super) fn of_run(view: &CheckView, cx: &Cx<'_>) -> Option<Self> {
+        let run: &Run = view.last_run.as_deref().filter(|_| cx.details)?;
+        Self::new(run.reason, run.message.as_deref(), view.trace_url.clone())
+    }
+
+    fn of_incident(incident: &Incident, cx: &Cx<'_>) -> Option<Self> {
+        if !cx.details {
+            return None;
+        }
+        let trace = incident.trace_id.as_deref().and_then(cx.trace);
+        Self::new(incident.reason, incident.message.as_deref(), trace)
+    }
+}
+
+/// A check on the overview.
+pub(super) struct Row<'a> {
+    pub(super) view: &'a CheckView,
+    pub(super) name: &'a str,
+    /// `Up`, or that it waits for its first run.
+    pub(super) state: &'static str,
+    pub(super) since: Moment,
+    pub(super) cause: Option<Cause>,
+    pub(super) bars: Option<Bars>,
+    pub(super) spark: Option<Spark>,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(view: &'a CheckView, past: &Kept<Days>, cx: &Cx<'_>) -> Self {
+        let name = &*view.info.name;
+        let days = |days: &Days| Bars::new(days.get(name).map_or(&[], Vec::as_slice), cx.now);
+        Self {
+            view,
+            name,
+            state: state(view),
+            since: cx.moment(view.since),
+            cause: Cause::of_run(view, cx),
+            bars: past.known().map(days),
+            spark: Spark::new(&(cx.hour)(name), view.info.interval),
+        }
+    }
+}
+
+pub(super) fn state(view: &CheckView) -> &'static str {
+    if waits(view) { "Waiting for its first run" } else { capital(view.status) }
+}
+
+/// An incident in a list.
+pub(super) struct IncidentRow<'a> {
+    pub(super) check: &'a str,
+    pub(super) status: Status,
+    pub(super) state: &'static str,
+    pub(super) start: Moment,
+    pub(super) end: Option<Moment>,
+    pub(super) lasted: String,
+    pub(super) cause: Option<Cause>,
+}
+
+impl<'a> IncidentRow<'a> {
+    pub(super) fn new(incident: &'a Incident, cx: &Cx<'_>) -> Self {
+        let lasted = incident.end.unwrap_or(cx.now).duration_since(incident.start);
+        Self {
+            check: &incident.check,
+            status: incident.worst,
+            state: capital(incident.worst),
+            start: cx.moment(incident.start),
+            end: incident.end.map(|end| cx.moment(end)),
+            lasted: span(lasted.unwrap_or_default()),
+            cause: Cause::of_incident(incident, cx),
+        }
+    }
+}
+
+/// The overview, at `/`.
+#[derive(Template)]
+#[template(path = "overview.html")]
+pub(super) struct Overview<'a> {
+    frame: Frame<'a>,
+    summary: Summary,
+    rows: Vec<Row<'a>>,
+    /// Pages of a fleet, if there is more than one.
+    pages: Option<Pages>,
+    days: &'a Kept<Days>,
+    kept: &'a Kept<IncidentPage>,
+    incidents: Vec<IncidentRow<'a>>,
+}
+
+/// Which of several pages this is.
+struct Pages {
+    from: usize,
+    to: usize,
+    total: usize,
+    before: Option<usize>,
+    after: Option<usize>,
+}
+
+impl Pages {
+    fn new(number: usize, total: usize) -> Option<Self> {
+        let last = total.div_ceil(CHECKS);
+        let number = number.clamp(1, last.max(1));
+        (total > CHECKS).then(|| Self {
+            from: (number - 1) * CHECKS + 1,
+            to: (number * CHECKS).min(total),
+            total,
+            before: (number > 1).then(|| number - 1),
+            after: (number < last).then_some(number + 1),
+        })
+    }
+}
+
+impl<'a> Overview<'a> {
+    /// The `number`th page, counted from 1.
+    pub(super) fn new(snapshot: &'a Snapshot, past: &'a Past, number: usize, cx: &Cx<'a>) -> Self {
+        let summary = Summary::new(snapshot, cx.now);
+        let mut checks: Vec<&CheckView> = snapshot.checks.iter().collect();
+        // They are sorted by name already.
+        checks.sort_by_key(|check| urgency(check));
+        let pages = Pages::new(number, checks.len());
+        let shown = pages.as_ref().map_or(0..checks.len(), |pages| pages.from - 1..pages.to);
+        let shown = checks.get(shown).unwrap_or_default();
+        let title = summary.title.clone();
+        Self {
+            frame: Frame::new(cx, &snapshot.service, title, snapshot.status.as_str()),
+            summary,
+            rows: shown.iter().map(|check| Row::new(check, &past.days, cx)).collect(),
+            pages,
+            days: &past.days,
+            kept: &past.incidents,
+            incidents: incidents(&past.incidents).iter().map(|i| IncidentRow::new(i, cx)).collect(),
+        }
+    }
+}
+
+/// Whoever looks wants to see first what is wrong.
+fn urgency(check: &CheckView) -> u8 {
+    match check.status {
+        Status::Down => 0,
+        Status::Unknown if !waits(check) => 1,
+        Status::Degraded => 2,
+        Status::Unknown => 3,
+        Status::Up => 4,
+    }
+}
+
+/// What stands in for a check's page where there is no such check.
+#[derive(Template)]
+#[template(path = "missing.html")]
+pub(super) struct Missing<'a> {
+    frame: Frame<'a>,
+}
+
+impl<'a> Missing<'a> {
+    pub(super) fn new(service: &'a ServiceInfo, cx: &Cx<'a>) -> Self {
+        let title = format!("No such check · {}", service.name);
+        Self { frame: Frame::new(cx, service, title, Status::Unknown.as_str()) }
+    }
+}

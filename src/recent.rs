@@ -1,0 +1,291 @@
+//! The last hour of every check, a minute at a time, in memory: for the page's small curves.
+//!
+//! In flow finished runs, through the [`Sink`] that the recorder tells; out flows for each minute
+//! the mean duration of its good runs and whether one failed. A check takes about 200 bytes,
+//! however often it runs, so ten thousand of them stay small.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::model::{CheckInfo, Event, Sink};
+
+/// Minutes that are remembered.
+pub(crate) const MINUTES: usize = 60;
+
+/// What is remembered of one minute of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Minute {
+    /// Mean duration of its good runs; `None` without any.
+    pub(crate) mean: Option<Duration>,
+    /// Whether a run failed in it.
+    pub(crate) failed: bool,
+}
+
+/// The last hour of every check.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    checks: Mutex<HashMap<Arc<str>, Hour>>,
+}
+
+impl Recent {
+    /// The last minutes of `check`, oldest first, that of `now` last.
+    pub(crate) fn hour(&self, check: &str, now: SystemTime) -> [Minute; MINUTES] {
+        let mut minutes = [Minute::default(); MINUTES];
+        // Copied, so that nobody waits while it is decoded.
+        let Some(hour) = self.lock().get(check).cloned() else { return minutes };
+        let age = minute(now).saturating_sub(hour.newest);
+        for (place, value) in minutes.iter_mut().enumerate() {
+            let back = (MINUTES - 1 - place) as u64;
+            *value = back.checked_sub(age).map_or_else(Minute::default, |back| hour.minute(back));
+        }
+        minutes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Hour>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Recent {
+    fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>) {
+        match event {
+            Event::Run { run, .. } => {
+                let good = run.outcome.is_good();
+                if !good && !run.outcome.is_failed() {
+                    return;
+                }
+                let at = minute(run.at + run.duration);
+                let mut checks = self.lock();
+                if let Some(hour) = checks.get_mut(&info.name) {
+                    hour.add(at, good, run.duration);
+                } else {
+                    let hour = checks.entry(Arc::clone(&info.name)).or_insert(Hour::new(at));
+                    hour.add(at, good, run.duration);
+                }
+            }
+            Event::Removed => drop(self.lock().remove(&info.name)),
+            Event::Transition(_) | Event::Skipped(_) | Event::Maintenance(_) => {}
+        }
+    }
+}
+
+fn minute(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 60)
+}
+
+/// The minutes of one check.
+#[derive(Debug, Clone)]
+struct Hour {
+    /// The minute that is being added to, counted from 1970.
+    newest: u64,
+    good: u32,
+    failed: bool,
+    seconds: f32,
+    /// Finished minutes, each at its number modulo their count.
+    finished: [Packed; MINUTES],
+}
+
+impl Hour {
+    const fn new(newest: u64) -> Self {
+        let finished = [Packed::NOTHING; MINUTES];
+        Self { newest, good: 0, failed: false, seconds: 0.0, finished }
+    }
+
+    fn add(&mut self, at: u64, good: bool, duration: Duration) {
+        // A clock that was set back: what is new counts as now.
+        if at > self.newest {
+            self.advance(at);
+        }
+        if good {
+            self.good = self.good.saturating_add(1);
+            self.seconds += duration.as_secs_f32();
+        } else {
+            self.failed = true;
+        }
+    }
+
+    fn advance(&mut self, to: u64) {
+        self.finished[place(self.newest)] = self.current();
+        for skipped in (self.newest + 1..to).take(MINUTES) {
+            self.finished[place(skipped)] = Packed::NOTHING;
+        }
+        let finished = self.finished;
+        *self = Self { finished, ..Self::new(to) };
+    }
+
+    fn current(&self) -> Packed {
+        let mean = (self.good > 0).then(|| self.seconds / self.good as f32);
+        Packed::new(mean, self.failed)
+    }
+
+    /// What is known of the minute `back` minutes before the newest.
+    fn minute(&self, back: u64) -> Minute {
+        match self.newest.checked_sub(back) {
+            Some(at) if back > 0 => self.finished[place(at)].unpack(),
+            Some(_) => self.current().unpack(),
+            None => Minute::default(),
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "it is less than the count of minutes")]
+const fn place(minute: u64) -> usize {
+    (minute % MINUTES as u64) as usize
+}
+
+/// A minute in 16 bits: seconds as the upper half of an `f32`, 0 for none, which is within 0.4 %;
+/// the sign says that a run failed.
+#[derive(Debug, Clone, Copy)]
+struct Packed(u16);
+
+impl Packed {
+    const NOTHING: Self = Self(0);
+    const FAILED: u16 = 1 << 15;
+
+    fn new(mean: Option<f32>, failed: bool) -> Self {
+        // Rounded up to the smallest that is not 0, which stands for none.
+        let upper = mean.map_or(0, |seconds| (seconds.abs().to_bits() >> 16).max(1));
+        let upper = u16::try_from(upper).unwrap_or(u16::MAX) & !Self::FAILED;
+        Self(upper | if failed { Self::FAILED } else { 0 })
+    }
+
+    fn unpack(self) -> Minute {
+        let upper = self.0 & !Self::FAILED;
+        let seconds = f32::from_bits(u32::from(upper) << 16);
+        let mean = (upper > 0).then(|| Duration::try_from_secs_f32(seconds).unwrap_or_default());
+        Minute { mean, failed: self.0 & Self::FAILED != 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{Gates, Outcome, Run, Status};
+
+    fn info() -> Arc<CheckInfo> {
+        Arc::new(CheckInfo {
+            name: "db".into(),
+            kind: "tcp",
+            description: None,
+            gates: Gates::READY,
+            depends_on: Vec::new(),
+            labels: std::collections::BTreeMap::new(),
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(2),
+            failure_threshold: 3,
+            success_threshold: 1,
+            degraded_after: None,
+            objective: None,
+            propagate: true,
+            server: None,
+        })
+    }
+
+    fn at(minute: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(minute * 60 + 5)
+    }
+
+    fn run(recent: &Recent, minute: u64, outcome: Outcome, millis: u64) {
+        let run = Run {
+            at: at(minute),
+            duration: Duration::from_millis(millis),
+            outcome,
+            reason: None,
+            message: None,
+            trace: None,
+            phases: Vec::new(),
+            measurements: Vec::new(),
+        };
+        let (trace_kept, maintenance) = (false, false);
+        let event = Event::Run { run: &run, status: Status::Up, trace_kept, maintenance };
+        recent.record(&info(), event);
+    }
+
+    fn millis(minute: Minute) -> Option<u128> {
+        minute.mean.map(|mean| (mean.as_micros() + 500) / 1000)
+    }
+
+    #[test]
+    fn a_minute_has_the_mean_of_its_good_runs_and_says_when_one_failed() {
+        let recent = Recent::default();
+        run(&recent, 1000, Outcome::Success, 10);
+        run(&recent, 1000, Outcome::Warning, 30);
+        run(&recent, 1000, Outcome::Timeout, 2000);
+        run(&recent, 1000, Outcome::Unknown, 7000);
+        run(&recent, 1002, Outcome::Failure, 1);
+        let hour = recent.hour("db", at(1003));
+        assert_eq!((millis(hour[56]), hour[56].failed), (Some(20), true));
+        assert_eq!(hour[57], Minute::default(), "nothing ran");
+        assert_eq!(hour[58], Minute { mean: None, failed: true });
+        assert_eq!(hour[59], Minute::default(), "nothing has run yet");
+        assert_eq!(recent.hour("other", at(1003)), [Minute::default(); MINUTES]);
+    }
+
+    #[test]
+    fn what_is_older_than_an_hour_is_forgotten() {
+        let recent = Recent::default();
+        run(&recent, 1000, Outcome::Success, 10);
+        assert_eq!(millis(recent.hour("db", at(1059))[0]), Some(10));
+        assert_eq!(recent.hour("db", at(1060)), [Minute::default(); MINUTES]);
+        run(&recent, 1_000_000, Outcome::Success, 20);
+        let hour = recent.hour("db", at(1_000_000));
+        assert_eq!(hour.iter().filter_map(|m| millis(*m)).collect::<Vec<_>>(), [20]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_loses_nothing() {
+        let recent = Recent::default();
+        run(&recent, 1000, Outcome::Success, 10);
+        run(&recent, 900, Outcome::Success, 20);
+        assert_eq!(millis(recent.hour("db", at(1000))[59]), Some(15));
+        assert_eq!(millis(recent.hour("db", at(900))[59]), Some(15), "read before it was written");
+    }
+
+    #[test]
+    fn a_removed_check_leaves_nothing() {
+        let recent = Recent::default();
+        run(&recent, 1000, Outcome::Success, 10);
+        recent.record(&info(), Event::Removed);
+        assert!(recent.lock().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn minutes_are_as_they_were_recorded(
+            runs in prop::collection::vec((0u64..150, prop::option::of(1u64..100_000)), 0..200),
+        ) {
+            let recent = Recent::default();
+            let mut runs = runs;
+            runs.sort_by_key(|(minute, _)| *minute);
+            for (minute, good) in &runs {
+                let outcome = if good.is_some() { Outcome::Success } else { Outcome::Failure };
+                run(&recent, *minute, outcome, good.unwrap_or(5));
+            }
+            // What ends in the next minute counts there.
+            let ended = |(minute, good): &(u64, Option<u64>)| {
+                (minute * 60_000 + 5_000 + good.unwrap_or(5)) / 60_000
+            };
+            let last = runs.iter().map(ended).max().unwrap_or(0);
+            let mut folded = Vec::new();
+            let mut newest = 0;
+            for one in &runs {
+                newest = newest.max(ended(one));
+                folded.push((newest, one.1));
+            }
+            for (place, minute) in recent.hour("db", at(last)).into_iter().enumerate() {
+                let Some(number) = last.checked_sub((MINUTES - 1 - place) as u64) else { continue };
+                let of = |f: &&(u64, Option<u64>)| f.0 == number;
+                let good: Vec<u64> = folded.iter().filter(of).filter_map(|f| f.1).collect();
+                prop_assert_eq!(minute.failed, folded.iter().filter(of).any(|f| f.1.is_none()));
+                prop_assert_eq!(minute.mean.is_some(), !good.is_empty());
+                if let Some(mean) = minute.mean {
+                    let wanted = good.iter().sum::<u64>() as f64 / good.len() as f64 / 1000.0;
+                    prop_assert!((mean.as_secs_f64() / wanted - 1.0).abs() < 0.01);
+                }
+            }
+        }
+    }
+}
