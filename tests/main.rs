@@ -7,6 +7,7 @@ mod configuration_built_in;
 mod configuration_damage;
 mod configuration_loading;
 mod configuration_watch;
+mod dashboards;
 mod documents;
 mod engine;
 mod exposition;
