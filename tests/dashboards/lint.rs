@@ -175,9 +175,13 @@ fn the_reader_chooses_data_source_job_instance_and_check() {
 fn sources<'a>(json: &'a Json, found: &mut Vec<&'a Json>) {
     if let Some(fields) = json.as_object() {
         found.extend(fields.get("datasource"));
-        fields.values().for_each(|value| sources(value, found));
+        for value in fields.values() {
+            sources(value, found);
+        }
     } else if let Some(items) = json.as_array() {
-        items.iter().for_each(|item| sources(item, found));
+        for item in items {
+            sources(item, found);
+        }
     }
 }
 

@@ -29,8 +29,7 @@ const OPTIONAL: &[(&str, MetricType, &[&str])] = &[
 pub(super) fn find(name: &str) -> Option<Exported> {
     let own = METRICS.iter().map(|m| (m.name, m.kind, m.labels));
     let own = own.chain(OPTIONAL.iter().copied());
-    own.filter_map(|(metric, kind, labels)| series(name, metric, kind, labels))
-        .next()
+    own.find_map(|(metric, kind, labels)| series(name, metric, kind, labels))
         .or_else(|| figure(name))
         .or_else(|| (name == "up").then(|| Exported { counts: false, labels: Vec::new() }))
 }
