@@ -28,7 +28,7 @@ const OPTIONAL: &[(&str, MetricType, &[&str])] = &[
 /// The series called `name`, if a service can export such.
 pub(super) fn find(name: &str) -> Option<Exported> {
     let own = METRICS.iter().map(|m| (m.name, m.kind, m.labels));
-    let own = own.chain(OPTIONAL.iter().copied());
+    let mut own = own.chain(OPTIONAL.iter().copied());
     own.find_map(|(metric, kind, labels)| series(name, metric, kind, labels))
         .or_else(|| figure(name))
         .or_else(|| (name == "up").then(|| Exported { counts: false, labels: Vec::new() }))
