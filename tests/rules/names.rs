@@ -4,16 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use vitalsign::checks::KINDS;
-use vitalsign::metrics::names::{METRICS, MetricType};
+use vitalsign::metrics::{METRICS, MetricType};
 use vitalsign::rules::{Job, Rule, Rules};
 
 /// Labels that Prometheus gives to every series.
 const TARGET: [&str; 2] = ["job", "instance"];
 
 /// Words of PromQL that stand where a name may.
-const WORDS: [&str; 12] = [
-    "and", "or", "unless", "on", "ignoring", "by", "without", "group_left", "group_right", "bool",
-    "offset", "inf",
+const WORDS: [&str; 15] = [
+    "and",
+    "or",
+    "unless",
+    "on",
+    "ignoring",
+    "by",
+    "without",
+    "group_left",
+    "group_right",
+    "bool",
+    "offset",
+    "sum",
+    "min",
+    "max",
+    "count",
 ];
 
 /// Words before a list of labels in parentheses.
@@ -28,8 +41,9 @@ struct Named {
 
 /// The names in an expression.
 fn named(expression: &str) -> Named {
-    let word = regex::Regex::new(r#""(?:[^"\\]|\\.)*"|[a-zA-Z_:][a-zA-Z0-9_:]*|[0-9][0-9.a-z]*|[^\s]"#)
-        .expect("a regex");
+    let word =
+        regex::Regex::new(r#""(?:[^"\\]|\\.)*"|[a-zA-Z_:][a-zA-Z0-9_:]*|[0-9][0-9.a-z]*|[^\s]"#)
+            .expect("a regex");
     let tokens: Vec<&str> = word.find_iter(expression).map(|found| found.as_str()).collect();
     let is_name = |token: &str| token.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let mut found = Named::default();
@@ -151,8 +165,10 @@ fn a_wrong_name_is_found_wherever_it_stands() {
         ("health_ready{check=\"a\"} == 1", "health_ready{check}"),
         ("sum by (chek) (up)", "chek"),
         ("up and on (jobb) health_ready", "jobb"),
-        ("increase(health_check_slo_runs_total{result=\"bad\", reason=\"x\"}[1h])",
-         "health_check_slo_runs_total{reason}"),
+        (
+            "increase(health_check_slo_runs_total{result=\"bad\", reason=\"x\"}[1h])",
+            "health_check_slo_runs_total{reason}",
+        ),
     ] {
         assert_eq!(unknown(expression), [wrong], "{expression}");
     }
