@@ -48,6 +48,7 @@ pub mod metrics;
 pub mod model;
 mod net;
 mod plan;
+pub mod rules;
 mod run;
 mod scheduler;
 pub mod state;

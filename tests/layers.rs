@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["config", "health", "history", "metrics", "model", "state"]),
     ("keep", &["model", "traces"]),
     ("telemetry", &["config", "keep", "model", "traces"]),
+    ("rules", &["checks", "config", "model", "plan"]),
     ("bench", &["check", "model", "plan", "run", "state"]),
     // The program; of the library it uses the public interface alone, by the crate's name.
     ("exit", &[]),

@@ -15,6 +15,7 @@ mod kinds;
 mod kinds_local;
 mod kinds_sql;
 mod layers;
+mod rules;
 mod server;
 mod server_tls;
 mod service;

@@ -49,10 +49,8 @@ def rules(files):
 
 
 def main():
-    made = {"dashboards.yml": dashboards()}
     files = [HERE.parent / "prometheus" / name for name in ("recording.yml", "alerts.yml")]
-    if all(file.exists() for file in files):
-        made["prometheusrule.yml"] = rules(files)
+    made = {"dashboards.yml": dashboards(), "prometheusrule.yml": rules(files)}
     stale = []
     for name, text in made.items():
         file = HERE / name

@@ -36,8 +36,7 @@ def compose():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             there = (ROOT / source).exists() if source.startswith(".") else source in file["volumes"]
-            # Prometheus' own files come from elsewhere.
-            expect(there or source.endswith("/prometheus"), f"{name}: there is no {source}")
+            expect(there, f"{name}: there is no {source}")
     own = services["vitalsign"]
     expect(own["read_only"] is True and own["cap_drop"] == ["ALL"], "vitalsign: may do too much")
     expect("probe" in own["healthcheck"]["test"], "vitalsign: is not asked by its own probe")
@@ -75,6 +74,16 @@ def tempo(services):
         expect(any(path.startswith(mount) for mount in data), f"Tempo: {path} is in no volume")
 
 
+def prometheus(services):
+    config = load("dashboards/prometheus/prometheus.yml")[0]
+    for file in config["rule_files"]:
+        expect((ROOT / "dashboards/prometheus" / file).is_file(), f"there are no rules {file}")
+    managers = config["alerting"]["alertmanagers"]
+    for one in [*managers, *config["scrape_configs"]]:
+        for target in (t for group in one["static_configs"] for t in group["targets"]):
+            expect(target.split(":")[0] in services, f"Prometheus: there is no {target}")
+
+
 def kubernetes():
     manifests = {}
     for file in sorted((ROOT / "dashboards/kubernetes").glob("*.yml")):
@@ -95,16 +104,17 @@ def kubernetes():
     expect(service["metadata"]["labels"][monitor["jobLabel"]] == "vitalsign", "another job")
     boards = [m for (kind, _), m in manifests.items() if "grafana_dashboard" in m["metadata"]["labels"]]
     expect(len(boards) == 4, f"{len(boards)} dashboards")
-    for rule in (m for (kind, _), m in manifests.items() if kind == "PrometheusRule"):
-        for group in rule["spec"]["groups"]:
-            expect(group["name"] and group["rules"], f"an empty group: {group}")
-            for made in group["rules"]:
-                expect(("alert" in made) != ("record" in made) and "expr" in made, f"{made}")
+    rules = manifests["PrometheusRule", "vitalsign"]["spec"]["groups"]
+    files = (load(f"dashboards/prometheus/{name}.yml") for name in ("recording", "alerts"))
+    expect(rules == [g for file in files for g in file[0]["groups"]], "other rules than Prometheus'")
+    for made in (rule for group in rules for rule in group["rules"]):
+        expect(("alert" in made) != ("record" in made) and "expr" in made, f"no rule: {made}")
 
 
 services = compose()
 data_sources(services)
 tempo(services)
+prometheus(services)
 kubernetes()
 if wrong:
     sys.exit("\n".join(wrong))
