@@ -12,11 +12,9 @@
 //! # Ok::<(), vitalsign::rules::NotAJob>(())
 //! ```
 //!
-//! In goes what is known of checks; out comes the text of a rule file. What the rules rely on:
-//!
-//! - Series keep the labels `job` and `instance` that Prometheus gives them.
-//! - An alert that is about a check stays silent while the check is suppressed or in maintenance.
-//! - `kind` and `check` are the only labels that a check's series have in common.
+//! In goes what is known of checks; out comes the text of a rule file. An alert about a check stays
+//! silent while the check is suppressed or in maintenance. Rules rely on the labels `job` and
+//! `instance` that Prometheus gives to every series.
 
 mod budget;
 mod catalogue;
@@ -232,7 +230,7 @@ fn check_alerts(scope: &Scope<'_>) -> Vec<Alert> {
     let gates =
         scope.check.map(|c| c.gates.contains(Gate::Ready) || c.gates.contains(Gate::Health));
     let objective = scope.check.is_none_or(|c| c.objective.is_some());
-    let certificate = scope.check.is_none_or(|c| shows_certificates(c));
+    let certificate = scope.check.is_none_or(shows_certificates);
     // A longer half timeout lies beyond the last bucket, where no quantile can be told.
     let slow = scope.check.is_none_or(|c| c.timeout / 2 < LAST_BUCKET);
     let skipped = AlertKind {

@@ -55,8 +55,8 @@ fn write_expression(f: &mut fmt::Formatter<'_>, expression: &str) -> fmt::Result
 
 /// A key: words that YAML may take for something else, such as `on`, are quoted.
 fn key_of(key: &str) -> String {
-    const PLAIN: [&str; 7] =
-        ["severity", "check", "summary", "description", "runbook_url", "dashboard_url", "team"];
+    const PLAIN: [&str; 6] =
+        ["severity", "check", "summary", "description", "runbook_url", "dashboard_url"];
     if PLAIN.contains(&key) { key.to_owned() } else { quoted(key) }
 }
 

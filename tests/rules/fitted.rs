@@ -67,7 +67,7 @@ fn a_check_has_its_own_interval_objective_and_labels_in_its_rules() {
         "          check: \"orders-db\"\n",
         "          severity: \"critical\"\n",
         "          \"exported_severity\": \"page\"\n",
-        "          team: \"payments\"\n",
+        "          \"team\": \"payments\"\n",
         "          \"on\": \"call \\\"now\\\" {{ `{{` }} $labels.job }}\"\n",
     ] {
         assert!(down.contains(label), "{label} is not in\n{down}");
