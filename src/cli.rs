@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use vitalsign::rules::Job;
 
 use crate::app;
 use crate::commands::{self, Format};
@@ -63,6 +64,15 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
         timeout: Duration,
     },
+    /// Print alert and recording rules for Prometheus (YAML)
+    Rules {
+        /// The job under which Prometheus scrapes the service
+        #[arg(long, value_name = "NAME", default_value_t)]
+        job: Job,
+        /// Rules for any configuration, which read its settings from metrics
+        #[arg(long)]
+        generic: bool,
+    },
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// List the check kinds, or the options of one with types and defaults
@@ -103,6 +113,8 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Check { names, format }) => commands::check(config, &names, format),
         Some(Command::Validate) => commands::validate(config),
         Some(Command::Probe { url, timeout }) => commands::probe(&url, timeout),
+        Some(Command::Rules { job, generic: true }) => commands::generic_rules(&job),
+        Some(Command::Rules { job, generic: false }) => commands::fitted_rules(config, &job),
         Some(Command::Schema) => commands::schema(),
         Some(Command::Kinds { kind }) => commands::kinds(kind.as_deref()),
     };

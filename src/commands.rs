@@ -1,6 +1,8 @@
-//! The commands that do one thing and end: `check`, `validate`, `probe`, `schema`, `kinds`.
+//! The commands that do one thing and end: `check`, `validate`, `probe`, `rules`,
+//! `schema`, `kinds`.
 
 mod reference;
+mod rules;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,6 +21,7 @@ use crate::exit::{CONFIGURATION, FAILED, IO, OK, USAGE, complain};
 use crate::reload::Source;
 
 pub(crate) use reference::{kinds, schema};
+pub(crate) use rules::{fitted_rules, generic_rules};
 
 /// How `check` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

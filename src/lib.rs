@@ -53,6 +53,7 @@ pub mod model;
 mod net;
 mod plan;
 mod recent;
+pub mod rules;
 mod run;
 mod scheduler;
 pub mod state;

@@ -162,6 +162,12 @@ impl Telemetry {
         }
     }
 
+    /// Whether spans would be sent to a collector.
+    #[must_use]
+    pub fn sends_traces(&self) -> bool {
+        !self.plan.disabled && self.plan.target.is_some()
+    }
+
     /// Builds the subscriber, which logs to `output`, and starts to send spans.
     ///
     /// Install the recorder of the `metrics` facade first: the figures of the span pipeline are
