@@ -88,14 +88,16 @@ fn only_what_can_fire_is_printed() {
     assert!(text.contains("health_check_slo_runs_total{job=\"vitalsign\", check=~\"orders-db\"}"));
 
     let plain = printed(
-        "[checks.a]\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\ninterval = \"5m\"\ntimeout = \"70s\"\n",
+        "[checks.a]\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\ninterval = \"5m\"\n\
+         timeout = \"70s\"\n[checks.b]\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\n\
+         enabled = false\n",
     );
     assert!(!service(&plain, "HealthTracesDropped"), "no traces are sent");
     assert!(!plain.contains("record:"), "there is no objective");
     assert!(!plain.contains("HealthCheckSlow"), "half the timeout lies beyond the last bucket");
     assert!(plain.contains("HealthConfigReloadFailed"));
     assert!(plain.contains("HealthFileDescriptorsNearLimit"));
-    assert!(!plain.contains("a disabled"));
+    assert!(plain.contains("check=\"a\"") && !plain.contains("check=\"b\""), "b is disabled");
 }
 
 #[test]
