@@ -164,7 +164,7 @@ async fn a_host_puts_the_pages_where_it_has_room() {
     let check = every(Duration::from_secs(10)).from_fn(|| async { Ok::<_, std::io::Error>(()) });
     let health = Health::builder("orders").check("cache", check).build().expect("a check");
     let own = Router::new().route("/", routing::get(|| async { "the host's" }));
-    let host: Router = own.merge(health.router()).nest("/vitals", health.into_app());
+    let host: Router = own.merge(health.router()).nest_service("/vitals", health.into_app());
     assert_eq!(get(&host, "/").await, (200, "the host's".to_owned()));
     let (status, page) = get(&host, "/vitals").await;
     assert_eq!(status, 200);
