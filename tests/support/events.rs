@@ -104,13 +104,12 @@ impl EventStream {
                 self.unread = rest.to_owned();
                 return Some(event);
             }
-            match timeout(PATIENCE, self.source.more()).await.expect("an event in time") {
-                Some(text) => self.unread.push_str(&text),
-                None => {
-                    assert_eq!(self.unread, "", "half an event at the end");
-                    return None;
-                }
-            }
+            let more = timeout(PATIENCE, self.source.more()).await.expect("an event in time");
+            let Some(text) = more else {
+                assert_eq!(self.unread, "", "half an event at the end");
+                return None;
+            };
+            self.unread.push_str(&text);
         }
     }
 
