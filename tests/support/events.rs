@@ -101,7 +101,8 @@ impl EventStream {
         loop {
             if let Some((block, rest)) = self.unread.split_once("\n\n") {
                 let event = Event::read(block);
-                self.unread = rest.to_owned();
+                let read = self.unread.len() - rest.len();
+                self.unread.drain(..read);
                 return Some(event);
             }
             let more = timeout(PATIENCE, self.source.more()).await.expect("an event in time");
