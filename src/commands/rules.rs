@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use vitalsign::config::Loaded;
+use vitalsign::config::{HistoryPlace, Loaded};
 use vitalsign::rules::{Job, Part, Rules};
 use vitalsign::telemetry::Telemetry;
 
@@ -37,11 +37,7 @@ fn parts(loaded: &Loaded) -> Result<Vec<Part>, u8> {
     let telemetry = Telemetry::read(&(&loaded.settings).into(), |name| std::env::var(name).ok());
     let telemetry = telemetry.map_err(|error| complain(CONFIGURATION, &error.to_string()))?;
     let traces = telemetry.sends_traces().then_some(Part::Traces);
-    let history = keeps_history(loaded).then_some(Part::History);
+    let keeps_history = loaded.settings.history.place != HistoryPlace::Off;
+    let history = keeps_history.then_some(Part::History);
     Ok([Part::Configuration, Part::Process].into_iter().chain(history).chain(traces).collect())
-}
-
-/// Whether a history is kept, which this version never does.
-fn keeps_history(_: &Loaded) -> bool {
-    false
 }
