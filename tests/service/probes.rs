@@ -202,9 +202,9 @@ async fn the_status_document_is_whole() {
     assert_eq!(check["objective"], 0.999);
     assert_eq!(check["labels"], json!({"team": "payments"}));
     assert_eq!(check["depends_on"], json!(["vpn"]));
-    let nothing = json!({"1h": null, "24h": null, "7d": null, "30d": null});
-    assert_eq!(check["availability"], nothing);
-    assert_eq!(check["error_budget_remaining"], Value::Null);
+    let all = json!({"1h": 1.0, "24h": 1.0, "7d": 1.0, "30d": 1.0});
+    assert_eq!(check["availability"], all);
+    assert_eq!(check["error_budget_remaining"], 1.0);
     let trace_id = check["last_run"]["trace_id"].as_str().expect("a trace id");
     assert_eq!(trace_id.len(), 32);
     let at = check["last_run"]["at"].as_str().expect("a time");
