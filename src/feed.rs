@@ -5,6 +5,9 @@
 //! of its own wakes them. Each reader has but a position in the ring, so one that is slow costs
 //! nobody anything, and learns how much it missed once the ring has gone past it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
@@ -107,6 +110,8 @@ pub(crate) struct Floor {
 #[derive(Debug)]
 struct Ring {
     kept: VecDeque<Arc<Published>>,
+    /// Changes that are kept at most.
+    capacity: usize,
     /// How many changes came before the first that is kept.
     gone: u64,
     floor: Floor,
@@ -142,10 +147,15 @@ pub(crate) struct Waker {
 impl Feed {
     /// An empty feed, and what wakes its readers.
     pub(crate) fn new() -> (Arc<Self>, Waker) {
+        Self::keeping(KEPT)
+    }
+
+    fn keeping(capacity: usize) -> (Arc<Self>, Waker) {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let id = since_1970.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(0));
         let ring = Ring {
-            kept: VecDeque::with_capacity(KEPT),
+            kept: VecDeque::with_capacity(capacity),
+            capacity,
             gone: 0,
             floor: Floor { id, is_change: false },
             round: 0,
@@ -211,7 +221,7 @@ impl Feed {
     fn publish(&self, change: StatusChange) {
         let published = Arc::new(Published { change, shown: Default::default() });
         let mut ring = self.ring();
-        let oldest = if ring.kept.len() < KEPT { None } else { ring.kept.pop_front() };
+        let oldest = if ring.kept.len() < ring.capacity { None } else { ring.kept.pop_front() };
         if let Some(oldest) = &oldest {
             ring.gone += 1;
             let id = oldest.id();

@@ -117,6 +117,7 @@ impl Health {
     /// }
     /// # }
     /// ```
+    #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.inner.feed.subscribe()
     }
@@ -128,7 +129,7 @@ impl Health {
     /// and would hold up a graceful shutdown:
     ///
     /// ```no_run
-    /// # use std::time::Duration;
+    /// # use std::time::{Duration, SystemTime};
     /// # async fn run(health: vitalsign::Health) -> std::io::Result<()> {
     /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     /// let app: axum::Router = health.router();
@@ -376,6 +377,10 @@ impl Builder {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let tolerated_ticks = seconds as u32;
         let recent = Arc::new(Recent::default());
+        if let Some(history) = &self.history {
+            let names = plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)).collect();
+            here.spawn(Arc::clone(&recent).recall(history.clone(), names));
+        }
         let (feed, waker) = Feed::new();
         let mut sinks = self.sinks;
         sinks.extend([Arc::clone(&recent) as Arc<dyn Sink>, Arc::clone(&feed) as _]);

@@ -38,7 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
-    ("recent", &["model"]),
+    ("recent", &["history", "model"]),
     ("alertmanager", &["model"]),
     ("http", &["config", "feed", "health", "history", "metrics", "model", "recent", "state"]),
     ("keep", &["model", "traces"]),

@@ -10,6 +10,7 @@ mod configuration_loading;
 mod configuration_watch;
 mod documents;
 mod engine;
+mod events;
 mod exposition;
 mod history;
 mod kinds;

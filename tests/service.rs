@@ -7,6 +7,7 @@ mod databases;
 mod descriptors;
 mod details;
 mod document;
+mod events;
 mod lifecycle;
 mod page;
 mod probes;

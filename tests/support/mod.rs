@@ -4,6 +4,7 @@ pub(crate) mod browser;
 pub(crate) mod certs;
 pub(crate) mod checks;
 pub(crate) mod daemon;
+pub(crate) mod events;
 pub(crate) mod http;
 pub(crate) mod mariadb;
 pub(crate) mod named;

@@ -72,8 +72,8 @@ fn sentences(snapshot: &Snapshot) -> Vec<String> {
         if !named.is_empty() {
             let is = if named.len() == 1 { "is" } else { "are" };
             let of = counted(checks.len(), "check");
-            let (count, names) = (named.len(), listed(&named));
-            sentences.push(format!("{count} of {of} {is} {status}: {names}"));
+            let names = listed(&named);
+            sentences.push(format!("{} of {of} {is} {status}: {names}", named.len()));
         }
     }
     let maintained = checks.iter().filter(|check| check.maintenance).count();
@@ -118,7 +118,7 @@ mod tests {
     fn it_says_how_many_are_not_up_and_which() {
         use ServiceStatus as S;
         use Status::{Degraded, Down, Unknown, Up};
-        let cases: &[(&[(&str, Status)], S, &str, &str)] = &[
+        let cases: [(&[(&str, Status)], S, &str, &str); 8] = [
             (&[], S::Up, "No checks yet", "Up · orders"),
             (&[("a", Up)], S::Up, "The check is up", "Up · orders"),
             (&[("a", Up), ("b", Up)], S::Up, "All 2 checks are up", "Up · orders"),
