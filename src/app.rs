@@ -133,12 +133,14 @@ async fn run(
     let mut hangups = signal(SignalKind::hangup()).map_err(io)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
     let address = listener.local_addr().map_err(io)?;
+    // Before anything needs descriptors, or tells how many there are.
+    let concurrent_runs = concurrent_runs();
     let history = history(&loaded).await?;
     let mut builder = describe(&loaded)
         .details(settings.details)
         .liveness_timeout(settings.liveness_timeout)
         .check_runtime(checks_on.handle().clone())
-        .max_concurrent_runs(concurrent_runs())
+        .max_concurrent_runs(concurrent_runs)
         .propagator(telemetry.propagator())
         .keep_traces_by_outcome(telemetry.keeps_traces())
         .exporter(exporter);

@@ -269,7 +269,7 @@ fn an_option_that_needs_a_restart_is_named_when_it_differs() {
 
     let minimal = loader().parse("x", "").expect("valid").settings;
     let all = before.needing_restart(&minimal);
-    assert_eq!(all.len(), 17, "{all:?}");
+    assert_eq!(all.len(), 19, "{all:?}");
     let tokens = loader().parse("x", "[server]\ntoken = \"a\"\ndetails = \"never\"");
     assert_eq!(minimal.needing_restart(&tokens.expect("valid").settings), [""; 0]);
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::address::Listen;
 use super::settings::{
     DRAIN_DELAY, Details, FAILURE_THRESHOLD, HEADER_TIMEOUT, INTERVAL, KEEP_HEALTHY_TRACES, LISTEN,
-    LIVENESS_TIMEOUT, LogFormat, LogLevel, MAX_CONNECTIONS, NAME, RETENTION, SHUTDOWN_TIMEOUT,
+    LIVENESS_TIMEOUT, LogFormat, LogLevel, MAX_CONNECTIONS, NAME, SHUTDOWN_TIMEOUT,
     SUCCESS_THRESHOLD, TracesProtocol,
 };
 use super::values::{ConfigPath, Count, Period, Secret};
@@ -125,7 +125,7 @@ pub(super) struct HistorySection {
     /// directory; where that cannot be written, the history is kept in memory.
     pub(super) url: Option<Secret>,
     /// How long it is kept. Default `"30d"`.
-    #[schemars(extend("default" = Period(RETENTION).to_string()))]
+    #[schemars(extend("default" = "30d"))]
     pub(super) retention: Option<Period>,
 }
 

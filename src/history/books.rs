@@ -211,15 +211,15 @@ impl Books {
     }
 
     /// Adds what the store knows of a period to what memory knows of it.
-    pub(super) fn add(&mut self, width: Width, start: Millis, check: &Arc<str>, rollup: Rollup) {
+    pub(super) fn add(&mut self, width: Width, start: Millis, check: &Arc<str>, rollup: &Rollup) {
         if start != width.floor(self.minute) {
-            self.pending.add((width, start), check, &rollup);
+            self.pending.add((width, start), check, rollup);
             return;
         }
         let book = entry(&mut self.of, check);
         match width {
-            Width::Minute => book.minute.merge(&rollup),
-            Width::Hour => book.hour.merge(&rollup),
+            Width::Minute => book.minute.merge(rollup),
+            Width::Hour => book.hour.merge(rollup),
             Width::Day => book.day.merge(&rollup.counts),
         }
     }

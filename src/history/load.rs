@@ -95,7 +95,7 @@ pub(super) async fn load(
             rings.quarters.spread(at, Width::Hour.millis(), good, counted);
             if at >= day {
                 rings.watches.add(at, good, counted);
-                books.add(Width::Day, day, check, (*counts).into());
+                books.add(Width::Day, day, check, &(*counts).into());
             }
         })
         .await?;
@@ -199,10 +199,10 @@ impl Loader<'_> {
                     let mut rollup = Rollup::default();
                     rollup.record(run);
                     for width in [Width::Minute, Width::Hour] {
-                        books.add(width, width.floor(run.at), check, rollup.clone());
+                        books.add(width, width.floor(run.at), check, &rollup);
                     }
                     let day = Width::Day.floor(run.at);
-                    books.add(Width::Day, day, check, rollup.counts.into());
+                    books.add(Width::Day, day, check, &rollup.counts.into());
                     books.book(check).rings.add(run.at, &rollup.counts);
                 }
             }
@@ -228,8 +228,8 @@ impl Loader<'_> {
             for row in &rows {
                 let Some(check) = self.names.get(&row.int(0)?) else { continue };
                 let (counts, sketch) = rollup(row, 1)?;
-                books.add(Width::Hour, hour, check, Rollup { counts, sketch });
-                books.add(Width::Day, day, check, counts.into());
+                books.add(Width::Hour, hour, check, &Rollup { counts, sketch });
+                books.add(Width::Day, day, check, &counts.into());
                 let rings = &mut books.book(check).rings;
                 let Counts { slo_good: good, slo_counted: counted, .. } = counts;
                 rings.quarters.add(start, good, counted);

@@ -20,6 +20,8 @@ mod share;
 mod shared;
 mod sketch;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod varint;
 mod write;
 mod writer;

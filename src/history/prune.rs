@@ -68,6 +68,8 @@ pub(super) async fn tidy(
     instance: i64,
     retention: Millis,
 ) -> Result<(), StoreError> {
+    // Those at work say so once an hour.
+    let gone = now() - retention.max(Width::Day.millis());
     let asked: Vec<Arc<str>> = shared.books().of.keys().cloned().collect();
     write::see(conn, instance, &asked).await?;
     let sql = "SELECT id FROM vitalsign_instances WHERE service = $1 AND id <> $2";
@@ -77,10 +79,12 @@ pub(super) async fn tidy(
     }
     let sql = "DELETE FROM vitalsign_checks WHERE seen < $1 AND instance_id IN \
                (SELECT id FROM vitalsign_instances WHERE service = $2)";
-    conn.execute(sql, &[(now() - retention).into(), service.into()]).await?;
-    let sql = "DELETE FROM vitalsign_instances WHERE service = $1 AND id <> $2 AND NOT EXISTS \
+    conn.execute(sql, &[gone.into(), service.into()]).await?;
+    // One that works says so with every flush, even before it has checks.
+    let sql = "DELETE FROM vitalsign_instances WHERE service = $1 AND rolled_up_to < $2 \
+               AND NOT EXISTS \
                (SELECT 1 FROM vitalsign_checks WHERE instance_id = vitalsign_instances.id)";
-    conn.execute(sql, &[service.into(), instance.into()]).await?;
+    conn.execute(sql, &[service.into(), gone.into()]).await?;
     let ids = load::ids(conn, instance).await?;
     shared.books.lock().unwrap_or_else(PoisonError::into_inner).ids = Arc::new(ids);
     Ok(())

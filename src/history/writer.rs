@@ -292,7 +292,14 @@ impl Writer {
 
     /// Writes what waits, until the deadline.
     async fn close(&mut self, until: Instant) {
-        let written = timeout_at(until, self.attempt(Occasion::Shutdown)).await;
+        let write = async {
+            // A connection may have been lost without anybody having noticed.
+            match self.attempt(Occasion::Shutdown).await {
+                Ok(()) => Ok(()),
+                Err(_) => self.attempt(Occasion::Shutdown).await,
+            }
+        };
+        let written = timeout_at(until, write).await;
         if !matches!(written, Ok(Ok(()))) {
             let mut books = self.shared.books();
             let records = books.pending.records;

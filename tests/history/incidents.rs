@@ -17,8 +17,8 @@ async fn an_incident_tells_of_the_worst_that_happened() {
         let told = Told::of(&history, "database");
         told.turn(Outcome::Success);
         let begun = told.turn(Outcome::Warning);
-        told.turn_with(traced(Outcome::Failure, Reason::AuthFailed, 0xabc), true);
-        told.turn_with(traced(Outcome::Timeout, Reason::Timeout, 0xdef), true);
+        told.turn_with(&traced(Outcome::Failure, Reason::AuthFailed, 0xabc), true);
+        told.turn_with(&traced(Outcome::Timeout, Reason::Timeout, 0xdef), true);
         let page = history.incidents(&all()).await.expect("a page");
         assert_eq!(page.incidents[0].end, None, "{store:?}");
         let ended = told.turn(Outcome::Success);
@@ -43,7 +43,7 @@ async fn a_trace_that_is_not_kept_is_not_named() {
     for store in Store::each().await {
         let history = store.open().await;
         let told = Told::of(&history, "database");
-        told.turn_with(traced(Outcome::Failure, Reason::Other, 0xabc), false);
+        told.turn_with(&traced(Outcome::Failure, Reason::Other, 0xabc), false);
         let page = history.incidents(&all()).await.expect("a page");
         assert_eq!(page.incidents[0].trace_id, None, "{store:?}");
         let changes = history.changes_after(0, 10).await.expect("changes");
@@ -115,7 +115,7 @@ async fn changes_are_found_after_the_last_known_one_over_a_restart() {
         let history = store.open().await;
         let told = Told::of(&history, "database");
         let first = told.turn(Outcome::Success);
-        let second = told.turn_with(traced(Outcome::Failure, Reason::TlsFailed, 0x12), true);
+        let second = told.turn_with(&traced(Outcome::Failure, Reason::TlsFailed, 0x12), true);
         let third = told.turn(Outcome::Success);
         for restarted in [false, true] {
             let history = if restarted { store.open().await } else { history.clone() };

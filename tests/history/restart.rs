@@ -106,7 +106,11 @@ async fn an_open_incident_goes_on_and_ends_at_the_first_good_run() {
         let history = store.open().await;
         let health = service(&history, "database", &good);
         is(&health, Status::Down).await;
-        assert_eq!(incidents(&history).await, [begun.clone()], "{store:?}: it goes on");
+        assert_eq!(
+            incidents(&history).await,
+            std::slice::from_ref(&begun),
+            "{store:?}: it goes on"
+        );
         drop(health);
         history.close(PATIENT).await;
 

@@ -1,0 +1,154 @@
+//! The books and the store together, over days that a test makes up.
+
+use std::sync::{Arc, PoisonError};
+
+use super::connection::Connection;
+use super::load;
+use super::options::HistoryOptions;
+use super::record::Record;
+use super::rollup::tests::ran;
+use super::rollup::{Millis, Ran, Width};
+use super::shared::{Shared, now};
+use super::write::{self, Occasion};
+use crate::model::{CheckInfo, Gates, Outcome, Reason, Status, Transition};
+
+fn info(name: &str) -> Arc<CheckInfo> {
+    Arc::new(CheckInfo {
+        name: name.into(),
+        kind: "function",
+        description: None,
+        gates: Gates::NONE,
+        depends_on: Vec::new(),
+        labels: std::collections::BTreeMap::new(),
+        interval: std::time::Duration::from_secs(10),
+        timeout: std::time::Duration::from_secs(2),
+        failure_threshold: 1,
+        success_threshold: 1,
+        degraded_after: None,
+        objective: None,
+        propagate: false,
+        server: None,
+    })
+}
+
+fn shared() -> Shared {
+    Shared::new(HistoryOptions::in_memory("orders", "one"))
+}
+
+/// Folds `runs` of a check, in which nothing but runs happens, as if it were `at` then.
+fn fold(shared: &Shared, info: &Arc<CheckInfo>, runs: impl Iterator<Item = Ran>, at: Millis) {
+    let records = runs.map(|ran| Record::Run { info: Arc::clone(info), ran, kept: 0 }).collect();
+    shared.books.lock().unwrap_or_else(PoisonError::into_inner).fold(records, at);
+}
+
+async fn open(shared: &Shared) -> (Connection, i64) {
+    let mut conn = Connection::open(&shared.options.place).await.expect("memory");
+    let instance = load::instance(&mut conn, "orders", "one", now()).await.expect("an instance");
+    (conn, instance.id)
+}
+
+#[tokio::test]
+async fn a_day_of_a_check_takes_less_than_the_pages_say() {
+    const CHECKS: i64 = 10;
+    let shared = shared();
+    let (mut conn, instance) = open(&shared).await;
+    let day = Width::Day.floor(now()) - Width::Day.millis();
+    let checks: Vec<_> = (0..CHECKS).map(|i| info(&format!("check-{i}"))).collect();
+    for hour in 0..24 {
+        let start = day + hour * Width::Hour.millis();
+        for ten_seconds in 0..360 {
+            let at = start + ten_seconds * 10_000;
+            for (i, check) in checks.iter().enumerate() {
+                let micros = 3_000 + (ten_seconds.unsigned_abs() * 7_919 + i as u64 * 31) % 2_500;
+                fold(
+                    &shared,
+                    check,
+                    std::iter::once(Ran { micros, ..ran(at, Outcome::Success) }),
+                    at,
+                );
+            }
+        }
+        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+    }
+    let bytes = async |conn: &mut Connection, width: Width| {
+        let sql = "DELETE FROM vitalsign_rollups WHERE width = $1";
+        let before = conn.size().await.expect("its size");
+        conn.execute(sql, &[width.millis().into()]).await.expect("to delete");
+        conn.execute("VACUUM", &[]).await.expect("to vacuum");
+        (before - conn.size().await.expect("its size")) / CHECKS
+    };
+    conn.execute("DELETE FROM vitalsign_runs", &[]).await.expect("to delete");
+    conn.execute("VACUUM", &[]).await.expect("to vacuum");
+    let minutes = bytes(&mut conn, Width::Minute).await;
+    let hours = bytes(&mut conn, Width::Hour).await;
+    assert!((1_000..70_000).contains(&minutes), "{minutes} bytes");
+    assert!((100..2_500).contains(&hours), "{hours} bytes");
+}
+
+#[test]
+fn a_minute_hour_or_day_that_is_over_waits_for_the_store_and_the_next_begins_empty() {
+    let shared = shared();
+    let database = info("database");
+    let day = Width::Day.floor(now()) - 3 * Width::Day.millis();
+    let last_second = day + Width::Day.millis() - 1_000;
+    fold(&shared, &database, [ran(last_second, Outcome::Success)].into_iter(), last_second);
+    let first_second = last_second + 2_000;
+    fold(&shared, &database, [ran(first_second, Outcome::Failure)].into_iter(), first_second);
+    let books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+    let waiting: Vec<_> = books.pending.rollups.keys().map(|(width, _)| *width).collect();
+    assert_eq!(waiting, [Width::Minute, Width::Hour, Width::Day]);
+    for rollups in books.pending.rollups.values() {
+        let counts = rollups["database"].counts;
+        assert_eq!((counts.runs, counts.good, counts.worst), (1, 1, Some(Status::Up)));
+    }
+    let book = &books.of["database"];
+    for counts in [book.minute.counts, book.hour.counts, book.day] {
+        assert_eq!((counts.runs, counts.good, counts.slo_counted), (1, 0, 1));
+    }
+}
+
+#[test]
+fn a_status_lasts_into_the_next_minute() {
+    let shared = shared();
+    let database = info("database");
+    let start = Width::Minute.floor(now()) - Width::Hour.millis();
+    fold(&shared, &database, [ran(start, Outcome::Failure)].into_iter(), start);
+    let transition = |id, from, to, at| Record::Change {
+        check: Arc::clone(&database.name),
+        transition: Box::new(Transition {
+            id,
+            from,
+            to,
+            at: super::rollup::time(at),
+            reason: Some(Reason::Other),
+            message: None,
+            trace: None,
+        }),
+    };
+    let mut books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+    books.fold(vec![transition(1, Status::Unknown, Status::Down, start)], start);
+    let next = start + Width::Minute.millis();
+    let run =
+        Record::Run { info: Arc::clone(&database), ran: ran(next, Outcome::Success), kept: 0 };
+    books.fold(vec![run, transition(2, Status::Down, Status::Up, next)], next);
+    assert_eq!(books.of["database"].minute.counts.worst, Some(Status::Down));
+    let later = next + Width::Minute.millis();
+    let run =
+        Record::Run { info: Arc::clone(&database), ran: ran(later, Outcome::Success), kept: 0 };
+    books.fold(vec![run], later);
+    assert_eq!(books.of["database"].minute.counts.worst, Some(Status::Up));
+}
+
+#[test]
+fn a_clock_that_is_set_back_a_little_is_waited_for_and_one_set_back_far_is_believed() {
+    let shared = shared();
+    let database = info("database");
+    let start = Width::Hour.floor(now()) - 5 * Width::Hour.millis();
+    let fold_at = |at| fold(&shared, &database, std::iter::once(ran(at, Outcome::Success)), at);
+    let minute = || shared.books.lock().unwrap_or_else(PoisonError::into_inner).minute;
+    fold_at(start);
+    fold_at(start - 10 * Width::Minute.millis());
+    assert_eq!(minute(), start);
+    fold_at(start - 2 * Width::Hour.millis());
+    assert_eq!(minute(), start - 2 * Width::Hour.millis());
+}
