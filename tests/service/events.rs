@@ -110,7 +110,7 @@ async fn streams_beyond_their_bound_are_503() {
     for _ in 0..3 {
         streams.push(EventStream::open(service.address, &[]).await);
     }
-    let refused = service.get("/events").await;
+    let (refused, _) = EventStream::ask(service.address, &[]).await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("10")));
     assert_eq!(service.get("/health").await.status, 200);
     streams.pop();
