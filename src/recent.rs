@@ -52,7 +52,8 @@ impl Recent {
     /// Asks `history` for the hour before this process began.
     pub(crate) async fn recall(self: Arc<Self>, history: History, names: Vec<Arc<str>>) {
         let now = SystemTime::now();
-        let Some(from) = now.checked_sub(MINUTE * 60) else { return };
+        let first = minute(now).saturating_sub(MINUTES as u64);
+        let from = UNIX_EPOCH + Duration::from_secs(first * 60);
         for name in names.iter().take(RECALLED) {
             // A store that does not answer now has no hour that is worth waiting for.
             let Ok(steps) = history.steps(name, from, now, MINUTE).await else { return };
@@ -77,11 +78,7 @@ impl Recent {
         let fresh = || Hour::new(minute(now));
         let hour = checks.entry(Arc::clone(check)).or_insert_with(fresh);
         for (at, known) in earlier {
-            let back = hour.newest.saturating_sub(minute(at));
-            let finished = &mut hour.finished[place(minute(at))];
-            if (1..MINUTES as u64).contains(&back) && finished.0 == Packed::NOTHING.0 {
-                *finished = Packed::new(known.mean.map(|mean| mean.as_secs_f32()), known.failed);
-            }
+            hour.fill(minute(at), known);
         }
     }
 
@@ -157,6 +154,20 @@ impl Hour {
         *self = Self { finished, ..Self::new(to) };
     }
 
+    /// Notes what is known of the minute `at`, if nothing is yet.
+    fn fill(&mut self, at: u64, known: Minute) {
+        if at == self.newest && self.good == 0 && !self.failed {
+            self.failed = known.failed;
+            // As if it were one run, which those to come are added to.
+            (self.good, self.seconds) = known.mean.map_or((0, 0.0), |mean| (1, mean.as_secs_f32()));
+        }
+        let earlier = at < self.newest && self.newest - at < MINUTES as u64;
+        let finished = &mut self.finished[place(at)];
+        if earlier && *finished == Packed::NOTHING {
+            *finished = Packed::new(known.mean.map(|mean| mean.as_secs_f32()), known.failed);
+        }
+    }
+
     fn current(&self) -> Packed {
         let mean = (self.good > 0).then(|| self.seconds / self.good as f32);
         Packed::new(mean, self.failed)
@@ -179,7 +190,7 @@ const fn place(minute: u64) -> usize {
 
 /// A minute in 16 bits: seconds as the upper half of an `f32`, 0 for none, which is within 0.4 %;
 /// the sign says that a run failed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Packed(u16);
 
 impl Packed {
@@ -298,8 +309,10 @@ mod tests {
         let hour = recent.hour("db", at(1001));
         let shown: Vec<_> = hour.iter().filter_map(|minute| millis(*minute)).collect();
         assert_eq!(shown, [3, 4, 10, 20]);
-        recent.fill(&"other".into(), at(1001), [(at(1000), known(5))]);
-        assert_eq!(millis(recent.hour("other", at(1001))[58]), Some(5));
+        let other = [(at(1000), known(5)), (at(1001), known(6))];
+        recent.fill(&"other".into(), at(1001), other);
+        let hour = recent.hour("other", at(1001));
+        assert_eq!([millis(hour[58]), millis(hour[59])], [Some(5), Some(6)]);
     }
 
     #[test]
