@@ -2,16 +2,23 @@
 //!
 //! In flow finished runs, through the [`Sink`] that the recorder tells; out flows for each minute
 //! the mean duration of its good runs and whether one failed. A check takes about 200 bytes,
-//! however often it runs, so ten thousand of them stay small.
+//! however often it runs, so ten thousand of them stay small. At start the hour before is taken
+//! from the history, where there is one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::history::History;
 use crate::model::{CheckInfo, Event, Sink};
 
 /// Minutes that are remembered.
 pub(crate) const MINUTES: usize = 60;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Checks whose last hour is asked for at start: as many as a page shows.
+const RECALLED: usize = 1_000;
 
 /// What is remembered of one minute of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +47,39 @@ impl Recent {
             *value = back.checked_sub(age).map_or_else(Minute::default, |back| hour.minute(back));
         }
         minutes
+    }
+
+    /// Asks `history` for the hour before this process began.
+    pub(crate) async fn recall(self: Arc<Self>, history: History, names: Vec<Arc<str>>) {
+        let now = SystemTime::now();
+        let first = minute(now).saturating_sub(MINUTES as u64);
+        let from = UNIX_EPOCH + Duration::from_secs(first * 60);
+        for name in names.iter().take(RECALLED) {
+            // A store that does not answer now has no hour that is worth waiting for.
+            let Ok(steps) = history.steps(name, from, now, MINUTE).await else { return };
+            let known = steps.iter().filter(|step| step.runs > 0).map(|step| {
+                // The median stands in for the mean.
+                let mean = step.p50.filter(|_| step.good > 0);
+                (step.at, Minute { mean, failed: step.share.good < step.share.counted })
+            });
+            self.fill(name, now, known);
+        }
+    }
+
+    /// Takes from elsewhere what is known of earlier minutes of `check`; what was recorded here
+    /// since is left as it is.
+    fn fill(
+        &self,
+        check: &Arc<str>,
+        now: SystemTime,
+        earlier: impl IntoIterator<Item = (SystemTime, Minute)>,
+    ) {
+        let mut checks = self.lock();
+        let fresh = || Hour::new(minute(now));
+        let hour = checks.entry(Arc::clone(check)).or_insert_with(fresh);
+        for (at, known) in earlier {
+            hour.fill(minute(at), known);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Hour>> {
@@ -114,6 +154,20 @@ impl Hour {
         *self = Self { finished, ..Self::new(to) };
     }
 
+    /// Notes what is known of the minute `at`, if nothing is yet.
+    fn fill(&mut self, at: u64, known: Minute) {
+        if at == self.newest && self.good == 0 && !self.failed {
+            self.failed = known.failed;
+            // As if it were one run, which those to come are added to.
+            (self.good, self.seconds) = known.mean.map_or((0, 0.0), |mean| (1, mean.as_secs_f32()));
+        }
+        let earlier = at < self.newest && self.newest - at < MINUTES as u64;
+        let finished = &mut self.finished[place(at)];
+        if earlier && *finished == Packed::NOTHING {
+            *finished = Packed::new(known.mean.map(|mean| mean.as_secs_f32()), known.failed);
+        }
+    }
+
     fn current(&self) -> Packed {
         let mean = (self.good > 0).then(|| self.seconds / self.good as f32);
         Packed::new(mean, self.failed)
@@ -136,7 +190,7 @@ const fn place(minute: u64) -> usize {
 
 /// A minute in 16 bits: seconds as the upper half of an `f32`, 0 for none, which is within 0.4 %;
 /// the sign says that a run failed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Packed(u16);
 
 impl Packed {
@@ -242,6 +296,23 @@ mod tests {
         run(&recent, 900, Outcome::Success, 20);
         assert_eq!(millis(recent.hour("db", at(1000))[59]), Some(15));
         assert_eq!(millis(recent.hour("db", at(900))[59]), Some(15), "read before it was written");
+    }
+
+    #[test]
+    fn an_earlier_hour_is_filled_in_around_what_was_recorded_here() {
+        let recent = Recent::default();
+        run(&recent, 1000, Outcome::Success, 10);
+        run(&recent, 1001, Outcome::Success, 20);
+        let known = |millis| Minute { mean: Some(Duration::from_millis(millis)), failed: false };
+        let told = [(900, 1), (941, 2), (942, 3), (999, 4), (1000, 5), (1001, 6), (1002, 7)];
+        recent.fill(&"db".into(), at(1001), told.map(|(minute, m)| (at(minute), known(m))));
+        let hour = recent.hour("db", at(1001));
+        let shown: Vec<_> = hour.iter().filter_map(|minute| millis(*minute)).collect();
+        assert_eq!(shown, [3, 4, 10, 20]);
+        let other = [(at(1000), known(5)), (at(1001), known(6))];
+        recent.fill(&"other".into(), at(1001), other);
+        let hour = recent.hour("other", at(1001));
+        assert_eq!([millis(hour[58]), millis(hour[59])], [Some(5), Some(6)]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
-    ("recent", &["model"]),
+    ("recent", &["history", "model"]),
     ("alertmanager", &["config", "model"]),
     (
         "http",

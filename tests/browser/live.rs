@@ -112,6 +112,29 @@ async fn it_says_since_when_it_is_not_live_and_recovers() {
     assert_eq!(browser.value("window.marked").await, true, "it was loaded again");
 }
 
+/// Has the page ask for itself, and waits until it has shown what came.
+async fn news(browser: &Browser) {
+    let asked = "performance.getEntriesByType('resource')\
+                   .filter(({ initiatorType }) => initiatorType === 'fetch').length";
+    let before = browser.value(asked).await.as_u64().expect("a number");
+    // Once the second page has come, the first has been shown.
+    for more in 1..=2 {
+        browser.run("document.dispatchEvent(new Event('visibilitychange'))").await;
+        browser.until(&format!("{asked} >= {}", before + more)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_missing_stays_as_it_is() {
+    let Some(browser) = Browser::start().await else { return };
+    let service = Service::start(&one_check("")).await;
+    browser.open(&page(&service, "/checks/none")).await;
+    browser.run(MARK).await;
+    news(&browser).await;
+    assert_eq!(browser.value("window.marked").await, true, "it was loaded again");
+    assert!(browser.text().await.contains("There is no check of this name"));
+}
+
 /// A script that types into the filter.
 fn typed(text: &str) -> String {
     format!(
@@ -124,25 +147,15 @@ fn typed(text: &str) -> String {
 #[tokio::test]
 async fn the_filter_leaves_what_matches_and_stays_when_news_come() {
     let Some(browser) = Browser::start().await else { return };
-    let mut config = "[defaults]\ninterval = \"1s\"\n".to_owned();
-    for name in ["alpha", "beta", "gamma"] {
-        config += &format!("[checks.{name}]\nkind = \"disk\"\npath = \"/\"\n");
-    }
-    let service = Service::start(&config).await;
+    let check = |name| format!("[checks.{name}]\nkind = \"disk\"\npath = \"/\"\n");
+    let service = Service::start(&["alpha", "beta", "gamma"].map(check).concat()).await;
     browser.open(&page(&service, "/")).await;
     browser.run(&typed("Beta")).await;
     let shown = "[...document.querySelectorAll('.check:not([hidden])')]\
                    .map(({ dataset }) => dataset.name).join()";
     assert_eq!(browser.value(shown).await, "beta");
     assert_eq!(browser.value("document.getElementById('matches').innerText").await, "1 of 3");
-    // Once the second page is asked for, the first has been shown.
-    let asked = "performance.getEntriesByType('resource')\
-                   .filter(({ initiatorType }) => initiatorType === 'fetch').length";
-    let before = browser.value(asked).await.as_u64().expect("a number");
-    for more in 1..=2 {
-        browser.run("document.dispatchEvent(new Event('visibilitychange'))").await;
-        browser.until(&format!("{asked} >= {}", before + more)).await;
-    }
+    news(&browser).await;
     assert_eq!(browser.value(shown).await, "beta");
     browser.run(&typed("nothing")).await;
     assert_eq!(browser.value("document.getElementById('none').hidden").await, false);

@@ -51,7 +51,13 @@ fn names(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
             &[semconv::HTTP_REQUEST_METHOD, semconv::URL_FULL, SERVER[0], SERVER[1]],
         ),
         "tls" => (
-            &[semconv::NETWORK_TRANSPORT, semconv::TLS_PROTOCOL_NAME],
+            &[
+                semconv::NETWORK_TRANSPORT,
+                semconv::TLS_PROTOCOL_NAME,
+                semconv::TLS_PROTOCOL_VERSION,
+                semconv::TLS_SERVER_NOT_AFTER,
+                semconv::TLS_SERVER_NOT_BEFORE,
+            ],
             &[semconv::NETWORK_TRANSPORT, semconv::TLS_PROTOCOL_NAME, SERVER[0], SERVER[1]],
         ),
         "dns" => (

@@ -6,10 +6,12 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::{Router, routing};
 use http_body_util::BodyExt;
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 use vitalsign::{Health, every};
 
 use crate::support::daemon::free_port;
+use crate::support::http::Answer;
 use crate::support::service::Service;
 
 const FORWARDED: (&str, &str) = ("x-forwarded-for", "203.0.113.7");
@@ -177,4 +179,26 @@ async fn a_host_puts_the_pages_where_it_has_room() {
         assert_eq!(get(&host, &format!("/vitals{name}")).await.0, 200, "{name}");
     }
     assert_eq!(get(&host, "/vitals/events/none").await.0, 404);
+}
+
+#[tokio::test]
+async fn the_last_hour_survives_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let history = format!("[history]\nurl = \"sqlite:{}\"\n", dir.path().join("h.db").display());
+    let has_curve = |page: &Answer| page.body.contains("class=\"spark\"");
+    let asked = "[checks.root]\nkind = \"disk\"\npath = \"/\"\ninterval = \"1s\"\n";
+    let before = Service::start(&format!("{history}{asked}")).await;
+    before.get_until("/", has_curve).await;
+    before.stop().await;
+
+    // Its first run after the restart takes longer than this test.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = silent.local_addr().expect("its address");
+    let asked = format!(
+        "[checks.root]\nkind = \"tcp\"\naddress = \"{address}\"\nexpect.regex = \"x\"\n\
+         interval = \"1h\"\ntimeout = \"30m\"\n"
+    );
+    let after = Service::start(&format!("{history}{asked}")).await;
+    let page = after.get_until("/", has_curve).await.body;
+    assert!(page.contains("Waiting for its first run"), "{page}");
 }

@@ -26,10 +26,10 @@ pub(super) struct Asset {
 impl Asset {
     fn new(name: &str, extension: &str, media_type: &'static str, text: String) -> Self {
         let digest = Sha256::digest(text.as_bytes());
-        let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest.iter().take(6).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
         let body = Bytes::from(text);
         let gzip = zipped(&body);
-        Self { name: format!("{name}-{digest}.{extension}"), media_type, body, gzip }
+        Self { name: format!("{name}-{digest:012x}.{extension}"), media_type, body, gzip }
     }
 }
 

@@ -54,7 +54,7 @@ fn words(known: &[Duration], most: Duration, failed: usize) -> String {
         0 => "Latency in the last hour: no good run".to_owned(),
         count => {
             let mean = latency(known.iter().sum::<Duration>() / count);
-            format!("Latency in the last hour: mean {mean}, at most {} in a minute", latency(most))
+            format!("Latency in the last hour: about {mean}, at most {} in a minute", latency(most))
         }
     };
     match failed {
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(spark.line, "M0 14l2-12M117 20h0");
         assert_eq!(spark.failed, "M59 0v32");
         assert_eq!(spark.latest, "5.0 ms");
-        let words = "Latency in the last hour: mean 12 ms, at most 20 ms in a minute; \
+        let words = "Latency in the last hour: about 12 ms, at most 20 ms in a minute; \
                      runs failed in 1 minute";
         assert_eq!(spark.words, words);
     }

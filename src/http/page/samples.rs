@@ -60,7 +60,7 @@ pub(super) fn snapshot(status: ServiceStatus, checks: Vec<CheckView>) -> Snapsho
     Snapshot {
         service: ServiceInfo { name, version, instance, environment: Some("production".into()) },
         started_at: SystemTime::now(),
-        uptime: Duration::from_secs(60),
+        uptime: Duration::from_mins(1),
         status,
         since: SystemTime::now() - Duration::from_secs(7_300),
         live: true,
@@ -83,7 +83,7 @@ pub(super) fn past(names: &[String]) -> Past {
         check: names[usize::try_from(at).expect("it is small") % names.len()].clone(),
         start: now - Duration::from_secs(86_400 * (at + 1)),
         end: (at > 0).then(|| now - Duration::from_secs(86_400 * (at + 1) - 754)),
-        worst: if at % 2 == 0 { Status::Down } else { Status::Degraded },
+        worst: if at.is_multiple_of(2) { Status::Down } else { Status::Degraded },
         reason: Some(Reason::Timeout),
         message: Some(SECRET.to_owned()),
         trace_id: Some(format!("{:032x}", 0xabc + at)),

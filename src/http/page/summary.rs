@@ -72,8 +72,8 @@ fn sentences(snapshot: &Snapshot) -> Vec<String> {
         if !named.is_empty() {
             let is = if named.len() == 1 { "is" } else { "are" };
             let of = counted(checks.len(), "check");
-            let (count, names) = (named.len(), listed(&named));
-            sentences.push(format!("{count} of {of} {is} {status}: {names}"));
+            let listed = listed(&named);
+            sentences.push(format!("{} of {of} {is} {status}: {listed}", named.len()));
         }
     }
     let maintained = checks.iter().filter(|check| check.maintenance).count();
@@ -118,7 +118,8 @@ mod tests {
     fn it_says_how_many_are_not_up_and_which() {
         use ServiceStatus as S;
         use Status::{Degraded, Down, Unknown, Up};
-        let cases: &[(&[(&str, Status)], S, &str, &str)] = &[
+        type Case = (&'static [(&'static str, Status)], S, &'static str, &'static str);
+        let cases: [Case; 8] = [
             (&[], S::Up, "No checks yet", "Up · orders"),
             (&[("a", Up)], S::Up, "The check is up", "Up · orders"),
             (&[("a", Up), ("b", Up)], S::Up, "All 2 checks are up", "Up · orders"),
@@ -134,8 +135,8 @@ mod tests {
             (&[("a", Up)], S::Draining, "Draining: it is about to stop", "Draining · orders"),
         ];
         for (checks, status, headline, title) in cases {
-            let summary = summary(checks, *status);
-            assert_eq!((summary.headline.as_str(), summary.title.as_str()), (*headline, *title));
+            let summary = summary(checks, status);
+            assert_eq!((summary.headline.as_str(), summary.title.as_str()), (headline, title));
         }
     }
 

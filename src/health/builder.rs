@@ -1,0 +1,291 @@
+//! How a [`Health`] is described and started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use metrics_exporter_prometheus::PrometheusHandle;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tokio::runtime::Handle;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::{Access, Health, Inner};
+use crate::check::Declared;
+use crate::config::{Details, Secret};
+use crate::feed::Feed;
+use crate::history::History;
+use crate::maintenance::Maintenance;
+use crate::model::Sink;
+use crate::plan::{self, Defaults, PlanError};
+use crate::recent::Recent;
+use crate::run::Propagator;
+use crate::scheduler::Scheduler;
+use crate::state::{HealthState, Remembered, ServiceInfo, Setup};
+use crate::window::Window;
+
+/// Why a [`Health`] cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The checks cannot be run.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// There is no runtime to run them on.
+    #[error("checks need a tokio runtime; build inside of one, or name one with `check_runtime`")]
+    NoRuntime,
+}
+
+/// Describes a [`Health`]; see [`Health::builder`].
+pub struct Builder {
+    service: ServiceInfo,
+    checks: Vec<(String, Declared)>,
+    windows: Vec<Window>,
+    defaults: Defaults,
+    access: Access,
+    liveness_timeout: Duration,
+    runtime: Option<Handle>,
+    limit: usize,
+    propagator: Option<Propagator>,
+    keeps_tail: bool,
+    trace_url: Option<String>,
+    sinks: Vec<Arc<dyn Sink>>,
+    exporter: Option<PrometheusHandle>,
+    history: Option<History>,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("service", &self.service)
+            .field("checks", &self.checks)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    pub(super) fn new(name: String) -> Self {
+        let instance = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self {
+            service: ServiceInfo { name, version, instance, environment: None },
+            checks: Vec::new(),
+            windows: Vec::new(),
+            defaults: Defaults::default(),
+            access: Access::default(),
+            liveness_timeout: Duration::from_secs(30),
+            runtime: None,
+            limit: 512,
+            propagator: Some(Arc::new(TraceContextPropagator::new())),
+            keeps_tail: false,
+            trace_url: None,
+            sinks: Vec::new(),
+            exporter: None,
+            history: None,
+        }
+    }
+
+    /// Adds a check under a unique name, `[a-z0-9][a-z0-9_-]{0,62}`.
+    #[must_use]
+    pub fn check(mut self, name: impl Into<String>, check: impl Into<Declared>) -> Self {
+        self.checks.push((name.into(), check.into()));
+        self
+    }
+
+    /// When which checks are in maintenance; see [`Window`]. Default: never.
+    #[must_use]
+    pub fn maintenance(mut self, windows: Vec<Window>) -> Self {
+        self.windows = windows;
+        self
+    }
+
+    /// What checks do that their declarations do not say.
+    #[must_use]
+    pub fn defaults(mut self, defaults: Defaults) -> Self {
+        self.defaults = defaults;
+        self
+    }
+
+    /// Version of what is observed. Default: this crate's.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.service.version = version.into();
+        self
+    }
+
+    /// Which instance of the service this is. Default: the host name.
+    #[must_use]
+    pub fn instance(mut self, instance: impl Into<String>) -> Self {
+        self.service.instance = instance.into();
+        self
+    }
+
+    /// Where it runs, such as `production`.
+    #[must_use]
+    pub fn environment(mut self, environment: impl Into<String>) -> Self {
+        self.service.environment = Some(environment.into());
+        self
+    }
+
+    /// Who is shown details. Default [`Details::Auto`].
+    #[must_use]
+    pub fn details(mut self, details: Details) -> Self {
+        self.access.details = details;
+        self
+    }
+
+    /// A bearer token that gives the right to details.
+    #[must_use]
+    pub fn token(mut self, token: Secret) -> Self {
+        self.access.token = Some(token);
+        self
+    }
+
+    /// A bearer token without which `/metrics` answers 401.
+    #[must_use]
+    pub fn metrics_token(mut self, token: Secret) -> Self {
+        self.access.metrics_token = Some(token);
+        self
+    }
+
+    /// How long the check runtime may stand still before `/health` is 503. Default 30 s, counted
+    /// in whole seconds.
+    #[must_use]
+    pub fn liveness_timeout(mut self, timeout: Duration) -> Self {
+        self.liveness_timeout = timeout;
+        self
+    }
+
+    /// Runs the checks on another runtime than the one that serves: one that blocks its thread
+    /// then delays no probe. Default: the current one.
+    #[must_use]
+    pub fn check_runtime(mut self, handle: Handle) -> Self {
+        self.runtime = Some(handle);
+        self
+    }
+
+    /// Most runs at once; a run that is due beyond it is skipped and counted. Default 512.
+    #[must_use]
+    pub fn max_concurrent_runs(mut self, runs: usize) -> Self {
+        self.limit = runs;
+        self
+    }
+
+    /// How trace context is written for dependencies; `None` sends none. Default W3C.
+    #[must_use]
+    pub fn propagator(mut self, propagator: Option<Propagator>) -> Self {
+        self.propagator = propagator;
+        self
+    }
+
+    /// Says whether a [trace-keeping processor](crate::keep) obeys: traces are then kept by
+    /// outcome, not only by the sampled flag. Default false.
+    #[must_use]
+    pub fn keep_traces_by_outcome(mut self, obeyed: bool) -> Self {
+        self.keeps_tail = obeyed;
+        self
+    }
+
+    /// URL of a trace in the tracing backend, with `{trace_id}` in it: links in the status
+    /// document and the log.
+    #[must_use]
+    pub fn trace_url(mut self, template: impl Into<String>) -> Self {
+        self.trace_url = Some(template.into());
+        self
+    }
+
+    /// Adds a reader of every run and status change.
+    #[must_use]
+    pub fn sink(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.sinks.push(sink);
+        self
+    }
+
+    /// The host's own metrics, shown by `/metrics` after the checks' series.
+    #[must_use]
+    pub fn exporter(mut self, exporter: PrometheusHandle) -> Self {
+        self.exporter = Some(exporter);
+        self
+    }
+
+    /// Keeps what happens in `history`, and shows it. Default: none is kept.
+    #[must_use]
+    pub fn history(mut self, history: History) -> Self {
+        self.sinks.push(history.sink());
+        self.history = Some(history);
+        self
+    }
+
+    /// Starts the checks.
+    ///
+    /// # Errors
+    /// [`BuildError`] when the checks cannot be run, or there is no runtime to run them on.
+    pub fn build(self) -> Result<Health, BuildError> {
+        let plan = plan::plan(self.checks, &self.defaults)?;
+        let here = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let _guard = here.enter();
+        let seconds = self.liveness_timeout.as_secs_f64().ceil();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+        let tolerated_ticks = seconds as u32;
+        let recent = Arc::new(Recent::default());
+        if let Some(history) = &self.history {
+            let names = plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)).collect();
+            here.spawn(Arc::clone(&recent).recall(history.clone(), names));
+        }
+        let (feed, waker) = Feed::new();
+        let mut sinks = self.sinks;
+        sinks.extend([Arc::clone(&recent) as Arc<dyn Sink>, Arc::clone(&feed) as _]);
+        let remembered = self.history.as_ref().map(|history| {
+            history.plan(plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)));
+            history.remembered()
+        });
+        let remembered = remembered.map_or_else(Remembered::default, |known| Remembered {
+            checks: known.checks,
+            service: known.service,
+        });
+        let state = Arc::new(HealthState::new(Setup {
+            remembered,
+            service: self.service,
+            keeps_tail: self.keeps_tail,
+            trace_url: self.trace_url,
+            sinks,
+            tolerated_ticks,
+        }));
+        // Before the checks, so that they are in a window that is open from their first moment.
+        let maintenance = Maintenance::new(Arc::clone(&state), self.windows);
+        let keeper = here.spawn(Arc::clone(&maintenance).keep()).abort_handle();
+        let checks_on = self.runtime.unwrap_or_else(|| here.clone());
+        let scheduler = Scheduler::new(checks_on, Arc::clone(&state), self.limit, self.propagator);
+        scheduler.apply(plan);
+        let ticker = here.spawn(tick(Arc::clone(&state))).abort_handle();
+        let waker = here.spawn(waker.run()).abort_handle();
+        let access = Arc::new(ArcSwap::from_pointee(self.access));
+        let inner = Inner {
+            state,
+            scheduler,
+            defaults: self.defaults,
+            access,
+            exporter: self.exporter,
+            history: self.history,
+            recent,
+            feed,
+            streams: CancellationToken::new(),
+            maintenance,
+            ticker,
+            keeper,
+            waker,
+        };
+        Ok(Health { inner: Arc::new(inner) })
+    }
+}
+
+/// The HTTP side's clock: it notices a check runtime that stands still, and stale statuses.
+async fn tick(state: Arc<HealthState>) {
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    seconds.tick().await;
+    loop {
+        seconds.tick().await;
+        state.tick();
+    }
+}
