@@ -101,16 +101,16 @@ impl EventStream {
         loop {
             if let Some((block, rest)) = self.unread.split_once("\n\n") {
                 let event = Event::read(block);
-                self.unread = rest.to_owned();
+                let read = self.unread.len() - rest.len();
+                self.unread.drain(..read);
                 return Some(event);
             }
-            match timeout(PATIENCE, self.source.more()).await.expect("an event in time") {
-                Some(text) => self.unread.push_str(&text),
-                None => {
-                    assert_eq!(self.unread, "", "half an event at the end");
-                    return None;
-                }
-            }
+            let more = timeout(PATIENCE, self.source.more()).await.expect("an event in time");
+            let Some(text) = more else {
+                assert_eq!(self.unread, "", "half an event at the end");
+                return None;
+            };
+            self.unread.push_str(&text);
         }
     }
 
