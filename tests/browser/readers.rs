@@ -19,7 +19,7 @@ async fn started() -> Service {
         kind = "disk"
         path = "/"
         description = "what is written to"
-        [checks.cache-of-a-rather-long-name-that-hardly-fits-on-a-small-screen]
+        [checks.cache_of_a_rather_long_name_that_hardly_fits_on_a_small_screen]
         kind = "tcp"
         address = "127.0.0.1:{closed}"
         [checks.extra]
@@ -34,7 +34,7 @@ async fn started() -> Service {
     service
 }
 
-const LONG: &str = "cache-of-a-rather-long-name-that-hardly-fits-on-a-small-screen";
+const LONG: &str = "cache_of_a_rather_long_name_that_hardly_fits_on_a_small_screen";
 
 fn pages() -> [String; 4] {
     [
