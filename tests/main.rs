@@ -4,6 +4,7 @@
 
 mod alertmanager;
 mod browser;
+mod chain;
 mod configuration;
 mod configuration_built_in;
 mod configuration_damage;

@@ -110,9 +110,16 @@ impl Drop for Prometheus {
 impl Prometheus {
     /// Starts one with `config` as its `prometheus.yml`; `None` when it is not installed.
     pub(crate) async fn start(config: &str) -> Option<Self> {
+        Self::start_with(config, &[]).await
+    }
+
+    /// The same with `files` beside its `prometheus.yml`, by their names.
+    pub(crate) async fn start_with(config: &str, files: &[(&str, &str)]) -> Option<Self> {
         let program = installed("prometheus")?;
         let dir = tempfile::tempdir().expect("a temporary directory");
-        std::fs::write(dir.path().join("prometheus.yml"), config).expect("the configuration");
+        for (name, text) in files.iter().chain(&[("prometheus.yml", config)]) {
+            std::fs::write(dir.path().join(name), text).expect("the configuration");
+        }
         let client = Client::builder(TokioExecutor::new()).build_http();
         let address = free_address();
         let child = spawn(&program, &dir, &address);
