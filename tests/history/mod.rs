@@ -1,6 +1,7 @@
 //! What the history remembers, on every kind of store: over restarts, and in trouble.
 
 mod incidents;
+mod kills;
 mod postgres;
 mod restart;
 mod runs;
