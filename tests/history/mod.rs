@@ -10,3 +10,4 @@ mod service;
 mod sqlite;
 mod store;
 mod told;
+mod trouble;
