@@ -5,10 +5,24 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::check::{Check, from_fn};
+use crate::history::{self, HistoryOptions};
 use crate::model::{Gates, Outcome, Run};
 use crate::plan::{Defaults, plan};
 use crate::run;
 use crate::state::{Entry, HealthState, Planned, ServiceInfo, Setup};
+
+/// Writes the past of `checks`, each asked every ten seconds for so many `days` up to now and down
+/// once a day, to a store in which they have none.
+///
+/// # Errors
+/// What the store says.
+pub async fn make_history(
+    options: HistoryOptions,
+    checks: impl IntoIterator<Item = String>,
+    days: u32,
+) -> Result<(), String> {
+    history::make(options, checks, days).await
+}
 
 /// A state with checks that nothing schedules: runs happen when a benchmark says so.
 pub struct Engine {

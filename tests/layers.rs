@@ -51,7 +51,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("keep", &["model", "traces"]),
     ("telemetry", &["config", "keep", "model", "traces"]),
     ("rules", &["checks", "config", "model", "plan"]),
-    ("bench", &["check", "model", "plan", "run", "state"]),
+    ("bench", &["check", "history", "model", "plan", "run", "state"]),
     // The program; of the library it uses the public interface alone, by the crate's name.
     ("exit", &[]),
     ("reload", &["exit"]),

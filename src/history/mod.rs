@@ -8,6 +8,8 @@ mod books;
 mod connection;
 mod incident;
 mod load;
+#[cfg(feature = "bench")]
+mod made;
 mod meters;
 mod options;
 mod pending;
@@ -39,6 +41,8 @@ use self::shared::Shared;
 use self::writer::{Command, Writer};
 use crate::model::{Reason, ServiceStatus, Sink, Status};
 
+#[cfg(feature = "bench")]
+pub(crate) use made::make;
 pub use options::{HistoryError, HistoryOptions};
 
 /// Longest that opening waits for the store; what it remembers may also come later.

@@ -1,6 +1,7 @@
 //! What the history remembers, on every kind of store: over restarts, and in trouble.
 
 mod incidents;
+mod kills;
 mod postgres;
 mod restart;
 mod runs;
@@ -9,3 +10,4 @@ mod service;
 mod sqlite;
 mod store;
 mod told;
+mod trouble;

@@ -15,6 +15,8 @@ pub(crate) const PATIENT: Duration = Duration::from_secs(30);
 
 pub(crate) enum Store {
     File(TempDir),
+    /// A SQLite file at a place of the test's own.
+    At(PathBuf),
     Server(Postgres),
 }
 
@@ -32,13 +34,14 @@ impl Store {
     pub(crate) fn path(&self) -> PathBuf {
         match self {
             Self::File(dir) => dir.path().join("history.db"),
+            Self::At(path) => path.clone(),
             Self::Server(_) => panic!("it has no file"),
         }
     }
 
     pub(crate) fn url(&self) -> String {
         match self {
-            Self::File(_) => format!("sqlite:{}", self.path().display()),
+            Self::File(_) | Self::At(_) => format!("sqlite:{}", self.path().display()),
             Self::Server(server) => server.url(),
         }
     }
@@ -58,7 +61,7 @@ impl Store {
     /// The number that a query finds.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         match self {
-            Self::File(_) => {
+            Self::File(_) | Self::At(_) => {
                 let sql = AssertSqlSafe(sql.to_owned());
                 let row = sqlx::raw_sql(sql).fetch_one(&mut self.connect().await).await;
                 row.expect("a number").get(0)
@@ -69,7 +72,7 @@ impl Store {
 
     pub(crate) async fn execute(&self, sql: &str) {
         match self {
-            Self::File(_) => {
+            Self::File(_) | Self::At(_) => {
                 let sql = AssertSqlSafe(sql.to_owned());
                 sqlx::raw_sql(sql).execute(&mut self.connect().await).await.expect("to execute");
             }
@@ -86,6 +89,6 @@ impl Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if matches!(self, Self::File(_)) { "SQLite" } else { "PostgreSQL" })
+        f.write_str(if matches!(self, Self::Server(_)) { "PostgreSQL" } else { "SQLite" })
     }
 }
