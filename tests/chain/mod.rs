@@ -37,7 +37,8 @@ impl Stack {
         let config = format!(
             "[telemetry]\ntraces_endpoint = \"http://{}\"\n{}",
             backend.spans,
-            database(&postgres, "orders-db", "interval = \"3s\"")
+            // Long enough for the first failed run to be looked at before the next.
+            database(&postgres, "orders-db", "interval = \"5s\"")
         );
         let service = Service::start_with(&config, |command| {
             command.env("OTEL_BSP_SCHEDULE_DELAY", "100");
@@ -234,7 +235,7 @@ async fn excused(stack: &mut Stack) {
     let (link, cache) = (listen(link_port), listen(cache_port));
     let often = "interval = \"1s\"";
     let checks = [
-        database(&stack.postgres, "orders-db", "interval = \"3s\""),
+        database(&stack.postgres, "orders-db", often),
         database(&stack.postgres, EXCUSED[0], often),
         database(&stack.postgres, EXCUSED[1], &format!("{often}\ndepends_on = [\"link\"]")),
         port("link", link_port),
