@@ -13,31 +13,13 @@ pub(super) struct Exported {
     pub(super) labels: Vec<&'static str>,
 }
 
-/// Metrics of parts that this build may not have; what they are called is settled.
-const OPTIONAL: &[(&str, MetricType, &[&str])] = &[
-    ("health_history_store_up", MetricType::Gauge, &["backend"]),
-    ("health_history_queue_length", MetricType::Gauge, &[]),
-    ("health_history_queue_capacity", MetricType::Gauge, &[]),
-    ("health_history_size_bytes", MetricType::Gauge, &[]),
-    ("health_history_writes_total", MetricType::Counter, &["outcome"]),
-    ("health_history_dropped_total", MetricType::Counter, &["reason"]),
-    ("health_history_write_duration_seconds", MetricType::Histogram, &[]),
-    ("health_alertmanager_posts_total", MetricType::Counter, &["outcome"]),
-];
-
 /// The series called `name`, if a service can export such.
 pub(super) fn find(name: &str) -> Option<Exported> {
-    let own = METRICS.iter().map(|m| (m.name, m.kind, m.labels));
-    let mut own = own.chain(OPTIONAL.iter().copied());
-    own.find_map(|(metric, kind, labels)| series(name, metric, kind, labels))
+    METRICS
+        .iter()
+        .find_map(|m| series(name, m.name, m.kind, m.labels))
         .or_else(|| figure(name))
         .or_else(|| (name == "up").then(|| Exported { counts: false, labels: Vec::new() }))
-}
-
-/// Whether this build exports it; what is not the service's own always is.
-pub(super) fn is_built(name: &str) -> bool {
-    let of = |metric: &str, kind| series(name, metric, kind, &[]).is_some();
-    METRICS.iter().any(|m| of(m.name, m.kind)) || !OPTIONAL.iter().any(|m| of(m.0, m.1))
 }
 
 fn series(name: &str, metric: &str, kind: MetricType, labels: &[&'static str]) -> Option<Exported> {
