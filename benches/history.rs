@@ -75,7 +75,7 @@ async fn measure(size: &Size) {
     };
     for (what, path, bar) in [
         ("/", "/".to_owned(), 50),
-        ("/, made anew", "/?page=01".to_owned(), 50),
+        ("/, made anew", "/?page=2".to_owned(), 50),
         ("/checks/{check}?range=30d", "/checks/CHECK?range=30d".to_owned(), 50),
         ("/status", "/status".to_owned(), 50),
         ("/status/{check}", "/status/CHECK".to_owned(), 50),
@@ -126,8 +126,7 @@ async fn route(app: &App, what: &str, path: &str, size: &Size, bar: u64) {
     took.sort_unstable();
     let share = |percent: usize| took[(took.len() * percent).div_ceil(100) - 1];
     let millis = |took: Duration| format!("{:.2}", took.as_secs_f64() * 1_000.0);
-    let [first, median, high, longest] =
-        [first, share(50), share(99), share(100)].map(|took| millis(took));
+    let [first, median, high, longest] = [first, share(50), share(99), share(100)].map(millis);
     let met = share(99) <= Duration::from_millis(bar);
     println!(
         "{what:<36} {bytes:>9} {first:>8} {median:>8} {high:>8} {longest:>8} {bar:>5} {}",

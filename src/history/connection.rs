@@ -273,6 +273,14 @@ impl Connection {
         self.fetch(sql, &[]).await?.first().map_or(Ok(0), |row| row.int(0))
     }
 
+    /// The expression of the bytes in `column` as hexadecimal digits, of either case.
+    pub(super) fn hex(&self, column: &str) -> String {
+        match self {
+            Self::Sqlite(_) => format!("hex({column})"),
+            Self::Postgres(_) => format!("encode({column}, 'hex')"),
+        }
+    }
+
     /// Says good-bye.
     pub(super) async fn close(self) {
         // It is gone either way.

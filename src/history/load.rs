@@ -274,8 +274,8 @@ impl Loader<'_> {
     }
 }
 
-/// A check's id and sums, as [`Loader::sums`] writes them.
-fn sum(text: &str) -> Option<(i64, Counts)> {
+/// An id or a start, and the sums after it, as queries write them into one text.
+pub(super) fn sum(text: &str) -> Option<(i64, Counts)> {
     let mut numbers = text.split(' ').map(str::parse::<i64>);
     let mut next = || numbers.next()?.ok();
     let id = next()?;
