@@ -10,7 +10,7 @@ use super::Availability;
 use super::incident::{self, Changed, Period};
 use super::pending::{Held, Pending};
 use super::raw;
-use super::record::{Record, tail};
+use super::record::Record;
 use super::rollup::{Counts, Millis, Ran, Rollup, Width, worse};
 use super::share::Rings;
 use crate::model::{ServiceStatus, Status, Transition};
@@ -35,8 +35,6 @@ pub(super) struct Book {
     /// The first one in this process, and since when.
     first: Held,
     pub(super) open: Option<Period>,
-    /// The tail of the last trace that was kept.
-    kept: u64,
     removed: bool,
 }
 
@@ -96,7 +94,7 @@ impl Books {
     pub(super) fn fold(&mut self, records: Vec<Record>, now: Millis) {
         for record in records {
             match record {
-                Record::Run { info, ran, kept } => self.run(&info.name, ran, kept),
+                Record::Run { info, ran } => self.run(&info.name, ran),
                 Record::Change { check, transition } => self.transition(&check, *transition),
                 Record::Removed { check, at } => self.remove(&check, at),
                 Record::Service { status, since } => {
@@ -114,7 +112,7 @@ impl Books {
         }
     }
 
-    fn run(&mut self, check: &Arc<str>, mut ran: Ran, kept: u64) {
+    fn run(&mut self, check: &Arc<str>, mut ran: Ran) {
         self.advance(ran.at);
         // Of a minute that is over, or of a clock that was set back: it counts now.
         ran.at = ran.at.max(self.minute);
@@ -123,9 +121,6 @@ impl Books {
         let before = book.status;
         book.note_status(before);
         book.count(&ran);
-        if kept != 0 {
-            book.kept = kept;
-        }
         if self.pending.raw == 0 {
             self.pending.raw_key = ran.at.max(self.pending.raw_key + 1);
         }
@@ -139,7 +134,6 @@ impl Books {
         let at = super::rollup::millis(transition.at);
         self.advance(at);
         let book = entry(&mut self.of, check);
-        let kept = transition.trace.filter(|t| tail(t.trace_id) == book.kept);
         let change = Changed {
             id: transition.id,
             at,
@@ -147,7 +141,7 @@ impl Books {
             to: transition.to,
             reason: transition.reason,
             message: transition.message,
-            trace_id: kept.map(|t| t.trace_id_hex()),
+            trace_id: transition.trace.map(|t| t.trace_id_hex()),
         };
         if let Some(held) = book.change(&change) {
             self.pending.statuses.insert(Arc::clone(check), held);

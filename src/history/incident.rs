@@ -12,7 +12,6 @@ pub(super) struct Changed {
     pub(super) to: Status,
     pub(super) reason: Option<Reason>,
     pub(super) message: Option<String>,
-    /// Only of a trace that is kept.
     pub(super) trace_id: Option<String>,
 }
 

@@ -149,7 +149,7 @@ pub struct Incident {
     pub reason: Option<Reason>,
     /// Message of that run.
     pub message: Option<String>,
-    /// Trace of that run, 32 hexadecimal digits, where its trace is kept.
+    /// Trace of that run, 32 hexadecimal digits, as in the log and on its span.
     pub trace_id: Option<String>,
 }
 

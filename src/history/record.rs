@@ -14,8 +14,8 @@ pub(super) const CAPACITY: usize = 32_768;
 /// What the recorder told, in the order in which it did.
 #[derive(Debug)]
 pub(super) enum Record {
-    /// A run ended; of its trace, if that is kept, the last 64 bits.
-    Run { info: Arc<CheckInfo>, ran: Ran, kept: u64 },
+    /// A run ended.
+    Run { info: Arc<CheckInfo>, ran: Ran },
     /// A status changed.
     Change { check: Arc<str>, transition: Box<Transition> },
     /// A check is no longer part of the plan.
@@ -66,16 +66,11 @@ impl Queue {
     }
 }
 
-/// The last 64 bits of a trace id, which tell it from any other that matters.
-pub(super) fn tail(trace_id: u128) -> u64 {
-    u64::try_from(trace_id & u128::from(u64::MAX)).unwrap_or_default()
-}
-
 impl Sink for Queue {
     fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>) {
         let check = || Arc::clone(&info.name);
         match event {
-            Event::Run { run, status, trace_kept, maintenance } => {
+            Event::Run { run, status, maintenance, .. } => {
                 let ran = Ran {
                     at: millis(run.at + run.duration),
                     micros: u64::try_from(run.duration.as_micros()).unwrap_or(u64::MAX),
@@ -83,8 +78,7 @@ impl Sink for Queue {
                     status,
                     maintenance,
                 };
-                let kept = run.trace.filter(|_| trace_kept).map_or(0, |t| tail(t.trace_id));
-                self.push(Record::Run { info: Arc::clone(info), ran, kept });
+                self.push(Record::Run { info: Arc::clone(info), ran });
             }
             Event::Transition(transition) => {
                 let transition = Box::new(transition.clone());

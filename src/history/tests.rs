@@ -37,7 +37,7 @@ fn shared() -> Shared {
 
 /// Folds `runs` of a check, in which nothing but runs happens, as if it were `at` then.
 fn fold(shared: &Shared, info: &Arc<CheckInfo>, runs: impl Iterator<Item = Ran>, at: Millis) {
-    let records = runs.map(|ran| Record::Run { info: Arc::clone(info), ran, kept: 0 }).collect();
+    let records = runs.map(|ran| Record::Run { info: Arc::clone(info), ran }).collect();
     shared.books.lock().unwrap_or_else(PoisonError::into_inner).fold(records, at);
 }
 
@@ -128,13 +128,11 @@ fn a_status_lasts_into_the_next_minute() {
     let mut books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
     books.fold(vec![transition(1, Status::Unknown, Status::Down, start)], start);
     let next = start + Width::Minute.millis();
-    let run =
-        Record::Run { info: Arc::clone(&database), ran: ran(next, Outcome::Success), kept: 0 };
+    let run = Record::Run { info: Arc::clone(&database), ran: ran(next, Outcome::Success) };
     books.fold(vec![run, transition(2, Status::Down, Status::Up, next)], next);
     assert_eq!(books.of["database"].minute.counts.worst, Some(Status::Down));
     let later = next + Width::Minute.millis();
-    let run =
-        Record::Run { info: Arc::clone(&database), ran: ran(later, Outcome::Success), kept: 0 };
+    let run = Record::Run { info: Arc::clone(&database), ran: ran(later, Outcome::Success) };
     books.fold(vec![run], later);
     assert_eq!(books.of["database"].minute.counts.worst, Some(Status::Up));
 }

@@ -17,8 +17,8 @@ async fn an_incident_tells_of_the_worst_that_happened() {
         let told = Told::of(&history, "database");
         told.turn(Outcome::Success);
         let begun = told.turn(Outcome::Warning);
-        told.turn_with(&traced(Outcome::Failure, Reason::AuthFailed, 0xabc), true);
-        told.turn_with(&traced(Outcome::Timeout, Reason::Timeout, 0xdef), true);
+        told.turn_with(&traced(Outcome::Failure, Reason::AuthFailed, 0xabc));
+        told.turn_with(&traced(Outcome::Timeout, Reason::Timeout, 0xdef));
         let page = history.incidents(&all()).await.expect("a page");
         assert_eq!(page.incidents[0].end, None, "{store:?}");
         let ended = told.turn(Outcome::Success);
@@ -34,20 +34,6 @@ async fn an_incident_tells_of_the_worst_that_happened() {
         };
         assert!(same(incident.start, begun.at), "{incident:?} {begun:?}");
         assert!(same(incident.end.expect("an end"), ended.at), "{incident:?} {ended:?}");
-        history.close(PATIENT).await;
-    }
-}
-
-#[tokio::test]
-async fn a_trace_that_is_not_kept_is_not_named() {
-    for store in Store::each().await {
-        let history = store.open().await;
-        let told = Told::of(&history, "database");
-        told.turn_with(&traced(Outcome::Failure, Reason::Other, 0xabc), false);
-        let page = history.incidents(&all()).await.expect("a page");
-        assert_eq!(page.incidents[0].trace_id, None, "{store:?}");
-        let changes = history.changes_after(0, 10).await.expect("changes");
-        assert_eq!(changes[0].transition.trace, None);
         history.close(PATIENT).await;
     }
 }
@@ -115,7 +101,7 @@ async fn changes_are_found_after_the_last_known_one_over_a_restart() {
         let history = store.open().await;
         let told = Told::of(&history, "database");
         let first = told.turn(Outcome::Success);
-        let second = told.turn_with(&traced(Outcome::Failure, Reason::TlsFailed, 0x12), true);
+        let second = told.turn_with(&traced(Outcome::Failure, Reason::TlsFailed, 0x12));
         let third = told.turn(Outcome::Success);
         for restarted in [false, true] {
             let history = if restarted { store.open().await } else { history.clone() };

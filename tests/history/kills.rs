@@ -50,7 +50,7 @@ async fn child() {
         for outcome in [Outcome::Failure, Outcome::Success].repeat(10) {
             let message =
                 Some("a cause of some length, so that there is something to write".repeat(4));
-            ids.push(told.turn_with(&vitalsign::Run { message, ..run(outcome) }, false).id);
+            ids.push(told.turn_with(&vitalsign::Run { message, ..run(outcome) }).id);
         }
         // Reading has what waits written first.
         let _ = history.changes_after(u64::MAX >> 1, 1).await;

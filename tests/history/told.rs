@@ -67,10 +67,10 @@ impl Told {
 
     /// A run whose outcome becomes the status at once.
     pub(crate) fn turn(&self, outcome: Outcome) -> Transition {
-        self.turn_with(&run(outcome), true)
+        self.turn_with(&run(outcome))
     }
 
-    pub(crate) fn turn_with(&self, run: &Run, trace_kept: bool) -> Transition {
+    pub(crate) fn turn_with(&self, run: &Run) -> Transition {
         let (from, to) = (self.status.get(), run.outcome.status());
         self.status.set(to);
         let transition = Transition {
@@ -82,7 +82,7 @@ impl Told {
             message: run.message.clone(),
             trace: run.trace,
         };
-        let told = Event::Run { run, status: to, trace_kept, maintenance: false };
+        let told = Event::Run { run, status: to, trace_kept: false, maintenance: false };
         self.sink.record(&self.info, told);
         self.sink.record(&self.info, Event::Transition(&transition));
         transition
