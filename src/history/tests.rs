@@ -9,7 +9,7 @@ use super::record::Record;
 use super::rollup::tests::ran;
 use super::rollup::{Millis, Ran, Width};
 use super::shared::{Shared, now};
-use super::write::{self, Occasion};
+use super::write::{self, Batch, Occasion};
 use crate::model::{CheckInfo, Gates, Outcome, Reason, Status, Transition};
 
 fn info(name: &str) -> Arc<CheckInfo> {
@@ -149,4 +149,22 @@ fn a_clock_that_is_set_back_a_little_is_waited_for_and_one_set_back_far_is_belie
     assert_eq!(minute(), start);
     fold_at(start - 2 * Width::Hour.millis());
     assert_eq!(minute(), start - 2 * Width::Hour.millis());
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_check_without_a_row_waits_until_it_has_one() {
+    let shared = shared();
+    let (mut conn, instance) = open(&shared).await;
+    let told = |name: &str| {
+        fold(&shared, &info(name), std::iter::once(ran(now(), Outcome::Success)), now());
+    };
+    told("early");
+    write::register(&mut conn, &shared, instance).await.expect("a row");
+    assert!(Batch::take(&shared, instance, Occasion::Routine).is_some());
+    told("late");
+    assert!(Batch::take(&shared, instance, Occasion::Routine).is_none());
+    let written = write::flush(&mut conn, &shared, instance, Occasion::Routine).await;
+    assert_eq!(written.expect("written"), 2);
+    let books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(books.ids.contains_key("late") && books.of["late"].raw.is_empty());
 }

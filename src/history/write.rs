@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 
+use super::books::Books;
 use super::connection::{Connection, StoreError, Value};
 use super::incident::{Changed, Period};
 use super::load;
@@ -27,7 +28,7 @@ pub(super) enum Occasion {
 }
 
 /// What waited when a flush began.
-struct Batch {
+pub(super) struct Batch {
     instance: i64,
     ids: Arc<HashMap<Arc<str>, i64>>,
     raw_key: Millis,
@@ -50,12 +51,7 @@ pub(super) async fn register(
     shared: &Shared,
     instance: i64,
 ) -> Result<(), StoreError> {
-    let unknown: Vec<Arc<str>> = {
-        let books = shared.books();
-        let waiting = books.pending.rollups.values().flat_map(|r| r.keys());
-        let all = books.of.keys().chain(waiting);
-        all.filter(|check| !books.ids.contains_key(*check)).cloned().collect()
-    };
+    let unknown: Vec<Arc<str>> = without_id(&shared.books()).cloned().collect();
     if unknown.is_empty() {
         return Ok(());
     }
@@ -63,6 +59,12 @@ pub(super) async fn register(
     let ids = load::ids(conn, instance).await?;
     shared.books.lock().unwrap_or_else(PoisonError::into_inner).ids = Arc::new(ids);
     Ok(())
+}
+
+/// The checks that the store has given no id yet.
+fn without_id(books: &Books) -> impl Iterator<Item = &Arc<str>> {
+    let waiting = books.pending.rollups.values().flat_map(|r| r.keys());
+    books.of.keys().chain(waiting).filter(|check| !books.ids.contains_key(*check))
 }
 
 /// Notes that `checks` are part of the plan now.
@@ -93,8 +95,12 @@ pub(super) async fn flush(
     instance: i64,
     occasion: Occasion,
 ) -> Result<u64, StoreError> {
-    register(conn, shared, instance).await?;
-    let mut batch = Batch::take(shared, instance, occasion);
+    let mut batch = loop {
+        register(conn, shared, instance).await?;
+        if let Some(batch) = Batch::take(shared, instance, occasion) {
+            break batch;
+        }
+    };
     let rollups = std::mem::take(&mut batch.rollups);
     let mut parts = Vec::new();
     let mut part = Vec::new();
@@ -132,9 +138,13 @@ pub(super) async fn flush(
 }
 
 impl Batch {
-    fn take(shared: &Shared, instance: i64, occasion: Occasion) -> Self {
+    /// All that waits; `None` when there is a check without an id, for which there would be no row.
+    pub(super) fn take(shared: &Shared, instance: i64, occasion: Occasion) -> Option<Self> {
         let now = now();
         let books = shared.books();
+        if without_id(&books).next().is_some() {
+            return None;
+        }
         let pending = &books.pending;
         let mut shards = BTreeMap::<i64, Vec<u8>>::new();
         let mut raw = Vec::new();
@@ -150,7 +160,7 @@ impl Batch {
             occasion == Occasion::Shutdown || now - held.1 >= SETTLED
         };
         let incidents = pending.incidents.iter();
-        Self {
+        Some(Self {
             instance,
             ids: Arc::clone(&books.ids),
             raw_key: pending.raw_key,
@@ -163,7 +173,7 @@ impl Batch {
             service: pending.service.filter(settled),
             rolled_up_to: books.minute,
             records: pending.records,
-        }
+        })
     }
 
     /// Writes single runs, changes, incidents and statuses.
