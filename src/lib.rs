@@ -35,6 +35,10 @@
 //! [`config`] reads the file, [`checks::KINDS`] holds the kinds, [`telemetry`] sends spans and
 //! writes logs, and [`http::Server`] serves.
 
+// The program uses everything; a library of few kinds leaves parts of the shared layers unused.
+#![cfg_attr(not(feature = "service"), allow(dead_code, unused_imports))]
+
+#[cfg(feature = "alertmanager")]
 pub mod alertmanager;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
@@ -50,6 +54,7 @@ pub mod keep;
 mod maintenance;
 pub mod metrics;
 pub mod model;
+#[cfg(feature = "tls")]
 mod net;
 mod plan;
 mod recent;
@@ -57,6 +62,7 @@ pub mod rules;
 mod run;
 mod scheduler;
 pub mod state;
+#[cfg(feature = "otlp")]
 pub mod telemetry;
 pub mod traces;
 mod window;

@@ -13,6 +13,7 @@ pub mod mysql;
 pub mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+mod replication;
 #[cfg(feature = "sql")]
 mod sql;
 #[cfg(feature = "sqlite")]

@@ -15,8 +15,9 @@ use sqlx::mysql::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, MySql, MySqlPool, Row};
 
+use super::replication::REPLICATION_LAG;
 use super::sql::client::{Client, Kept, Networked};
-use super::sql::lag::{Lag, LagLimits, REPLICATION_LAG};
+use super::sql::lag::{Lag, LagLimits};
 use super::sql::pool::PoolCheck;
 use super::sql::tls::TlsChoice;
 use super::sql::url::SqlUrl;

@@ -13,8 +13,9 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool, Postgres, Row};
 
+use super::replication::REPLICATION_LAG;
 use super::sql::client::{Client, Kept, Networked};
-use super::sql::lag::{Lag, LagLimits, REPLICATION_LAG};
+use super::sql::lag::{Lag, LagLimits};
 use super::sql::pool::PoolCheck;
 use super::sql::tls::TlsChoice;
 use super::sql::url::SqlUrl;

@@ -15,11 +15,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqlitePool};
 use tokio::time::Instant;
 
-use super::sql::error::Redaction;
+use super::sql::error::failure;
 use super::sql::pool::PoolCheck;
 use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count, shielded};
 use crate::check::{Check, Context, Detail, Failure};
-use crate::config::{ConfigPath, KindOptions, OptionError};
+use crate::config::{ConfigPath, KindOptions, OptionError, Redaction};
 use crate::model::{Phase, Reason};
 
 const MEMORY: &str = ":memory:";
@@ -186,7 +186,7 @@ impl File {
         let step = format!("{step} {}", path.display());
         let code = error.as_database_error().and_then(DatabaseError::code);
         let code = code.and_then(|code| code.parse::<u16>().ok()).unwrap_or(0);
-        let failure = Redaction::default().failure::<Sqlite>(cx, &step, &error);
+        let failure = failure::<Sqlite>(&Redaction::default(), cx, &step, &error);
         if code & 0xff != CANNOT_OPEN {
             return failure;
         }

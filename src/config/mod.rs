@@ -26,9 +26,14 @@ pub mod kind;
 mod load;
 mod names;
 mod parse;
+#[cfg(feature = "tls")]
+mod pem;
+#[cfg(not(feature = "tls"))]
+#[path = "pem_absent.rs"]
 mod pem;
 mod prepare;
 mod read;
+mod redaction;
 mod reference;
 mod rules;
 mod schema;
@@ -52,6 +57,8 @@ pub use settings::{
 pub use share::SizeOrShare;
 pub use values::{ByteSize, ConfigPath, Count, Period, Secret, Tls, TlsOptions};
 pub use watch::Watch;
+
+pub(crate) use redaction::Redaction;
 
 use expand::Environment;
 use load::Loading;

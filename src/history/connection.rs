@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
     SqliteSynchronous,
@@ -16,6 +16,9 @@ use sqlx::sqlite::{
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection as _, Row as _};
 
 use super::options::{HistoryError, Place};
+use super::value::{StoreError, Value};
+
+pub(super) use sqlx::postgres::PgConnectOptions as PostgresOptions;
 
 /// Longest that a statement of SQLite waits for somebody else's lock.
 const BUSY: Duration = Duration::from_secs(2);
@@ -28,52 +31,6 @@ static POSTGRES: Migrator = sqlx::migrate!("src/history/migrations/postgres");
 
 /// Where it is noted which migrations were applied; other programs may share the database.
 const MIGRATIONS: &str = "vitalsign_migrations";
-
-/// Why a store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StoreError {
-    /// It may work later.
-    #[error("{0}")]
-    Trouble(String),
-    /// The SQLite file is none, or damaged.
-    #[error("{0}")]
-    Corrupt(String),
-    /// It will not work without somebody's help.
-    #[error(transparent)]
-    Hopeless(#[from] HistoryError),
-}
-
-/// A value on its way to or from the store.
-#[derive(Debug, Clone)]
-pub(super) enum Value {
-    Int(Option<i64>),
-    Text(Option<String>),
-    Blob(Vec<u8>),
-}
-
-impl From<i64> for Value {
-    fn from(value: i64) -> Self {
-        Self::Int(Some(value))
-    }
-}
-
-impl From<Option<i64>> for Value {
-    fn from(value: Option<i64>) -> Self {
-        Self::Int(value)
-    }
-}
-
-impl From<&str> for Value {
-    fn from(value: &str) -> Self {
-        Self::Text(Some(value.to_owned()))
-    }
-}
-
-impl From<Option<String>> for Value {
-    fn from(value: Option<String>) -> Self {
-        Self::Text(value)
-    }
-}
 
 /// A connection of its own, not one of a pool.
 #[derive(Debug)]
@@ -136,7 +93,7 @@ impl Connection {
                 options.connect().await.map(Self::Sqlite).map_err(|error| opening(path, error))
             }
             Place::Postgres(options) => {
-                let options: &PgConnectOptions = options;
+                let options: &PostgresOptions = options;
                 let options = options.clone().application_name("vitalsign history");
                 let conn = options.disable_statement_logging().connect().await?;
                 Ok(Self::Postgres(conn))

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use super::books::Books;
-use super::connection::{Connection, StoreError, Value};
+use super::connection::Connection;
 use super::incident::Period;
 use super::pending::Held;
 use super::raw;
@@ -15,6 +15,7 @@ use super::rollup::{Counts, Millis, Rollup, Width, of_badness};
 use super::share::Rings;
 use super::shared::Shared;
 use super::sketch::Sketch;
+use super::value::{StoreError, Value};
 use crate::model::{Reason, ServiceStatus, Status};
 
 /// An instance of a service, as the store knows it.

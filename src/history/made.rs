@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
-use super::connection::{Connection, StoreError};
+use super::connection::Connection;
 use super::incident::{Changed, Period};
 use super::load;
 use super::options::HistoryOptions;
@@ -11,6 +11,7 @@ use super::prune::MINUTES;
 use super::raw;
 use super::rollup::{Counts, Millis, Ran, Rollup, Width};
 use super::shared::{Shared, now};
+use super::value::StoreError;
 use super::write::{self, Occasion};
 use crate::model::{Outcome, Reason, Status};
 

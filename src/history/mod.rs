@@ -5,6 +5,7 @@
 //! asked for: steps of a check's past, incidents, and the changes after a known one.
 
 mod books;
+#[cfg_attr(not(feature = "history"), path = "connection_absent.rs")]
 mod connection;
 mod incident;
 mod load;
@@ -24,6 +25,7 @@ mod sketch;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod value;
 mod varint;
 mod write;
 mod writer;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use super::connection::PostgresOptions;
 
 /// How long a history is kept unless told otherwise: 30 days.
 const RETENTION: Duration = Duration::from_hours(30 * 24);
@@ -27,7 +27,7 @@ pub(super) enum Place {
     /// In a SQLite file.
     File(PathBuf),
     /// In a PostgreSQL database.
-    Postgres(Box<PgConnectOptions>),
+    Postgres(Box<PostgresOptions>),
 }
 
 impl std::fmt::Debug for HistoryOptions {
@@ -63,6 +63,7 @@ impl HistoryOptions {
     ///
     /// # Errors
     /// [`HistoryError::BadUrl`], which does not show it.
+    #[cfg(feature = "history")]
     pub fn new(
         url: &str,
         service: impl Into<String>,
@@ -87,6 +88,7 @@ impl HistoryOptions {
 
     /// A history in the SQLite file at `path`, which is made if it is missing; `:memory:` is one
     /// [in memory](Self::in_memory).
+    #[cfg(feature = "history")]
     pub fn file(
         path: impl Into<PathBuf>,
         service: impl Into<String>,
@@ -96,6 +98,7 @@ impl HistoryOptions {
     }
 
     /// A history that ends with the process.
+    #[cfg(feature = "history")]
     pub fn in_memory(service: impl Into<String>, instance: impl Into<String>) -> Self {
         Self::at(Place::Memory, service.into(), instance.into())
     }

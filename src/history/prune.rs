@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::connection::{Connection, StoreError, Value};
+use super::connection::Connection;
 use super::load;
 use super::rollup::{Millis, Width};
 use super::shared::{Shared, now};
+use super::value::{StoreError, Value};
 use super::write;
 
 /// Slots of roll-ups that one round deletes of each width; a slot ends each minute.

@@ -10,11 +10,12 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::timeout;
 
-use super::connection::{Connection, Row, StoreError, Value};
+use super::connection::{Connection, Row};
 use super::load;
 use super::options::Place;
 use super::rollup::{Counts, Millis, Width, of_badness, time};
 use super::shared::now;
+use super::value::{StoreError, Value};
 use super::writer::Command;
 use super::{Change, Day, Incident, IncidentFilter, IncidentPage, Inner, ReadError, Share};
 use crate::model::{Status, Trace, Transition};

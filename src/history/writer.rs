@@ -13,12 +13,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout_at};
 
-use super::connection::{Connection, StoreError};
+use super::connection::Connection;
 use super::load;
 use super::options::{HistoryError, Place};
 use super::prune;
 use super::rollup::Millis;
 use super::shared::{Shared, now};
+use super::value::StoreError;
 use super::write::{self, Occasion};
 
 /// Time from one look at the queue to the next, and longest until a status change is written.

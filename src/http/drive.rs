@@ -25,6 +25,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
+#[cfg(feature = "tls")]
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -96,6 +97,7 @@ impl Rejected {
 /// What all connections share.
 pub(super) struct Site {
     pub(super) app: App,
+    #[cfg(feature = "tls")]
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) patience: Patience,
     /// Cancelled when no new request is wanted.
@@ -108,20 +110,31 @@ pub(super) struct Site {
 impl Site {
     /// Serves one accepted socket until it ends or is ended.
     pub(super) async fn serve(&self, socket: TcpStream, peer: SocketAddr, conn: Arc<Connection>) {
-        let rejected = match &self.tls {
-            None => self.converse(socket, peer, &conn).await,
-            Some(acceptor) => match self.shake_hands(acceptor, socket, &conn).await {
-                Ok(stream) => self.converse(stream, peer, &conn).await,
-                Err(rejected) => rejected,
-            },
-        };
-        if let Some(rejected) = rejected {
+        if let Some(rejected) = self.take(socket, peer, &conn).await {
             tracing::debug!(reason = rejected.as_str(), "refused a connection");
             rejected.count();
         }
     }
 
+    /// Speaks TLS first, where that is wanted.
+    async fn take(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        conn: &Arc<Connection>,
+    ) -> Option<Rejected> {
+        #[cfg(feature = "tls")]
+        if let Some(acceptor) = &self.tls {
+            return match self.shake_hands(acceptor, socket, conn).await {
+                Ok(stream) => self.converse(stream, peer, conn).await,
+                Err(rejected) => rejected,
+            };
+        }
+        self.converse(socket, peer, conn).await
+    }
+
     /// The TLS handshake; `Err(None)` when the client left or the connection was told to end.
+    #[cfg(feature = "tls")]
     async fn shake_hands(
         &self,
         acceptor: &TlsAcceptor,

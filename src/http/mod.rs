@@ -24,6 +24,7 @@ pub(crate) mod problem;
 mod query;
 pub mod server;
 mod status;
+#[cfg(feature = "tls")]
 pub mod tls;
 mod transfer;
 
@@ -45,6 +46,7 @@ use problem::Problem;
 
 pub use front::App;
 pub use server::{Server, Stopped};
+#[cfg(feature = "tls")]
 pub use tls::{TlsError, tls_config};
 
 /// What the routes share.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+#[cfg(feature = "tls")]
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,6 +68,7 @@ const CUT: Duration = Duration::from_millis(500);
 pub struct Server {
     header_timeout: Duration,
     max_connections: usize,
+    #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -80,7 +82,12 @@ pub struct Stopped {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { header_timeout: Duration::from_secs(10), max_connections: 1024, tls: None }
+        Self {
+            header_timeout: Duration::from_secs(10),
+            max_connections: 1024,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 }
 
@@ -89,8 +96,7 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("header_timeout", &self.header_timeout)
             .field("max_connections", &self.max_connections)
-            .field("tls", &self.tls.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -123,6 +129,7 @@ impl Server {
 
     /// Speaks TLS with `config`, such as [`tls_config`](super::tls_config) makes; without it,
     /// plaintext.
+    #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
@@ -182,6 +189,7 @@ impl Server {
         let (stopping, max_connections) = (drain.clone(), self.max_connections);
         Site {
             app,
+            #[cfg(feature = "tls")]
             tls: self.tls.map(TlsAcceptor::from),
             patience,
             drain,

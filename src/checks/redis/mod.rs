@@ -14,8 +14,7 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 use tokio::io::AsyncWriteExt;
 
 use crate::check::{Check, Context, Detail, Failure};
-use crate::checks::sql::error::Redaction;
-use crate::config::{KindOptions, Secret};
+use crate::config::{KindOptions, Redaction, Secret};
 use crate::model::{Phase, Reason, Server};
 use crate::net::{self, Endpoint, Stream, TlsClient};
 

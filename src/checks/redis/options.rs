@@ -8,9 +8,8 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::check::Check;
-use crate::checks::sql::error::Redaction;
-use crate::checks::sql::lag::REPLICATION_LAG;
-use crate::config::{KindOptions, OptionError, Secret, Tls, TlsOptions};
+use crate::checks::replication::REPLICATION_LAG;
+use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
 use crate::model::Measurement;
 use crate::net::{Endpoint, TlsClient};
 

@@ -11,10 +11,11 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions, Connection};
 
-use super::error::Redaction;
+use super::error::failure;
 use super::lag::{Lag, LagLimits};
 use super::{Dialect, Options, Question, Target, shielded};
 use crate::check::{Check, Context, Detail, Failure};
+use crate::config::Redaction;
 use crate::model::{Phase, Reason, Server};
 
 /// How much longer than the run the server may work on a configured query: our own deadline
@@ -92,19 +93,19 @@ impl<D: Networked> Client<D> {
         }
         shielded(self.options.connect()).await.map_err(|error| {
             let step = format_args!("connect to {}", self.target.place());
-            self.redaction.failure::<D>(cx, step, &error)
+            failure::<D>(&self.redaction, cx, step, &error)
         })
     }
 
     async fn question(&self, cx: &Context, conn: &mut D::Connection) -> Result<Detail, Failure> {
         let asked = shielded(D::ask(conn, &self.question, cx.remaining() + GRACE)).await;
-        let rows = asked.map_err(|error| self.redaction.failure::<D>(cx, "query", &error))?;
+        let rows = asked.map_err(|error| failure::<D>(&self.redaction, cx, "query", &error))?;
         self.question.judge(rows)?;
         if !self.limits.wanted() {
             return Ok(Detail::ok());
         }
         let lag = shielded(D::lag(conn)).await;
-        match lag.map_err(|error| self.redaction.failure::<D>(cx, "replication lag", &error))? {
+        match lag.map_err(|error| failure::<D>(&self.redaction, cx, "replication lag", &error))? {
             Some(lag) => self.limits.judge(&lag, cx),
             None => Ok(Detail::ok()),
         }

@@ -3,14 +3,9 @@
 use std::time::Duration;
 
 use crate::check::{Context, Detail, Failure};
+use crate::checks::replication::REPLICATION_LAG;
 use crate::config::{OptionError, Period};
-use crate::model::{Measurement, Reason};
-
-/// How far the replica is behind.
-pub(crate) static REPLICATION_LAG: Measurement = Measurement {
-    name: "replication_lag_seconds",
-    help: "How far a replica is behind its primary.",
-};
+use crate::model::Reason;
 
 /// What a replica says of its lag.
 #[derive(Debug, Clone, PartialEq)]

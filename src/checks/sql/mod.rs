@@ -3,11 +3,15 @@
 //! In flow an open connection and a [`Question`]; out flows a verdict on the rows that came back.
 //! Rows are counted as they stream in and dropped at once, never collected.
 
+#[cfg(feature = "tls")]
 pub(super) mod client;
 pub(super) mod error;
+#[cfg(feature = "tls")]
 pub(super) mod lag;
 pub(super) mod pool;
+#[cfg(feature = "tls")]
 pub(super) mod tls;
+#[cfg(feature = "tls")]
 pub(super) mod url;
 
 use std::panic::AssertUnwindSafe;

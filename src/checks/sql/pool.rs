@@ -9,9 +9,10 @@ use sqlx::pool::PoolConnection;
 use sqlx::{ConnectOptions, Connection, Pool};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::error::Redaction;
+use super::error::failure;
 use super::{Dialect, Question, count, shielded};
 use crate::check::{Check, Context, Detail, Failure};
+use crate::config::Redaction;
 use crate::model::{Measurement, Phase, Reason, Server};
 
 static CONNECTIONS: Measurement =
@@ -71,7 +72,7 @@ impl<D: Dialect> PoolCheck<D> {
             Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) => {
                 Err(self.diagnose(cx, exhausted, started.elapsed()).await)
             }
-            Ok(Err(error)) => Err(Redaction::default().failure::<D>(cx, "connect", &error)),
+            Ok(Err(error)) => Err(failure::<D>(&Redaction::default(), cx, "connect", &error)),
         }
     }
 
@@ -82,7 +83,7 @@ impl<D: Dialect> PoolCheck<D> {
         let deadline = cx.deadline() - cx.remaining() / 4;
         let beside = timeout_at(deadline, shielded(options.connect())).await;
         let answers = match beside {
-            Ok(Err(error)) => return Redaction::default().failure::<D>(cx, "connect", &error),
+            Ok(Err(error)) => return failure::<D>(&Redaction::default(), cx, "connect", &error),
             Ok(Ok(conn)) => {
                 let _ = timeout_at(deadline, shielded(conn.close())).await;
                 "the server takes connections"
@@ -105,7 +106,7 @@ impl<D: Dialect> PoolCheck<D> {
         let mut conn = cx.phase(Phase::Connect, self.acquire(cx)).await?;
         let asked = shielded(count::<D>(&mut conn, question.sql.clone()));
         let rows = cx.phase(Phase::Request, asked).await;
-        rows.map_err(|error| Redaction::default().failure::<D>(cx, "query", &error))?;
+        rows.map_err(|error| failure::<D>(&Redaction::default(), cx, "query", &error))?;
         Ok(Detail::ok())
     }
 }

@@ -3,8 +3,7 @@
 use sqlx::ConnectOptions;
 use url::Url;
 
-use super::error::Redaction;
-use crate::config::{OptionError, Secret};
+use crate::config::{OptionError, Redaction, Secret};
 
 /// Parameters of other clients that a check can do without: its own timeout holds, and the
 /// driver binds no channel.

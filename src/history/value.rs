@@ -1,0 +1,49 @@
+//! What goes into a store and comes out, and why it does not.
+
+use super::options::HistoryError;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    /// It may work later.
+    #[error("{0}")]
+    Trouble(String),
+    /// The SQLite file is none, or damaged.
+    #[error("{0}")]
+    Corrupt(String),
+    /// It will not work without somebody's help.
+    #[error(transparent)]
+    Hopeless(#[from] HistoryError),
+}
+
+/// A value on its way to or from the store.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Int(Option<i64>),
+    Text(Option<String>),
+    Blob(Vec<u8>),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value)
+    }
+}
