@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::history::History;
-use crate::model::{CheckInfo, Event, Sink};
+use crate::model::{CheckInfo, Event, Outcome, Sink};
 
 /// Minutes that are remembered.
 pub(crate) const MINUTES: usize = 60;
@@ -82,6 +82,26 @@ impl Recent {
         }
     }
 
+    /// Adds so many runs of about the same length that ended at `at`.
+    fn add(
+        &self,
+        info: &CheckInfo,
+        at: SystemTime,
+        runs: impl IntoIterator<Item = (Outcome, Duration, u32)>,
+    ) {
+        let mut counted = runs.into_iter().filter(|(outcome, ..)| *outcome != Outcome::Unknown);
+        let Some(first) = counted.next() else { return };
+        let at = minute(at);
+        let mut checks = self.lock();
+        let hour = match checks.get_mut(&info.name) {
+            Some(hour) => hour,
+            None => checks.entry(Arc::clone(&info.name)).or_insert(Hour::new(at)),
+        };
+        for (outcome, duration, times) in std::iter::once(first).chain(counted) {
+            hour.add(at, outcome.is_good(), duration, times);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Hour>> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,19 +111,9 @@ impl Sink for Recent {
     fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>) {
         match event {
             Event::Run { run, .. } => {
-                let good = run.outcome.is_good();
-                if !good && !run.outcome.is_failed() {
-                    return;
-                }
-                let at = minute(run.at + run.duration);
-                let mut checks = self.lock();
-                if let Some(hour) = checks.get_mut(&info.name) {
-                    hour.add(at, good, run.duration);
-                } else {
-                    let hour = checks.entry(Arc::clone(&info.name)).or_insert(Hour::new(at));
-                    hour.add(at, good, run.duration);
-                }
+                self.add(info, run.at + run.duration, [(run.outcome, run.duration, 1)]);
             }
+            Event::Observed(calls) => self.add(info, SystemTime::now(), calls.durations()),
             Event::Removed => drop(self.lock().remove(&info.name)),
             Event::Transition(_) | Event::Skipped(_) | Event::Maintenance(_) => {}
         }
@@ -132,14 +142,14 @@ impl Hour {
         Self { newest, good: 0, failed: false, seconds: 0.0, finished }
     }
 
-    fn add(&mut self, at: u64, good: bool, duration: Duration) {
+    fn add(&mut self, at: u64, good: bool, duration: Duration, times: u32) {
         // A clock that was set back: what is new counts as now.
         if at > self.newest {
             self.advance(at);
         }
         if good {
-            self.good = self.good.saturating_add(1);
-            self.seconds += duration.as_secs_f32();
+            self.good = self.good.saturating_add(times);
+            self.seconds += duration.as_secs_f32() * times as f32;
         } else {
             self.failed = true;
         }
@@ -217,7 +227,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Gates, Outcome, Run, Status};
+    use crate::model::{Gates, Run, Status};
 
     fn info() -> Arc<CheckInfo> {
         Arc::new(CheckInfo {
