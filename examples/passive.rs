@@ -10,7 +10,8 @@
 //! curl localhost:3000/books/ulysses   # a 404: the shelf answered, so that is a success too
 //! curl localhost:3000/books/burnt     # a call that fails; three of them …
 //! curl -i localhost:3000/ready        # … and it is no longer ready
-//! curl localhost:3000/metrics         # health_check_runs_total counts all of them
+//! curl localhost:3000/metrics         # health_check_runs_total counts all of the shelf's calls,
+//!                                     # http_server_request_duration_seconds those of the readers
 //! ```
 
 use std::time::Duration;
@@ -34,6 +35,7 @@ enum ShelfError {
 
 impl Shelf {
     async fn ping() -> std::io::Result<()> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
         Ok(())
     }
 
@@ -72,14 +74,16 @@ async fn lend(
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shelf = every(Duration::from_secs(10)).spare_when_observed(true).from_fn(Shelf::ping);
-    let health = Health::builder("library").check("shelf", shelf).build()?;
+    let (recorder, exporter) = vitalsign::metrics::exporter();
+    metrics::set_global_recorder(recorder)?;
+    let health = Health::builder("library").check("shelf", shelf).exporter(exporter).build()?;
     let library = Library { shelf: Shelf, observer: health.observe("shelf")? };
 
     let app = Router::new()
         .route("/books/{title}", get(lend))
         .with_state(library)
         .merge(health.router())
-        // Rate, errors and duration of every route, for a recorder that the host installs.
+        // Rate, errors and duration of every route, through the recorder above.
         .layer(RequestMetrics::new());
 
     let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());

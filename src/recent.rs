@@ -289,6 +289,24 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_were_observed_count_as_so_many_runs() {
+        let recent = Recent::default();
+        let mut calls = crate::model::Calls::default();
+        let now = tokio::time::Instant::now();
+        for millis in [10, 10, 10, 30] {
+            calls.add(Outcome::Success, None, Duration::from_millis(millis), now);
+        }
+        calls.add(Outcome::Unknown, None, Duration::from_secs(9), now);
+        recent.record(&info(), Event::Observed(&calls));
+        let last = |recent: &Recent| recent.hour("db", SystemTime::now()).into_iter().rev();
+        let minute = last(&recent).find(|minute| minute.mean.is_some()).expect("it is known");
+        assert_eq!((millis(minute), minute.failed), (Some(15), false));
+        calls.add(Outcome::Timeout, None, Duration::from_secs(2), now);
+        recent.record(&info(), Event::Observed(&calls));
+        assert!(last(&recent).any(|minute| minute.failed));
+    }
+
+    #[test]
     fn what_is_older_than_an_hour_is_forgotten() {
         let recent = Recent::default();
         run(&recent, 1000, Outcome::Success, 10);

@@ -201,7 +201,7 @@ async fn keep_running(
     loop {
         sleep_until(due).await;
         let started = Instant::now();
-        if !(spare && state.spares(&entry, started)) {
+        if !(spare && entry.spares(started)) {
             state.delayed(started.saturating_duration_since(due));
             match shared.limit.try_acquire() {
                 Ok(_permit) => {

@@ -210,7 +210,7 @@ impl Board {
     /// What the host observed leaves the status alone, but it may be the word that is waited for.
     fn observed(&mut self, info: &Arc<CheckInfo>, calls: &Calls) {
         let watched = self.watched(info);
-        watched.good = calls.last_good().or(watched.good);
+        watched.good = watched.good.max(calls.last_good());
         let speaking = |(_, run): &(Instant, &Run)| run.outcome.status() == calls.status();
         if let Some((started, run)) = calls.last_other().filter(speaking) {
             watched.kept = run.trace;

@@ -113,39 +113,47 @@ impl Cell {
     }
 }
 
+impl Entry {
+    /// Whether observed calls spare the run of the check that is due at `now`.
+    pub(crate) fn spares(&self, now: Instant) -> bool {
+        let cell = self.lock();
+        !cell.retired() && cell.well_within(self.info.interval, now)
+    }
+}
+
 impl HealthState {
     /// Folds an observed call in; gives it back when the check is no longer this entry's.
-    pub(crate) fn observe(&self, entry: &Arc<Entry>, mut call: Call) -> Result<(), Call> {
+    pub(crate) fn observe(&self, entry: &Arc<Entry>, mut observed: Call) -> Result<(), Call> {
         let now = Instant::now();
         let ended = SystemTime::now();
         let mut cell = entry.lock();
         if cell.retired() {
-            return Err(call);
+            return Err(observed);
         }
-        if call.outcome == Outcome::Success
-            && let Some(caveat) = slowness(&entry.info, call.duration)
+        if observed.outcome == Outcome::Success
+            && let Some(caveat) = slowness(&entry.info, observed.duration)
         {
-            (call.outcome, call.message) = (Outcome::Warning, Some(caveat));
+            (observed.outcome, observed.message) = (Outcome::Warning, Some(caveat));
         }
-        cell.note_well(call.outcome, now);
+        cell.note_well(observed.outcome, now);
         let mut fold = cell.fold;
-        let status = fold.apply(call.outcome, entry.thresholds());
+        let status = fold.apply(observed.outcome, entry.thresholds());
         let known = status != Status::Unknown && cell.gating();
         let fresh = entry.stale_at(&cell).is_some_and(|at| now <= at);
         if !known || !fresh || fold.status() != status {
-            self.turn(entry, cell, call, ended);
+            self.turn(entry, cell, observed, ended);
             return Ok(());
         }
         cell.fold = fold;
-        let (outcome, reason, duration) = (call.outcome, call.reason, call.duration);
-        cell.count(outcome, reason, duration, call.trace, (now, ended));
-        cell.kept_trace = call.trace;
+        let (outcome, reason, duration) = (observed.outcome, observed.reason, observed.duration);
+        cell.count(outcome, reason, duration, observed.trace, (now, ended));
+        cell.kept_trace = observed.trace;
         let first = cell.calls.is_none();
         cell.calls.get_or_insert_default().add(outcome, reason, duration, now);
         if outcome == Outcome::Success {
             cell.newest = Some(Newest::Success { ended, duration });
         } else {
-            let run = Arc::new(call.run(ended, cell.asked.as_deref()));
+            let run = Arc::new(observed.run(ended, cell.asked.as_deref()));
             if let Some(calls) = &mut cell.calls {
                 calls.note(&run, now);
             }
@@ -160,8 +168,8 @@ impl HealthState {
 
     /// Folds in a call that may change the status, with all that a run would do.
     #[cold]
-    fn turn(&self, entry: &Entry, cell: MutexGuard<'_, Cell>, call: Call, ended: SystemTime) {
-        let run = Arc::new(call.run(ended, cell.asked.as_deref()));
+    fn turn(&self, entry: &Entry, cell: MutexGuard<'_, Cell>, observed: Call, ended: SystemTime) {
+        let run = Arc::new(observed.run(ended, cell.asked.as_deref()));
         self.fold(entry, cell, &run, Origin::Host);
     }
 
@@ -193,11 +201,5 @@ impl HealthState {
             self.tell(entry, Event::Observed(calls));
             calls.clear();
         }
-    }
-
-    /// Whether observed calls spare the run of the check that is due at `now`.
-    pub(crate) fn spares(&self, entry: &Entry, now: Instant) -> bool {
-        let cell = entry.lock();
-        !cell.retired() && cell.well_within(entry.info.interval, now)
     }
 }

@@ -53,6 +53,18 @@ async fn what_was_observed_before_a_change_is_told_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_observed_last_is_told_when_health_ends() {
+    let dependency = Dependency::that_says(Says::Yes);
+    let (health, notes) = with_db(&dependency, every(SECOND * 3600)).await;
+    until(|| notes.of("db").len() == 2).await;
+    let db = health.observe("db").unwrap();
+    db.success(millis(3));
+    drop(health);
+    assert_eq!(notes.of("db")[2..], [Told::Observed(1, 0)]);
+    db.success(millis(3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_go_on_being_told_after_the_check_was_changed() {
     let dependency = Dependency::that_says(Says::Yes);
     let (health, notes) = with_db(&dependency, every(SECOND * 3600)).await;
