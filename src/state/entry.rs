@@ -233,11 +233,6 @@ impl Cell {
         self.figures.skipped[reason as usize] += 1;
     }
 
-    /// Whether it has had a run of its own since a reload brought it.
-    pub(super) const fn gating(&self) -> bool {
-        self.gating
-    }
-
     /// Whether its being down counts for the probes it gates.
     pub(crate) const fn gates_now(&self) -> bool {
         self.gating && !self.maintenance

@@ -138,9 +138,9 @@ impl HealthState {
         cell.note_well(observed.outcome, now);
         let mut fold = cell.fold;
         let status = fold.apply(observed.outcome, entry.thresholds());
-        let known = status != Status::Unknown && cell.gating();
+        // Without a status nothing goes stale, and the first run may be what a gate waits for.
         let fresh = entry.stale_at(&cell).is_some_and(|at| now <= at);
-        if !known || !fresh || fold.status() != status {
+        if !fresh || fold.status() != status {
             self.turn(entry, cell, observed, ended);
             return Ok(());
         }
