@@ -91,6 +91,38 @@ async fn calls_count_in_every_figure_of_the_check() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_in_maintenance_leave_availability_alone() {
+    let dependency = Dependency::that_says(Says::Yes);
+    let (health, _, db) = observed(&dependency, hourly()).await;
+    let now = std::time::SystemTime::now();
+    let window = vitalsign::Window::once(now - SECOND, now + SECOND * 3600).unwrap();
+    health.set_maintenance(vec![window]);
+    (0..3).for_each(|_| db.failure(Reason::Other, millis(3)));
+    assert_eq!((status(&health, "db"), health.ready()), (Status::Down, true));
+    let labels = "check=\"db\",kind=\"function\"";
+    let bad = format!("health_check_slo_runs_total{{{labels},result=\"bad\"}}");
+    assert_eq!(series(&health, &bad), Some(0.0));
+    let failed = format!("health_check_runs_total{{{labels},outcome=\"failure\"}}");
+    assert_eq!(series(&health, &failed), Some(3.0));
+}
+
+#[tokio::test]
+async fn no_call_is_lost_when_many_threads_observe_one_check() {
+    const THREADS: usize = 4;
+    const CALLS: u32 = 5_000;
+    let dependency = Dependency::that_says(Says::Yes);
+    let (health, _, db) = observed(&dependency, hourly()).await;
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            let db = db.clone();
+            scope.spawn(move || (0..CALLS).for_each(|_| db.success(millis(3))));
+        }
+    });
+    let name = "health_check_runs_total{check=\"db\",kind=\"function\",outcome=\"success\"}";
+    assert_eq!(series(&health, name), Some(20_001.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn slow_calls_degrade_a_check() {
     let dependency = Dependency::that_says(Says::Yes);
     let options = hourly().degraded_after(millis(100)).failure_threshold(2);
