@@ -243,6 +243,7 @@ pub struct Options {
     pub(crate) objective: Option<f64>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) propagate: Option<bool>,
+    pub(crate) spare_when_observed: bool,
 }
 
 /// Starts a declaration of a check that runs every `interval`.
@@ -319,6 +320,19 @@ impl Options {
     #[must_use]
     pub fn propagate(mut self, wanted: bool) -> Self {
         self.propagate = Some(wanted);
+        self
+    }
+
+    /// Whether a due run is left out while the host's own calls say that all is well: the newest
+    /// call that an [`Observer`](crate::Observer) of this check reported was good, no longer than an
+    /// interval ago. Default false.
+    ///
+    /// A run that is left out is not counted as skipped, and the calls keep the status fresh. After
+    /// a call that failed, and while the check is down, it is asked as ever. The phases and figures
+    /// of its own, such as a replication lag, stay those of its last run.
+    #[must_use]
+    pub fn spare_when_observed(mut self, wanted: bool) -> Self {
+        self.spare_when_observed = wanted;
         self
     }
 

@@ -252,7 +252,7 @@ impl Sink for Feed {
                 .publish(StatusChange { check: Arc::clone(info), transition: transition.clone() }),
             // No change tells that a check is gone.
             Event::Removed => self.next_round(),
-            Event::Run { .. } | Event::Skipped(_) | Event::Maintenance(_) => {}
+            Event::Run { .. } | Event::Observed(_) | Event::Skipped(_) | Event::Maintenance(_) => {}
         }
     }
 

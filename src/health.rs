@@ -64,6 +64,8 @@ impl std::fmt::Debug for Health {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // Nobody tells of them any more.
+        self.state.tell_all_calls();
         self.ticker.abort();
         self.keeper.abort();
         // With it end the subscriptions.

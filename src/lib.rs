@@ -56,6 +56,7 @@ pub mod metrics;
 pub mod model;
 #[cfg(feature = "tls")]
 mod net;
+pub mod observe;
 mod plan;
 mod recent;
 pub mod rules;
@@ -74,9 +75,10 @@ pub use feed::{Missed, StatusChange, Subscription};
 pub use health::{BuildError, Builder, Health};
 pub use history::{History, HistoryError, HistoryOptions};
 pub use model::{
-    CheckInfo, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run, Server, ServiceStatus,
-    Sink, SkipReason, Status, Trace, Transition,
+    Calls, CheckInfo, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run, Server,
+    ServiceStatus, Sink, SkipReason, Status, Trace, Transition,
 };
+pub use observe::{Observation, ObserveError, Observer};
 pub use plan::{Defaults, PlanError};
 pub use run::Propagator;
 pub use scheduler::{Changes, Revision};

@@ -5,12 +5,16 @@
 //! enums whose [`as_str`](Status::as_str) is the exact text that probes, metrics, spans and the
 //! status document show.
 
+mod calls;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+
+pub use calls::Calls;
 
 /// Declares an enum with its closed list of texts, so that the list is written once.
 macro_rules! vocabulary {
@@ -395,6 +399,8 @@ pub enum Event<'a> {
         /// Whether the check is in a maintenance window, whose runs leave availability alone.
         maintenance: bool,
     },
+    /// The host observed calls of its own, none of which changed the status.
+    Observed(&'a Calls),
     /// The status changed, by a run or by staleness.
     Transition(&'a Transition),
     /// A due run was not started.

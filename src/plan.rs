@@ -117,7 +117,7 @@ fn schedule(name: String, declared: Declared, defaults: &Defaults) -> Result<Sch
     let info = inform(&name, &options, defaults)
         .map_err(|problem| PlanError::Option { check: name, problem: problem.to_owned() })?;
     let info = Arc::new(CheckInfo { kind: check.kind(), server: check.server(), ..info });
-    Ok(Scheduled { info, check, revision })
+    Ok(Scheduled { info, check, revision, spare: options.spare_when_observed })
 }
 
 fn inform(name: &str, options: &Options, defaults: &Defaults) -> Result<CheckInfo, &'static str> {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::history::History;
-use crate::model::{CheckInfo, Event, Sink};
+use crate::model::{CheckInfo, Event, Outcome, Sink};
 
 /// Minutes that are remembered.
 pub(crate) const MINUTES: usize = 60;
@@ -82,6 +82,26 @@ impl Recent {
         }
     }
 
+    /// Adds so many runs of about the same length that ended at `at`.
+    fn add(
+        &self,
+        info: &CheckInfo,
+        at: SystemTime,
+        runs: impl IntoIterator<Item = (Outcome, Duration, u32)>,
+    ) {
+        let mut counted = runs.into_iter().filter(|(outcome, ..)| *outcome != Outcome::Unknown);
+        let Some(first) = counted.next() else { return };
+        let at = minute(at);
+        let mut checks = self.lock();
+        let hour = match checks.get_mut(&info.name) {
+            Some(hour) => hour,
+            None => checks.entry(Arc::clone(&info.name)).or_insert(Hour::new(at)),
+        };
+        for (outcome, duration, times) in std::iter::once(first).chain(counted) {
+            hour.add(at, outcome.is_good(), duration, times);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Hour>> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,19 +111,9 @@ impl Sink for Recent {
     fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>) {
         match event {
             Event::Run { run, .. } => {
-                let good = run.outcome.is_good();
-                if !good && !run.outcome.is_failed() {
-                    return;
-                }
-                let at = minute(run.at + run.duration);
-                let mut checks = self.lock();
-                if let Some(hour) = checks.get_mut(&info.name) {
-                    hour.add(at, good, run.duration);
-                } else {
-                    let hour = checks.entry(Arc::clone(&info.name)).or_insert(Hour::new(at));
-                    hour.add(at, good, run.duration);
-                }
+                self.add(info, run.at + run.duration, [(run.outcome, run.duration, 1)]);
             }
+            Event::Observed(calls) => self.add(info, SystemTime::now(), calls.durations()),
             Event::Removed => drop(self.lock().remove(&info.name)),
             Event::Transition(_) | Event::Skipped(_) | Event::Maintenance(_) => {}
         }
@@ -132,14 +142,14 @@ impl Hour {
         Self { newest, good: 0, failed: false, seconds: 0.0, finished }
     }
 
-    fn add(&mut self, at: u64, good: bool, duration: Duration) {
+    fn add(&mut self, at: u64, good: bool, duration: Duration, times: u32) {
         // A clock that was set back: what is new counts as now.
         if at > self.newest {
             self.advance(at);
         }
         if good {
-            self.good = self.good.saturating_add(1);
-            self.seconds += duration.as_secs_f32();
+            self.good = self.good.saturating_add(times);
+            self.seconds += duration.as_secs_f32() * times as f32;
         } else {
             self.failed = true;
         }
@@ -217,7 +227,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Gates, Outcome, Run, Status};
+    use crate::model::{Gates, Run, Status};
 
     fn info() -> Arc<CheckInfo> {
         Arc::new(CheckInfo {
@@ -276,6 +286,24 @@ mod tests {
         assert_eq!(hour[58], Minute { mean: None, failed: true });
         assert_eq!(hour[59], Minute::default(), "nothing has run yet");
         assert_eq!(recent.hour("other", at(1003)), [Minute::default(); MINUTES]);
+    }
+
+    #[test]
+    fn calls_that_were_observed_count_as_so_many_runs() {
+        let recent = Recent::default();
+        let mut calls = crate::model::Calls::default();
+        let now = tokio::time::Instant::now();
+        for millis in [10, 10, 10, 30] {
+            calls.add(Outcome::Success, None, Duration::from_millis(millis), now);
+        }
+        calls.add(Outcome::Unknown, None, Duration::from_secs(9), now);
+        recent.record(&info(), Event::Observed(&calls));
+        let last = |recent: &Recent| recent.hour("db", SystemTime::now()).into_iter().rev();
+        let minute = last(&recent).find(|minute| minute.mean.is_some()).expect("it is known");
+        assert_eq!((millis(minute), minute.failed), (Some(15), false));
+        calls.add(Outcome::Timeout, None, Duration::from_secs(2), now);
+        recent.record(&info(), Event::Observed(&calls));
+        assert!(last(&recent).any(|minute| minute.failed));
     }
 
     #[test]

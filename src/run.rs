@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use crate::check::{Check, Context, Detail, Failure, Observed};
 use crate::model::{CheckInfo, Outcome, Reason, Run};
-use crate::state::{Entry, HealthState};
+use crate::state::{Entry, HealthState, slowness};
 use crate::traces::{self, Verdict};
 
 /// Writes the trace context that goes to dependencies.
@@ -84,24 +84,14 @@ fn answered(info: &CheckInfo, duration: std::time::Duration, detail: Detail) -> 
     if let Some(caveat) = detail.caveat {
         return (Outcome::Warning, None, Some(caveat));
     }
-    match info.degraded_after {
-        Some(limit) if duration > limit => {
-            let limit = humantime::format_duration(limit);
-            let took = duration.as_secs_f64();
-            let caveat = format!("answered in {took:.3} s, slower than degraded_after = {limit}");
-            (Outcome::Warning, None, Some(caveat))
-        }
-        _ => (Outcome::Success, None, None),
+    match slowness(info, duration) {
+        Some(caveat) => (Outcome::Warning, None, Some(caveat)),
+        None => (Outcome::Success, None, None),
     }
 }
 
 fn failed(failure: Failure) -> Ending {
-    let outcome = match failure.reason {
-        Reason::LocalResource => Outcome::Unknown,
-        Reason::Timeout => Outcome::Timeout,
-        _ => Outcome::Failure,
-    };
-    (outcome, Some(failure.reason), Some(failure.message))
+    (failure.reason.outcome(), Some(failure.reason), Some(failure.message))
 }
 
 fn timed_out(info: &CheckInfo, observed: &Observed) -> Ending {

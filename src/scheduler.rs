@@ -34,11 +34,14 @@ pub(crate) struct Scheduled {
     pub(crate) check: Arc<dyn Check>,
     /// Equal revisions are the same check; without one, only the same object is.
     pub(crate) revision: Option<Revision>,
+    /// Whether calls that the host observes spare its runs.
+    pub(crate) spare: bool,
 }
 
 impl Scheduled {
     fn is(&self, other: &Self) -> bool {
         self.info == other.info
+            && self.spare == other.spare
             && match (self.revision, other.revision) {
                 (Some(ours), Some(theirs)) => ours == theirs,
                 _ => Arc::ptr_eq(&self.check, &other.check),
@@ -139,14 +142,14 @@ impl Scheduler {
                 before => before.map(|changed| changed.task),
             };
             before.iter().for_each(JoinHandle::abort);
-            let check = Arc::clone(&scheduled.check);
+            let (check, spare) = (Arc::clone(&scheduled.check), scheduled.spare);
             let (shared, cell) = (Arc::clone(&self.shared), Arc::clone(&entry));
             let task = self.handle.spawn(async move {
                 // What it held must be free first: two runs of one check never overlap.
                 if let Some(stopped) = before {
                     let _ = stopped.await;
                 }
-                keep_running(shared, check, cell, first).await;
+                keep_running(shared, check, spare, cell, first).await;
             });
             running.insert(name, Running { scheduled, entry, task });
             first += step;
@@ -188,6 +191,7 @@ async fn beat(checks_on: Handle, state: Arc<HealthState>) {
 async fn keep_running(
     shared: Arc<Shared>,
     check: Arc<dyn Check>,
+    spare: bool,
     entry: Arc<Entry>,
     first: Instant,
 ) {
@@ -197,12 +201,14 @@ async fn keep_running(
     loop {
         sleep_until(due).await;
         let started = Instant::now();
-        state.delayed(started.saturating_duration_since(due));
-        match shared.limit.try_acquire() {
-            Ok(_permit) => {
-                run::run(&*check, &entry, state, shared.propagator.as_ref()).await;
+        if !(spare && entry.spares(started)) {
+            state.delayed(started.saturating_duration_since(due));
+            match shared.limit.try_acquire() {
+                Ok(_permit) => {
+                    run::run(&*check, &entry, state, shared.propagator.as_ref()).await;
+                }
+                Err(_) => state.skip(&entry, SkipReason::Limit),
             }
-            Err(_) => state.skip(&entry, SkipReason::Limit),
         }
         let now = Instant::now();
         // The first run is off the grid; a quarter of an interval keeps the second apart from it.

@@ -2,6 +2,8 @@
 //! up to, and what a new plan leaves alone.
 
 mod maintenance;
+mod observe;
+mod observe_told;
 mod plans;
 mod reload;
 mod runs;
@@ -144,6 +146,8 @@ struct Notes(Mutex<Vec<(String, Told)>>);
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Told {
     Run(Outcome),
+    /// So many good calls, and others.
+    Observed(u64, u64),
     Changed(Status, Status),
     Skipped(SkipReason),
     Maintenance(bool),
@@ -173,6 +177,13 @@ impl Sink for Notes {
     fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>) {
         let told = match event {
             Event::Run { run, .. } => Told::Run(run.outcome),
+            Event::Observed(calls) => {
+                let sum = |good| {
+                    let of = Outcome::ALL.iter().filter(|outcome| outcome.is_good() == good);
+                    of.map(|outcome| calls.count(*outcome)).sum()
+                };
+                Told::Observed(sum(true), sum(false))
+            }
             Event::Transition(transition) => Told::Changed(transition.from, transition.to),
             Event::Skipped(reason) => Told::Skipped(reason),
             Event::Maintenance(on) => Told::Maintenance(on),

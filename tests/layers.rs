@@ -40,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "window",
         ],
     ),
+    ("observe", &["check", "health", "model", "state", "traces"]),
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
     ("recent", &["history", "model"]),

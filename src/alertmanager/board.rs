@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::alert::{Cause, Labels};
-use crate::model::{CheckInfo, Event, Outcome, Run, Status, Trace, Transition};
+use crate::model::{Calls, CheckInfo, Event, Outcome, Run, Status, Trace, Transition};
 
 /// Every alert is held for this long, so that a check that comes straight back pages nobody.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
@@ -134,6 +134,13 @@ impl Board {
                 let silenced = self.maintain(info, maintenance);
                 self.run(info, run, status, kept, now) || changed || silenced
             }
+            Event::Observed(calls) => {
+                let same = Arc::ptr_eq(&self.watched(info).info, info);
+                let changed = !same && self.adopt(info);
+                let silenced = self.maintain(info, calls.maintenance());
+                self.observed(info, calls);
+                changed || silenced
+            }
             Event::Transition(transition) => {
                 self.transition(info, transition, now);
                 true
@@ -198,6 +205,18 @@ impl Board {
         watched.since = run.at;
         watched.hold = Some(Hold { since: now, not_before, until: Word::OfItself });
         self.troubled.insert(Arc::clone(&info.name))
+    }
+
+    /// What the host observed leaves the status alone, but it may be the word that is waited for.
+    fn observed(&mut self, info: &Arc<CheckInfo>, calls: &Calls) {
+        let watched = self.watched(info);
+        watched.good = watched.good.max(calls.last_good());
+        let speaking = |(_, run): &(Instant, &Run)| run.outcome.status() == calls.status();
+        if let Some((started, run)) = calls.last_other().filter(speaking) {
+            watched.kept = run.trace;
+            watched.confirmed = Some(started);
+            watched.cause = Cause::new(run.reason, run.message.as_deref(), run.trace);
+        }
     }
 
     fn transition(&mut self, info: &Arc<CheckInfo>, transition: &Transition, now: Instant) {

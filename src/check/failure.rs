@@ -1,6 +1,6 @@
 //! Why a run failed, and which reason an error of the system or a library stands for.
 
-use crate::model::Reason;
+use crate::model::{Outcome, Reason};
 
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,16 @@ fn io_reason(error: &(dyn std::error::Error + 'static)) -> Option<Reason> {
 }
 
 impl Reason {
+    /// The outcome of a run that ends for this reason.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::LocalResource => Outcome::Unknown,
+            Self::Timeout => Outcome::Timeout,
+            _ => Outcome::Failure,
+        }
+    }
+
     /// The reason that an I/O error stands for; [`Reason::Other`] when none does.
     #[must_use]
     pub fn of_io(error: &std::io::Error) -> Self {

@@ -249,6 +249,8 @@ impl CheckReader<'_> {
             objective: read.objective,
             labels: read.labels,
             propagate: Some(read.propagate.unwrap_or(true)),
+            // Only a host has calls to observe.
+            spare_when_observed: false,
         }
     }
 

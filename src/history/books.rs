@@ -70,8 +70,8 @@ impl Book {
     pub(super) fn count(&mut self, ran: &Ran) {
         let counts = Counts::of(ran);
         self.note(&counts);
-        self.minute.sketch.record(ran.micros);
-        self.hour.sketch.record(ran.micros);
+        self.minute.sketch.record(ran.micros, ran.times);
+        self.hour.sketch.record(ran.micros, ran.times);
         self.rings.add(ran.at, &counts);
     }
 
@@ -95,6 +95,7 @@ impl Books {
         for record in records {
             match record {
                 Record::Run { info, ran } => self.run(&info.name, ran),
+                Record::Observed { info, ran, longest } => self.calls(&info.name, ran, longest),
                 Record::Change { check, transition } => self.transition(&check, *transition),
                 Record::Removed { check, at } => self.remove(&check, at),
                 Record::Service { status, since } => {
@@ -121,13 +122,38 @@ impl Books {
         let before = book.status;
         book.note_status(before);
         book.count(&ran);
+        self.keep_raw(check, &ran);
+        self.pending.records += 1;
+    }
+
+    /// Counts calls that ended at about the same time, by rising duration.
+    fn calls(&mut self, check: &Arc<str>, mut calls: Vec<Ran>, longest: u64) {
+        let Some(at) = calls.first().map(|call| call.at) else { return };
+        self.advance(at);
+        let at = at.max(self.minute);
+        let book = entry(&mut self.of, check);
+        let before = book.status;
+        book.note_status(before);
+        for call in &mut calls {
+            call.at = at;
+            book.count(call);
+        }
+        book.note(&Counts { max_micros: longest, ..Counts::default() });
+        for call in raw::coarse(calls) {
+            self.keep_raw(check, &call);
+        }
+        self.pending.records += 1;
+    }
+
+    /// Keeps it on its own, for as long as single runs are kept.
+    fn keep_raw(&mut self, check: &Arc<str>, ran: &Ran) {
         if self.pending.raw == 0 {
             self.pending.raw_key = ran.at.max(self.pending.raw_key + 1);
         }
+        let book = entry(&mut self.of, check);
         let length = book.raw.len();
-        raw::append(&mut book.raw, &ran);
+        raw::append(&mut book.raw, ran);
         self.pending.raw += book.raw.len() - length;
-        self.pending.records += 1;
     }
 
     fn transition(&mut self, check: &Arc<str>, transition: Transition) {

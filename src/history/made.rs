@@ -72,7 +72,7 @@ impl Made {
         let rarely = if part(30) < 10 { 8 } else { 1 };
         let micros = usual * (800 + spread) / 1_000 * rarely;
         let outcome = if self.is_down(at) { Outcome::Failure } else { Outcome::Success };
-        Ran { at, micros, outcome, status: outcome.status(), maintenance: false }
+        Ran { at, micros, outcome, status: outcome.status(), maintenance: false, times: 1 }
     }
 
     /// When it is down on the day of `at`.

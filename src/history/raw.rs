@@ -12,13 +12,46 @@ pub(super) const fn shard(id: i64) -> i64 {
     id.div_euclid(SHARD)
 }
 
-/// Appends a run: its time of day, its duration, and a byte for the rest.
+/// In the byte for the rest: how many of the same there were follows.
+const SEVERAL: u8 = 1 << 6;
+
+/// What is longer than a call by less than this ratio is kept as if it were as long.
+const COARSE: f64 = 1.2;
+
+/// The calls, sorted by outcome and duration, with those of about the same length as one: a busy
+/// host has calls of a hundred lengths each second.
+pub(super) fn coarse(calls: Vec<Ran>) -> Vec<Ran> {
+    let mut groups: Vec<(Ran, u64)> = Vec::new();
+    for call in calls {
+        match groups.last_mut() {
+            Some((group, shortest))
+                if group.outcome == call.outcome
+                    && call.micros as f64 <= *shortest as f64 * COARSE =>
+            {
+                let times = group.times.saturating_add(call.times);
+                let sum = u128::from(group.micros) * u128::from(group.times)
+                    + u128::from(call.micros) * u128::from(call.times);
+                group.micros = u64::try_from(sum / u128::from(times.max(1))).unwrap_or(call.micros);
+                group.times = times;
+            }
+            _ => groups.push((call, call.micros)),
+        }
+    }
+    groups.into_iter().map(|(group, _)| group).collect()
+}
+
+/// Appends a run: its time of day, its duration, a byte for the rest, and how many there were of it
+/// if that is more than one.
 pub(super) fn append(bytes: &mut Vec<u8>, run: &Ran) {
     let of_day = run.at.rem_euclid(Width::Day.millis());
     write(bytes, u64::try_from(of_day).unwrap_or(0));
     write(bytes, run.micros);
     let maintenance = u8::from(run.maintenance) << 5;
-    bytes.push(run.outcome as u8 | (run.status as u8) << 3 | maintenance);
+    let several = if run.times == 1 { 0 } else { SEVERAL };
+    bytes.push(run.outcome as u8 | (run.status as u8) << 3 | maintenance | several);
+    if several > 0 {
+        write(bytes, run.times.into());
+    }
 }
 
 /// The runs of one check that were written at about `near`.
@@ -35,6 +68,10 @@ pub(super) fn decode(bytes: &[u8], near: Millis) -> Option<Vec<Ran>> {
             outcome: *Outcome::ALL.get(usize::from(rest & 7))?,
             status: *Status::ALL.get(usize::from(rest >> 3 & 3))?,
             maintenance: rest >> 5 & 1 == 1,
+            times: match rest & SEVERAL {
+                0 => 1,
+                _ => u32::try_from(reader.read()?).ok()?,
+            },
         });
     }
     Some(runs)
@@ -79,17 +116,19 @@ mod tests {
         #[test]
         fn runs_are_read_as_they_were_written(
             runs in prop::collection::vec(
-                (-7_200_000i64..60_000, any::<u64>(), 0usize..5, 0usize..4, any::<bool>()), 0..20),
+                (-7_200_000i64..60_000, any::<u64>(), 0usize..5, 0usize..4, any::<bool>(), any::<u32>()),
+                0..20),
             near in NOW..NOW + Width::Day.millis(),
         ) {
             let runs: Vec<Ran> = runs
                 .into_iter()
-                .map(|(age, micros, outcome, status, maintenance)| Ran {
+                .map(|(age, micros, outcome, status, maintenance, times)| Ran {
                     at: near + age,
                     micros,
                     outcome: Outcome::ALL[outcome],
                     status: Status::ALL[status],
                     maintenance,
+                    times,
                 })
                 .collect();
             let mut bytes = Vec::new();
@@ -112,6 +151,27 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_about_the_same_length_are_kept_as_one() {
+        let call = |outcome, micros, times| Ran {
+            at: NOW,
+            micros,
+            outcome,
+            status: Status::Up,
+            maintenance: false,
+            times,
+        };
+        let (good, bad) = (Outcome::Success, Outcome::Failure);
+        let calls = vec![
+            call(good, 1_000, 3),
+            call(good, 1_200, 1),
+            call(good, 1_300, 1),
+            call(bad, 1_300, 2),
+        ];
+        let kept = [call(good, 1_050, 4), call(good, 1_300, 1), call(bad, 1_300, 2)];
+        assert_eq!(coarse(calls), kept);
+    }
+
+    #[test]
     fn a_run_takes_eight_bytes() {
         let mut bytes = Vec::new();
         let run = Ran {
@@ -120,6 +180,7 @@ mod tests {
             outcome: Outcome::Success,
             status: Status::Up,
             maintenance: false,
+            times: 1,
         };
         append(&mut bytes, &run);
         assert!(bytes.len() <= 8, "{bytes:?}");

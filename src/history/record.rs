@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::rollup::{Millis, Ran, millis};
 use crate::model::{CheckInfo, Event, ServiceStatus, Sink, Transition};
@@ -16,6 +16,8 @@ pub(super) const CAPACITY: usize = 32_768;
 pub(super) enum Record {
     /// A run ended.
     Run { info: Arc<CheckInfo>, ran: Ran },
+    /// The host observed calls: so many of each length, and how long the longest took.
+    Observed { info: Arc<CheckInfo>, ran: Vec<Ran>, longest: u64 },
     /// A status changed.
     Change { check: Arc<str>, transition: Box<Transition> },
     /// A check is no longer part of the plan.
@@ -73,12 +75,23 @@ impl Sink for Queue {
             Event::Run { run, status, maintenance, .. } => {
                 let ran = Ran {
                     at: millis(run.at + run.duration),
-                    micros: u64::try_from(run.duration.as_micros()).unwrap_or(u64::MAX),
+                    micros: micros(run.duration),
                     outcome: run.outcome,
                     status,
                     maintenance,
+                    times: 1,
                 };
                 self.push(Record::Run { info: Arc::clone(info), ran });
+            }
+            Event::Observed(calls) => {
+                let (at, status, maintenance) =
+                    (millis(SystemTime::now()), calls.status(), calls.maintenance());
+                let ran = calls.durations().map(|(outcome, duration, times)| {
+                    let micros = micros(duration);
+                    Ran { at, micros, outcome, status, maintenance, times }
+                });
+                let (info, ran) = (Arc::clone(info), ran.collect());
+                self.push(Record::Observed { info, ran, longest: micros(calls.longest()) });
             }
             Event::Transition(transition) => {
                 let transition = Box::new(transition.clone());
@@ -94,4 +107,8 @@ impl Sink for Queue {
     fn service(&self, status: ServiceStatus, since: SystemTime) {
         self.push(Record::Service { status, since: millis(since) });
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -75,6 +75,8 @@ pub(super) struct Ran {
     /// Status of the check after it.
     pub(super) status: Status,
     pub(super) maintenance: bool,
+    /// How many of the same there were: calls that the host observed are told together.
+    pub(super) times: u32,
 }
 
 impl Ran {
@@ -98,13 +100,13 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn of(run: &Ran) -> Self {
-        let good = u32::from(run.outcome.is_good());
-        let counted = u32::from(run.counts());
+        let of = |so: bool| if so { run.times } else { 0 };
+        let good = run.outcome.is_good();
         Self {
-            runs: 1,
-            good,
-            slo_good: good * counted,
-            slo_counted: counted,
+            runs: run.times,
+            good: of(good),
+            slo_good: of(good && run.counts()),
+            slo_counted: of(run.counts()),
             max_micros: run.micros,
             worst: Some(run.status),
         }
@@ -136,7 +138,7 @@ pub(super) struct Rollup {
 impl Rollup {
     pub(super) fn record(&mut self, run: &Ran) {
         self.counts.merge(&Counts::of(run));
-        self.sketch.record(run.micros);
+        self.sketch.record(run.micros, run.times);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -157,7 +159,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     pub(in crate::history) fn ran(at: Millis, outcome: Outcome) -> Ran {
-        Ran { at, micros: 4_000, outcome, status: outcome.status(), maintenance: false }
+        Ran { at, micros: 4_000, outcome, status: outcome.status(), maintenance: false, times: 1 }
     }
 
     #[test]

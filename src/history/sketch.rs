@@ -23,9 +23,9 @@ const VERSION: u8 = 1;
 pub(super) struct Sketch(Vec<(u16, u32)>);
 
 impl Sketch {
-    /// Records a duration in microseconds; none counts as one.
-    pub(super) fn record(&mut self, micros: u64) {
-        self.add(index(micros), 1);
+    /// Records a duration in microseconds so many times; none counts as one.
+    pub(super) fn record(&mut self, micros: u64, times: u32) {
+        self.add(index(micros), times);
     }
 
     fn add(&mut self, index: u16, count: u32) {
@@ -115,7 +115,7 @@ mod tests {
     fn of(durations: &[u64]) -> Sketch {
         let mut sketch = Sketch::default();
         for duration in durations {
-            sketch.record(*duration);
+            sketch.record(*duration, 1);
         }
         sketch
     }

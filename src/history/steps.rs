@@ -48,6 +48,23 @@ impl Sources {
     }
 }
 
+/// The starts of the roll-ups that the part from `first` to `end` is read from: none from before
+/// `oldest`, nor from far ahead.
+///
+/// An empty part stays empty: the roll-up that its start falls in is of runs that are read singly.
+fn clip(
+    (first, end): (Millis, Millis),
+    width: Width,
+    oldest: Millis,
+    now: Millis,
+) -> (Millis, Millis) {
+    if first >= end {
+        return (end, end);
+    }
+    let oldest = width.floor(oldest) - width.millis();
+    (width.floor(first.max(oldest)), end.min(now + HOUR))
+}
+
 /// Steps being filled.
 struct Grid {
     from: Millis,
@@ -170,10 +187,7 @@ impl Inner {
         let Some(id) = recent.id else { return Ok(grid.finish()) };
         // Nothing older is kept, nor anything newer.
         let kept = i64::try_from(self.shared.options.retention.as_millis()).unwrap_or(i64::MAX / 4);
-        let clip = |(first, end): (Millis, Millis), width: Width| {
-            let oldest = width.floor(now.saturating_sub(kept)) - width.millis();
-            (width.floor(first.max(oldest)), end.min(now + HOUR))
-        };
+        let clip = |part, width: Width| clip(part, width, now.saturating_sub(kept), now);
         let hours = (Width::Hour, clip(hours, Width::Hour));
         let minutes = (Width::Minute, clip(minutes, Width::Minute));
         let runs = sources.runs;
@@ -262,4 +276,27 @@ async fn stored_runs(
         found.extend(of_check.map(|(_, runs)| (key, runs.to_vec())));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_begin_within_a_minute_read_no_roll_up_of_it_beside_its_single_runs() {
+        let now = 1_789_000_007_000;
+        let from = Width::Minute.floor(now) - 40_000;
+        let sources = Sources::of(from, now, 1_000, now);
+        assert_eq!(sources.runs, from);
+        for (part, width) in [
+            ((sources.hours, sources.minutes), Width::Hour),
+            ((sources.minutes, sources.runs), Width::Minute),
+        ] {
+            let (first, end) = clip(part, width, 0, now);
+            assert!(first >= end, "{width:?} from {first} to {end} for {from}");
+        }
+        let minutes = (Width::Minute.floor(from) - 3 * MINUTE, from);
+        assert_eq!(clip(minutes, Width::Minute, 0, now), minutes);
+        assert_eq!(clip(minutes, Width::Minute, from, now).0, Width::Minute.floor(from) - MINUTE);
+    }
 }

@@ -19,7 +19,7 @@ use hyper::{Method, Request};
 use tokio::time::Instant;
 use tower::Service;
 
-use super::measure::Measure;
+use super::measure::RequestMetrics;
 use super::{Routes, accept, probe, problem};
 
 /// An application to be served: a router, alone or with answers that come before it.
@@ -83,12 +83,12 @@ impl Service<Request<Body>> for App {
 /// Answers the plain questions of probes.
 pub(super) struct Front {
     routes: Arc<Routes>,
-    measure: Measure,
+    measure: RequestMetrics,
 }
 
 impl Front {
     /// Answers as `routes` would, and measures with them.
-    pub(super) fn new(routes: Arc<Routes>, measure: Measure) -> Self {
+    pub(super) fn new(routes: Arc<Routes>, measure: RequestMetrics) -> Self {
         Self { routes, measure }
     }
 
@@ -104,8 +104,8 @@ impl Front {
             return None;
         }
         let started = Instant::now();
-        let response = problem::guard(probe::plain(&self.routes, gate));
-        self.measure.record(request.method(), route, response.status(), started.elapsed());
+        let mut response = problem::guard(probe::plain(&self.routes, gate));
+        self.measure.record(request, route, &mut response, started.elapsed());
         Some(response)
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::extract::MatchedPath;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response};
 use metrics::{Gauge, Histogram};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -32,41 +32,65 @@ const UNMATCHED: &str = "_unmatched";
 const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER"];
 
-/// A layer that measures the routes of the router it is put on, fallback included.
+/// A layer that measures the routes of the router it is put on, fallback included:
+/// `http_server_request_duration_seconds` by method, route and status, and
+/// `http_server_active_requests`, through the `metrics` facade.
 ///
 /// The duration of a request ends when the head of its answer is ready, so that an event stream
-/// counts with the time until it began. Clones share their handles.
+/// counts with the time until it began; one whose client goes away before counts in neither. The
+/// route is the [`MatchedPath`], such as `/orders/{id}`, so put it on with [`axum::Router::layer`],
+/// after the routes:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use vitalsign::http::RequestMetrics;
+///
+/// # async fn app(health: vitalsign::Health) -> Router {
+/// Router::new()
+///     .route("/orders/{id}", get(|| async { "an order" }))
+///     .merge(health.router())
+///     .layer(RequestMetrics::new())
+/// # }
+/// ```
+///
+/// The routes of [`Health`](crate::Health) are measured in any case, and counted once here too. A
+/// route that nothing matches is `_unmatched`, a method that no RFC knows `_OTHER`: both lists are
+/// closed. Clones share their handles.
 #[derive(Clone, Default)]
-pub(crate) struct Measure {
+pub struct RequestMetrics {
     handles: Arc<Handles>,
 }
 
-impl fmt::Debug for Measure {
+impl fmt::Debug for RequestMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Measure").finish_non_exhaustive()
+        f.debug_struct("RequestMetrics").finish_non_exhaustive()
     }
 }
 
-impl Measure {
+impl RequestMetrics {
     /// A layer that has asked for no handle yet.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// Counts a request that was answered beside the layer.
-    pub(crate) fn record(
+    pub(crate) fn record<B, R>(
         &self,
-        method: &Method,
+        request: &Request<B>,
         route: &str,
-        status: StatusCode,
+        response: &mut Response<R>,
         duration: Duration,
     ) {
-        let seconds = duration.as_secs_f64();
-        self.handles.record(position(method), route, status.as_u16(), seconds);
+        let (method, status) = (position(request.method()), response.status().as_u16());
+        self.handles.record(method, route, status, duration.as_secs_f64());
+        if request.extensions().get::<Active>().is_some() {
+            response.extensions_mut().insert(Counted);
+        }
     }
 }
 
-impl<S> Layer<S> for Measure {
+impl<S> Layer<S> for RequestMetrics {
     type Service = Measured<S>;
 
     fn layer(&self, inner: S) -> Measured<S> {
@@ -128,11 +152,25 @@ fn position(method: &Method) -> usize {
     known.unwrap_or(METHODS.len() - 1)
 }
 
-/// A service that is measured.
+/// On a request: a layer further out counts it as active.
+#[derive(Clone, Copy)]
+struct Active;
+
+/// On an answer: a layer further in, which knows the route better, has counted the request.
+#[derive(Clone, Copy)]
+struct Counted;
+
+/// A service that is measured; made by [`RequestMetrics`].
 #[derive(Clone)]
-pub(crate) struct Measured<S> {
+pub struct Measured<S> {
     inner: S,
     handles: Arc<Handles>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for Measured<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measured").field("inner", &self.inner).finish_non_exhaustive()
+    }
 }
 
 impl<S, B, R> Service<Request<B>> for Measured<S>
@@ -147,34 +185,55 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let started = Instant::now();
         let method = position(request.method());
         let route = request.extensions().get::<MatchedPath>().cloned();
-        self.handles.active().increment(1.0);
-        let active = Active(Arc::clone(&self.handles));
-        Measuring { inner: self.inner.call(request), started, method, route, active }
+        let outermost = request.extensions_mut().insert(Active).is_none();
+        let open = Open::new(Arc::clone(&self.handles), outermost);
+        Measuring { inner: self.inner.call(request), started, method, route, open }
     }
 }
 
 /// A request being answered; dropping it takes it off the gauge, however it ended.
-struct Active(Arc<Handles>);
+struct Open {
+    handles: Arc<Handles>,
+    /// Whether no layer further out counts it as active.
+    outermost: bool,
+}
 
-impl Drop for Active {
+impl Open {
+    fn new(handles: Arc<Handles>, outermost: bool) -> Self {
+        if outermost {
+            handles.active().increment(1.0);
+        }
+        Self { handles, outermost }
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
-        self.0.active().decrement(1.0);
+        if self.outermost {
+            self.handles.active().decrement(1.0);
+        }
     }
 }
 
 pin_project! {
     /// The answer to a request that is being measured.
-    pub(crate) struct Measuring<F> {
+    pub struct Measuring<F> {
         #[pin]
         inner: F,
         started: Instant,
         method: usize,
         route: Option<MatchedPath>,
-        active: Active,
+        open: Open,
+    }
+}
+
+impl<F> fmt::Debug for Measuring<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measuring").field("route", &self.route).finish_non_exhaustive()
     }
 }
 
@@ -186,11 +245,17 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(this.inner.poll(cx));
-        if let Ok(response) = &result {
+        let mut result = ready!(this.inner.poll(cx));
+        if let Ok(response) = &mut result
+            && response.extensions().get::<Counted>().is_none()
+        {
             let route = this.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
             let seconds = this.started.elapsed().as_secs_f64();
-            this.active.0.record(*this.method, route, response.status().as_u16(), seconds);
+            let status = response.status().as_u16();
+            this.open.handles.record(*this.method, route, status, seconds);
+            if !this.open.outermost {
+                response.extensions_mut().insert(Counted);
+            }
         }
         Poll::Ready(result)
     }
@@ -234,7 +299,7 @@ mod tests {
         let app = Router::new()
             .route("/ready/{check}", get(|| async { "ok" }))
             .fallback(async || hyper::StatusCode::NOT_FOUND)
-            .layer(Measure::new());
+            .layer(RequestMetrics::new());
 
         crate::metrics::describe();
         for check in ["a", "b", "c"] {
@@ -258,13 +323,50 @@ mod tests {
         let recorder = PrometheusBuilder::new().build_recorder();
         let metrics = recorder.handle();
         let _guard = metrics::set_default_local_recorder(&recorder);
-        let app = Router::new().route("/", get(std::future::pending::<()>)).layer(Measure::new());
+        let app =
+            Router::new().route("/", get(std::future::pending::<()>)).layer(RequestMetrics::new());
         let mut request = Box::pin(send(&app, "GET", "/"));
         assert!(futures_util::poll!(&mut request).is_pending());
         assert_eq!(value(&metrics, ACTIVE), Some(1.0));
         drop(request);
         assert_eq!(value(&metrics, ACTIVE), Some(0.0));
         assert_eq!(count(&metrics, "GET", "/", 200), None);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_passes_two_layers_is_counted_once_by_the_inner_route() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let active = metrics.clone();
+        let gauge = move || async move { value(&active, ACTIVE).unwrap_or(0.0).to_string() };
+        let inner = Router::new().route("/ready", get(gauge)).layer(RequestMetrics::new());
+        let app = Router::new()
+            .route("/orders/{id}", get(|| async {}))
+            .nest_service("/vitals", inner.clone())
+            .merge(inner)
+            .layer(RequestMetrics::new());
+        let answer = app.clone().oneshot(Request::get("/ready").body(Body::empty()).unwrap());
+        let body = answer.await.unwrap().into_body();
+        let body = axum::body::to_bytes(body, 100).await.unwrap();
+        assert_eq!(body, "1", "it is active once");
+        send(&app, "GET", "/vitals/ready").await;
+        send(&app, "GET", "/orders/7").await;
+        send(&app, "GET", "/nothing").await;
+        let counted = [
+            count(&metrics, "GET", "/ready", 200),
+            count(&metrics, "GET", "/orders/{id}", 200),
+            count(&metrics, "GET", UNMATCHED, 404),
+            value(&metrics, ACTIVE),
+        ];
+        assert_eq!(counted, [Some(1.0), Some(1.0), Some(1.0), Some(0.0)]);
+        let lines = metrics.render();
+        let sum: f64 = lines
+            .lines()
+            .filter(|line| line.starts_with(&format!("{DURATION}_count")))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
+        assert!((sum - 4.0).abs() < 0.1, "{lines}");
     }
 
     #[tokio::test]
@@ -309,7 +411,7 @@ mod tests {
         }
         let recorder = Counting(0.into());
         let _guard = metrics::set_default_local_recorder(&recorder);
-        let app = Router::new().route("/", get(|| async {})).layer(Measure::new());
+        let app = Router::new().route("/", get(|| async {})).layer(RequestMetrics::new());
         for _ in 0..5 {
             send(&app, "GET", "/").await;
         }

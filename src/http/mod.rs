@@ -40,11 +40,11 @@ use serde::{Serialize, Serializer};
 use crate::health::Health;
 use crate::state::HealthState;
 use front::Front;
-use measure::Measure;
 use openapi::Surface;
 use problem::Problem;
 
 pub use front::App;
+pub use measure::{Measured, Measuring, RequestMetrics};
 pub use server::{Server, Stopped};
 #[cfg(feature = "tls")]
 pub use tls::{TlsError, tls_config};
@@ -70,7 +70,7 @@ impl Health {
     /// The right to details needs to know who asks: serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or no client counts as local.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        problem::finish(surface(&self.routes()).finish(), Measure::new()).with_state(())
+        problem::finish(surface(&self.routes()).finish(), RequestMetrics::new()).with_state(())
     }
 
     /// All routes as an application of their own, the pages for people too: any other path is a
@@ -79,7 +79,7 @@ impl Health {
     /// [`Server`] serves it, and it is a [`tower::Service`].
     #[must_use]
     pub fn into_app(self) -> App {
-        let (routes, measure) = (self.routes(), Measure::new());
+        let (routes, measure) = (self.routes(), RequestMetrics::new());
         let all = surface(&routes).merge(page::router(&routes)).finish();
         let behind = problem::finish_alone(all, measure.clone());
         App::new(behind, Front::new(routes, measure))

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tower::ServiceBuilder;
 use tower::util::MapResponseLayer;
 
-use super::measure::Measure;
+use super::measure::RequestMetrics;
 use super::panics::CatchPanic;
 
 /// The media type of problem details.
@@ -143,7 +143,7 @@ pub(crate) fn guard<B>(mut response: Response<B>) -> Response<B> {
 /// Completes routes: measured, guarded, 405 for other methods and 500 for a panic as problems.
 ///
 /// It sets no 404, so that the routes can be merged into a router that has its own.
-pub(crate) fn finish<S>(routes: Router<S>, measure: Measure) -> Router<S>
+pub(crate) fn finish<S>(routes: Router<S>, measure: RequestMetrics) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
@@ -153,7 +153,7 @@ where
 }
 
 /// [`finish`] for a router of its own: any other path is a 404 problem, measured as `_unmatched`.
-pub(crate) fn finish_alone<S>(routes: Router<S>, measure: Measure) -> Router<S>
+pub(crate) fn finish_alone<S>(routes: Router<S>, measure: RequestMetrics) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
@@ -182,7 +182,7 @@ mod tests {
                 get(|| async { Problem::new(StatusCode::BAD_REQUEST, "`from` must be RFC 3339") }),
             )
             .route("/later", get(|| async { Problem::unavailable("no history is kept") }));
-        finish_alone(routes, Measure::new())
+        finish_alone(routes, RequestMetrics::new())
     }
 
     async fn send(method: &str, path: &str) -> (Response<()>, String) {
@@ -255,7 +255,7 @@ mod tests {
     async fn finished_routes_merge_into_a_router_with_its_own_404() {
         let routes = Router::new().route("/ready", get(|| async { "up" }));
         let host = Router::new().fallback(|| async { "the host's" });
-        let app: Router = host.merge(finish(routes, Measure::new()));
+        let app: Router = host.merge(finish(routes, RequestMetrics::new()));
         let request = Request::get("/nothing").body(Body::empty()).expect("a request");
         let body = app.oneshot(request).await.expect("an answer").into_body();
         assert_eq!(body.collect().await.expect("a body").to_bytes(), "the host's");

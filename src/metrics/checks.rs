@@ -20,7 +20,9 @@ struct Row<'a> {
     consecutive_failures: u32,
     maintenance: bool,
     suppressed: bool,
-    last_run: Option<Arc<Run>>,
+    /// The last run of the check itself.
+    asked: Option<Arc<Run>>,
+    last_ended: Option<SystemTime>,
     last_success_at: Option<SystemTime>,
     figures: Figures,
 }
@@ -38,7 +40,8 @@ impl<'a> Row<'a> {
             consecutive_failures: cell.consecutive_failures(),
             maintenance: cell.maintenance,
             suppressed,
-            last_run: cell.last_run.clone(),
+            asked: cell.asked.clone(),
+            last_ended: cell.last_ended(),
             last_success_at: cell.last_success_at,
             figures: cell.figures.clone(),
         }
@@ -126,9 +129,7 @@ fn statuses(page: &mut Page, rows: &Rows<'_>) {
     rows.one(page, &names::CHECK_CONSECUTIVE_FAILURES, |row| {
         Some(u64::from(row.consecutive_failures))
     });
-    rows.one(page, &names::CHECK_LAST_RUN, |row| {
-        row.last_run.as_ref().map(|run| run.at + run.duration)
-    });
+    rows.one(page, &names::CHECK_LAST_RUN, |row| row.last_ended);
     rows.one(page, &names::CHECK_LAST_SUCCESS, |row| row.last_success_at);
     rows.one(page, &names::CHECK_SUPPRESSED, |row| Some(row.suppressed));
     rows.one(page, &names::CHECK_MAINTENANCE, |row| Some(row.maintenance));
@@ -139,7 +140,7 @@ fn durations(page: &mut Page, rows: &Rows<'_>) {
         page.histogram(name, row.series, &row.figures.durations);
     });
     rows.each(page, &names::CHECK_PHASE_DURATION, |page, name, row| {
-        for (phase, took) in row.last_run.iter().flat_map(|run| &run.phases) {
+        for (phase, took) in row.asked.iter().flat_map(|run| &run.phases) {
             page.sample(name, &[row.series, ",phase=\"", phase.as_str(), "\""], *took);
         }
     });
@@ -211,7 +212,7 @@ fn measurements(page: &mut Page, rows: &Rows<'_>) -> Vec<String> {
     // Kinds that measure the same may describe it in their own words; the first in order wins.
     let mut families: BTreeMap<&str, Measured<'_>> = BTreeMap::new();
     for row in &rows.0 {
-        for (measurement, value) in row.last_run.iter().flat_map(|run| &run.measurements) {
+        for (measurement, value) in row.asked.iter().flat_map(|run| &run.measurements) {
             let family = families
                 .entry(measurement.name)
                 .or_insert(Measured { help: measurement.help, samples: Vec::new() });

@@ -8,8 +8,11 @@ use tokio::time::Instant;
 
 use super::figures::Figures;
 use super::fold::{Fold, Thresholds};
+use super::observe::Newest;
 use super::tally::Weight;
-use crate::model::{CheckInfo, Gate, Outcome, Run, SkipReason, Status, Trace, Transition};
+use crate::model::{
+    Calls, CheckInfo, Gate, Outcome, Reason, Run, SkipReason, Status, Trace, Transition,
+};
 
 /// A check of the current plan.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ pub(crate) struct Entry {
 /// The mutable part of an entry.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
-    fold: Fold,
+    pub(super) fold: Fold,
     since: SystemTime,
     /// What it was before this process, and since when, until its first status.
     before: Option<(Status, SystemTime)>,
@@ -32,7 +35,14 @@ pub(crate) struct Cell {
     /// Whether its gates count; not yet for a check that a reload brought, until its first run.
     gating: bool,
     pub(crate) maintenance: bool,
-    pub(crate) last_run: Option<Arc<Run>>,
+    /// The last run of the check itself: calls that the host observes have no phases and figures.
+    pub(crate) asked: Option<Arc<Run>>,
+    /// The last observed call, if it is newer than that run.
+    pub(super) newest: Option<Newest>,
+    /// When a good call was observed, if it is the newest of the calls.
+    pub(super) well_at: Option<Instant>,
+    /// Observed calls that the sinks were not told of yet; there from the first one on.
+    pub(super) calls: Option<Box<Calls>>,
     /// The trace of the last run, if it is kept.
     pub(crate) kept_trace: Option<Trace>,
     pub(crate) last_success_at: Option<SystemTime>,
@@ -83,7 +93,10 @@ impl Entry {
                 retired: false,
                 gating,
                 maintenance,
-                last_run: None,
+                asked: None,
+                newest: None,
+                well_at: None,
+                calls: None,
                 kept_trace: None,
                 last_success_at: None,
                 last_result: None,
@@ -99,7 +112,9 @@ impl Entry {
         let mut cell = before.clone();
         // What the old question still answers would be lost from here on.
         before.retire();
+        before.calls = None;
         drop(before);
+        cell.well_at = None;
         // Streaks belong to the thresholds and the question they were counted under.
         cell.fold = cell.fold.inherited();
         if info.kind != old.info.kind {
@@ -149,19 +164,20 @@ impl Entry {
         }))
     }
 
-    /// Folds a finished run in. `keeps_tail` says that traces are kept by outcome.
-    pub(crate) fn fold(
+    pub(super) fn thresholds(&self) -> Thresholds {
+        Thresholds { failure: self.info.failure_threshold, success: self.info.success_threshold }
+    }
+
+    /// Folds a finished run in, of the check itself or of a call that was observed. `keeps_tail`
+    /// says that traces are kept by outcome.
+    pub(super) fn fold(
         &self,
         cell: &mut Cell,
         run: &Arc<Run>,
         keeps_tail: bool,
         ids: &Ids,
     ) -> Folded {
-        let thresholds = Thresholds {
-            failure: self.info.failure_threshold,
-            success: self.info.success_threshold,
-        };
-        let from = cell.fold.apply(run.outcome, thresholds);
+        let from = cell.fold.apply(run.outcome, self.thresholds());
         let to = cell.fold.status();
         let ended = run.at + run.duration;
         let transition = (from != to).then(|| {
@@ -180,9 +196,9 @@ impl Entry {
             || transition.is_some()
             || run.duration > self.info.timeout / 2;
         let kept = run.trace.is_some_and(|t| t.sampled || keeps_tail && notable);
-        cell.count(run, ended, kept);
-        cell.last_run = Some(Arc::clone(run));
-        cell.kept_trace = run.trace.filter(|_| kept);
+        let kept_trace = run.trace.filter(|_| kept);
+        cell.count(run.outcome, run.reason, run.duration, kept_trace, (Instant::now(), ended));
+        cell.kept_trace = kept_trace;
         Folded { transition, kept }
     }
 }
@@ -202,7 +218,7 @@ impl Cell {
 
     /// Whether any run has finished, of whatever outcome.
     pub(crate) const fn has_run(&self) -> bool {
-        self.last_run.is_some()
+        self.asked.is_some() || self.newest.is_some()
     }
 
     pub(crate) const fn retired(&self) -> bool {
@@ -255,19 +271,27 @@ impl Cell {
         transition
     }
 
-    fn count(&mut self, run: &Run, ended: SystemTime, kept: bool) {
+    /// Counts what ended at the time by both clocks.
+    pub(super) fn count(
+        &mut self,
+        outcome: Outcome,
+        reason: Option<Reason>,
+        duration: Duration,
+        kept: Option<Trace>,
+        (now, ended): (Instant, SystemTime),
+    ) {
         let figures = &mut self.figures;
-        figures.outcomes[run.outcome as usize] += 1;
-        figures.durations.record(run.duration, run.trace.filter(|_| kept), ended);
-        if run.outcome == Outcome::Unknown {
+        figures.outcomes[outcome as usize] += 1;
+        figures.durations.record(duration, kept, ended);
+        if outcome == Outcome::Unknown {
             return;
         }
-        let good = run.outcome.is_good();
-        self.heard = Some(Instant::now());
+        let good = outcome.is_good();
+        self.heard = Some(now);
         self.last_result = Some(good);
         if good {
             self.last_success_at = Some(ended);
-        } else if let Some(reason) = run.reason {
+        } else if let Some(reason) = reason {
             figures.failures[reason as usize] += 1;
         }
         if !self.maintenance {

@@ -10,6 +10,7 @@ mod entry;
 mod figures;
 mod fold;
 mod maintained;
+mod observe;
 mod record;
 mod tally;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::model::{CheckInfo, Gate, ServiceStatus, Sink, Status, Trace};
 pub(crate) use entry::{Cell, Entry, Ids};
 pub(crate) use figures::{Exemplar, Figures, Histogram};
 pub(crate) use maintained::Maintained;
+pub(crate) use observe::{Call, slowness};
 pub(crate) use record::Planned;
 pub(crate) use tally::Tally;
 pub(crate) use view::suppressor;
@@ -93,6 +95,8 @@ pub struct HealthState {
     tally: Mutex<Tally>,
     /// Statuses from before this process, for the checks of the first plan.
     remembered: Mutex<HashMap<Arc<str>, (Status, SystemTime)>>,
+    /// The checks that had calls observed, whose sinks are told of them once a second.
+    observed: Mutex<Vec<Arc<Entry>>>,
     /// Grows with every change that a probe's body can show.
     changes: AtomicU64,
     ids: Ids,
@@ -151,6 +155,7 @@ impl HealthState {
             maintained: Mutex::default(),
             tally: Mutex::new(Tally::new(now, setup.remembered.service)),
             remembered: Mutex::new(setup.remembered.checks),
+            observed: Mutex::default(),
             changes: AtomicU64::new(0),
             ids: Ids::default(),
             fresh_until: AtomicU64::new(u64::MAX),

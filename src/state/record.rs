@@ -1,7 +1,7 @@
 //! The recorder: everything that changes the state.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -20,6 +20,15 @@ pub(crate) enum Planned {
     New(Arc<CheckInfo>),
 }
 
+/// Whose a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The check's own.
+    Check,
+    /// A call of the host's, which it observed.
+    Host,
+}
+
 /// What the recorder made of a run.
 #[derive(Debug)]
 pub(crate) struct Recorded {
@@ -32,34 +41,45 @@ pub(crate) struct Recorded {
 impl HealthState {
     /// Folds a finished run in; `None` when the check is no longer part of the plan.
     pub(crate) fn record(&self, entry: &Arc<Entry>, run: Run) -> Option<Recorded> {
-        let run = Arc::new(run);
+        let cell = entry.lock();
+        if cell.retired() {
+            return None;
+        }
+        Some(self.fold(entry, cell, &Arc::new(run), Origin::Check))
+    }
+
+    /// Folds a run into the cell, tells of it and releases the cell.
+    pub(super) fn fold(
+        &self,
+        entry: &Entry,
+        mut cell: MutexGuard<'_, Cell>,
+        run: &Arc<Run>,
+        origin: Origin,
+    ) -> Recorded {
         let now = Instant::now();
-        let (stale, recorded) = {
-            let mut cell = entry.lock();
-            if cell.retired() {
-                return None;
+        // Spans of the host's are its own to keep.
+        let keeps_tail = self.keeps_tail && origin == Origin::Check;
+        let (stale, recorded) = self.change(entry, &mut cell, |cell| {
+            let stale = entry.expire(cell, now, &self.ids);
+            let folded = entry.fold(cell, run, keeps_tail, &self.ids);
+            cell.remember(run, origin);
+            let (status, kept) = (cell.status(), folded.kept);
+            let maintenance = cell.maintenance;
+            self.tell(entry, Event::Run { run, status, trace_kept: kept, maintenance });
+            for transition in stale.iter().chain(&folded.transition) {
+                self.tell(entry, Event::Transition(transition));
             }
-            let folded = self.change(entry, &mut cell, |cell| {
-                let stale = entry.expire(cell, now, &self.ids);
-                let folded = entry.fold(cell, &run, self.keeps_tail, &self.ids);
-                let (status, kept) = (cell.status(), folded.kept);
-                let maintenance = cell.maintenance;
-                self.tell(entry, Event::Run { run: &run, status, trace_kept: kept, maintenance });
-                for transition in stale.iter().chain(&folded.transition) {
-                    self.tell(entry, Event::Transition(transition));
-                }
-                (stale, Recorded { status, transition: folded.transition, kept })
-            });
-            if let Some(at) = entry.stale_at(&cell) {
-                self.fresh_until.fetch_min(self.nanos_of(at), Ordering::AcqRel);
-            }
-            folded
-        };
+            (stale, Recorded { status, transition: folded.transition, kept })
+        });
+        if let Some(at) = entry.stale_at(&cell) {
+            self.fresh_until.fetch_min(self.nanos_of(at), Ordering::AcqRel);
+        }
+        drop(cell);
         // Written once the entry is free: a log that blocks must not block a probe.
         for transition in stale.iter().chain(&recorded.transition) {
             self.log_transition(&entry.info, transition);
         }
-        Some(recorded)
+        recorded
     }
 
     /// Counts a due run that was not started.
@@ -116,6 +136,9 @@ impl HealthState {
             if cell.maintenance && old.find(&entry.info.name).is_none() {
                 self.tell(entry, Event::Maintenance(true));
             }
+            if cell.calls.is_some() {
+                self.watch(entry);
+            }
         }
         self.plan.store(Arc::clone(&plan));
         for entry in old.entries.iter().filter(|e| !kept(&plan, e)) {
@@ -123,6 +146,7 @@ impl HealthState {
             cell.retire();
             self.retally(|t| t.replace(cell.weight(&entry.info), Weight::default(), now));
             if plan.find(&entry.info.name).is_none() {
+                self.tell_calls(entry, &mut cell);
                 self.tell(entry, Event::Removed);
             }
         }
@@ -205,6 +229,7 @@ impl HealthState {
         };
         let live = silent < self.tolerated_ticks;
         self.set_live(live, silent);
+        self.tell_all_calls();
         self.refresh(Instant::now());
     }
 
@@ -227,8 +252,10 @@ impl HealthState {
         self.touch();
     }
 
-    /// Changes a cell and, if that changes its weight, the tally with it.
+    /// Changes a cell and, if that changes its weight, the tally with it. What was observed before
+    /// is told first.
     fn change<T>(&self, entry: &Entry, cell: &mut Cell, f: impl FnOnce(&mut Cell) -> T) -> T {
+        self.tell_calls(entry, cell);
         let weight = cell.weight(&entry.info);
         let status = cell.status();
         let result = f(cell);
@@ -254,7 +281,7 @@ impl HealthState {
         }
     }
 
-    fn tell(&self, entry: &Entry, event: Event<'_>) {
+    pub(super) fn tell(&self, entry: &Entry, event: Event<'_>) {
         for sink in &self.sinks {
             sink.record(&entry.info, event);
         }

@@ -69,6 +69,21 @@ fn status(state: &HealthState, gate: Gate, except: &[&str]) -> ServiceStatus {
     state.answer(gate, except).status
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_after_a_stale_status_that_nobody_looked_at_says_that_it_was_stale() {
+    let (state, db) = one(info("db"));
+    state.record(&db, run(Outcome::Success));
+    tokio::time::advance(SECOND * 4).await;
+    let (outcome, duration) = (Outcome::Success, SECOND / 100);
+    let (reason, message, trace) = (None, None, None);
+    state
+        .observe(&db, Call { outcome, duration, reason, message, trace })
+        .expect("it is its entry");
+    let cell = db.lock();
+    let changes = |to: Status| cell.figures.transitions[to as usize];
+    assert_eq!((changes(Status::Unknown), changes(Status::Up)), (1, 1));
+}
+
 #[test]
 fn a_check_of_another_kind_starts_counting_anew_and_one_of_the_same_goes_on() {
     let (state, old) = one(info("db"));

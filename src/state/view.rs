@@ -41,7 +41,7 @@ impl CheckView {
             info: Arc::clone(&entry.info),
             status: cell.status(),
             since: cell.since(),
-            last_run: cell.last_run.clone(),
+            last_run: cell.last_run(),
             last_success_at: cell.last_success_at,
             consecutive_failures: cell.consecutive_failures(),
             suppressed_by: None,

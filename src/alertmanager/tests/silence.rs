@@ -2,7 +2,8 @@
 
 use super::super::board::LONGEST_HOLD;
 use super::*;
-use crate::model::SkipReason;
+use crate::model::{Calls, SkipReason};
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn a_check_waits_for_the_word_of_those_it_depends_on() {
@@ -17,6 +18,55 @@ async fn a_check_waits_for_the_word_of_those_it_depends_on() {
     assert!(scene.told().is_empty(), "the vpn has not been asked since");
     scene.runs(&vpn, Outcome::Success, Status::Up);
     assert_eq!(scene.told(), ["CheckDown db warning"]);
+}
+
+/// A call that the host observed just now, which left the status alone.
+fn observed(outcome: Outcome, status: Status) -> Calls {
+    let failed = outcome.is_failed();
+    let reason = failed.then_some(Reason::NotServing);
+    let (duration, now) = (Duration::from_millis(5), Instant::now());
+    let mut calls = Calls::default();
+    calls.add(outcome, reason, duration, now);
+    if failed {
+        let (message, trace) = (Some("it says no".to_owned()), None);
+        let (phases, measurements) = (Vec::new(), Vec::new());
+        let at = SystemTime::now();
+        let run = Run { at, duration, outcome, reason, message, trace, phases, measurements };
+        calls.note(&Arc::new(run), now);
+    }
+    calls.under(status, false);
+    calls
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_observed_is_a_word_as_a_run_is() {
+    let mut scene = Scene::new();
+    let vpn = informative("vpn");
+    let db = info("db", Gates::NONE, &["vpn"]);
+    scene.runs(&vpn, Outcome::Success, Status::Up);
+    scene.runs(&db, Outcome::Success, Status::Up);
+    advance(SECOND).await;
+    scene.falls(&db);
+    advance(9 * SECOND).await;
+    scene.board.record(&vpn, Event::Observed(&observed(Outcome::Failure, Status::Up)));
+    assert!(scene.told().is_empty(), "the vpn has not answered since");
+    scene.board.record(&vpn, Event::Observed(&observed(Outcome::Success, Status::Up)));
+    assert_eq!(scene.told(), ["CheckDown db warning"]);
+
+    scene.falls(&vpn);
+    scene.becomes(&vpn, Status::Down, Status::Up);
+    scene.told();
+    scene.board.record(&db, Event::Maintenance(true));
+    scene.told();
+    scene.board.record(&db, Event::Maintenance(false));
+    advance(2 * SECOND).await;
+    scene.board.record(&db, Event::Observed(&observed(Outcome::Success, Status::Down)));
+    assert!(scene.told().is_empty(), "that it is still down nobody has said");
+    advance(2 * SECOND).await;
+    scene.board.record(&db, Event::Observed(&observed(Outcome::Failure, Status::Down)));
+    let told = scene.attempts();
+    let description = told[0]["annotations"]["description"].as_str().unwrap();
+    assert!(description.contains("not_serving: it says no"), "{description}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,205 @@
+//! Calls that the host observed: folded like runs, told to the sinks together.
+//!
+//! A call that leaves the status alone touches its check's cell and nothing else, so that it costs
+//! a lock, two looks at the clock and a few additions. Once a second, and before whatever must not
+//! come first, the sinks are told of all such calls at once.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::record::Origin;
+use super::{Cell, Entry, HealthState};
+use crate::model::{CheckInfo, Event, Outcome, Reason, Run, Status, Trace};
+
+/// A call that the host observed.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) outcome: Outcome,
+    pub(crate) duration: Duration,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) message: Option<String>,
+    /// The sampled span that it failed in.
+    pub(crate) trace: Option<Trace>,
+}
+
+/// The newest observed call.
+#[derive(Debug, Clone)]
+pub(super) enum Newest {
+    /// A success, of which a run is made when somebody asks.
+    Success { ended: SystemTime, duration: Duration },
+    /// Anything else.
+    Other(Arc<Run>),
+}
+
+impl Call {
+    /// The run that it counts as; the figures of the check's own last run stay as they are.
+    fn run(self, ended: SystemTime, asked: Option<&Run>) -> Run {
+        Run {
+            at: began(ended, self.duration),
+            duration: self.duration,
+            outcome: self.outcome,
+            reason: self.reason,
+            message: self.message,
+            trace: self.trace,
+            phases: Vec::new(),
+            measurements: asked.map(|run| run.measurements.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The caveat of an answer that took longer than `degraded_after`.
+pub(crate) fn slowness(info: &CheckInfo, duration: Duration) -> Option<String> {
+    let limit = info.degraded_after.filter(|limit| duration > *limit)?;
+    let limit = humantime::format_duration(limit);
+    let took = duration.as_secs_f64();
+    Some(format!("answered in {took:.3} s, slower than degraded_after = {limit}"))
+}
+
+/// When a call began that took so long; a duration beyond all clocks is none.
+fn began(ended: SystemTime, duration: Duration) -> SystemTime {
+    ended.checked_sub(duration).unwrap_or(ended)
+}
+
+impl Cell {
+    /// The last run, of the check itself or of a call that was observed.
+    pub(crate) fn last_run(&self) -> Option<Arc<Run>> {
+        match &self.newest {
+            None => self.asked.clone(),
+            Some(Newest::Other(run)) => Some(Arc::clone(run)),
+            Some(Newest::Success { ended, duration }) => {
+                let (reason, message, trace) = (None, None, None);
+                let (outcome, duration) = (Outcome::Success, *duration);
+                let call = Call { outcome, duration, reason, message, trace };
+                Some(Arc::new(call.run(*ended, self.asked.as_deref())))
+            }
+        }
+    }
+
+    /// When the last run ended.
+    pub(crate) fn last_ended(&self) -> Option<SystemTime> {
+        let ended = |run: &Run| run.at + run.duration;
+        match &self.newest {
+            None => self.asked.as_deref().map(ended),
+            Some(Newest::Other(run)) => Some(ended(run)),
+            Some(Newest::Success { ended, .. }) => Some(*ended),
+        }
+    }
+
+    /// Whether calls say that it does not need to be asked now, `interval` after the last time: the
+    /// newest was good, and it is not so long ago.
+    pub(super) fn well_within(&self, interval: Duration, now: Instant) -> bool {
+        let serving = matches!(self.status(), Status::Up | Status::Degraded);
+        let recent = |at: Instant| now.saturating_duration_since(at) <= interval;
+        serving && self.well_at.is_some_and(recent)
+    }
+
+    /// Makes `run` the last one.
+    pub(super) fn remember(&mut self, run: &Arc<Run>, origin: Origin) {
+        match origin {
+            Origin::Check => {
+                self.asked = Some(Arc::clone(run));
+                self.newest = None;
+            }
+            Origin::Host => self.newest = Some(Newest::Other(Arc::clone(run))),
+        }
+    }
+
+    fn note_well(&mut self, outcome: Outcome, now: Instant) {
+        if outcome != Outcome::Unknown {
+            self.well_at = outcome.is_good().then_some(now);
+        }
+    }
+}
+
+impl Entry {
+    /// Whether observed calls spare the run of the check that is due at `now`.
+    pub(crate) fn spares(&self, now: Instant) -> bool {
+        let cell = self.lock();
+        !cell.retired() && cell.well_within(self.info.interval, now)
+    }
+}
+
+impl HealthState {
+    /// Folds an observed call in; gives it back when the check is no longer this entry's.
+    pub(crate) fn observe(&self, entry: &Arc<Entry>, mut observed: Call) -> Result<(), Call> {
+        let now = Instant::now();
+        let ended = SystemTime::now();
+        let mut cell = entry.lock();
+        if cell.retired() {
+            return Err(observed);
+        }
+        if observed.outcome == Outcome::Success
+            && let Some(caveat) = slowness(&entry.info, observed.duration)
+        {
+            (observed.outcome, observed.message) = (Outcome::Warning, Some(caveat));
+        }
+        cell.note_well(observed.outcome, now);
+        let mut fold = cell.fold;
+        let status = fold.apply(observed.outcome, entry.thresholds());
+        // Without a status nothing goes stale, and the first run may be what a gate waits for.
+        let fresh = entry.stale_at(&cell).is_some_and(|at| now <= at);
+        if !fresh || fold.status() != status {
+            self.turn(entry, cell, observed, ended);
+            return Ok(());
+        }
+        cell.fold = fold;
+        let (outcome, reason, duration) = (observed.outcome, observed.reason, observed.duration);
+        cell.count(outcome, reason, duration, observed.trace, (now, ended));
+        cell.kept_trace = observed.trace;
+        let first = cell.calls.is_none();
+        cell.calls.get_or_insert_default().add(outcome, reason, duration, now);
+        if outcome == Outcome::Success {
+            cell.newest = Some(Newest::Success { ended, duration });
+        } else {
+            let run = Arc::new(observed.run(ended, cell.asked.as_deref()));
+            if let Some(calls) = &mut cell.calls {
+                calls.note(&run, now);
+            }
+            cell.newest = Some(Newest::Other(run));
+        }
+        drop(cell);
+        if first {
+            self.watch(entry);
+        }
+        Ok(())
+    }
+
+    /// Folds in a call that may change the status, with all that a run would do.
+    #[cold]
+    fn turn(&self, entry: &Entry, cell: MutexGuard<'_, Cell>, observed: Call, ended: SystemTime) {
+        let run = Arc::new(observed.run(ended, cell.asked.as_deref()));
+        self.fold(entry, cell, &run, Origin::Host);
+    }
+
+    /// Looks from now on whether there are calls of the check to be told.
+    pub(super) fn watch(&self, entry: &Arc<Entry>) {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(entry));
+    }
+
+    /// Tells the sinks of all calls that they have not heard of.
+    pub(crate) fn tell_all_calls(&self) {
+        // No cell is locked while this list is: `apply` adds to it with a cell locked.
+        let list = || self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = std::mem::take(&mut *list());
+        watched.retain(|entry| {
+            let mut cell = entry.lock();
+            if !cell.retired() {
+                self.tell_calls(entry, &mut cell);
+            }
+            !cell.retired()
+        });
+        list().append(&mut watched);
+    }
+
+    /// Tells the sinks of the check's calls that they have not heard of.
+    pub(super) fn tell_calls(&self, entry: &Entry, cell: &mut Cell) {
+        let (status, maintenance) = (cell.status(), cell.maintenance);
+        if let Some(calls) = cell.calls.as_deref_mut().filter(|calls| !calls.is_empty()) {
+            calls.under(status, maintenance);
+            self.tell(entry, Event::Observed(calls));
+            calls.clear();
+        }
+    }
+}
