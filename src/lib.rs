@@ -47,6 +47,7 @@ mod health;
 pub mod history;
 pub mod http;
 pub mod keep;
+mod local;
 mod maintenance;
 pub mod metrics;
 pub mod model;
