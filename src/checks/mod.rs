@@ -1,12 +1,15 @@
 //! The built-in check kinds, one file or folder each, and the list of them.
 
+mod command;
 mod disk;
 #[cfg(feature = "dns")]
 mod dns;
+mod file;
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(feature = "http")]
 mod http;
+mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "postgres")]
@@ -27,13 +30,16 @@ use crate::model::Measurement;
 
 /// Every built-in kind, sorted by name.
 pub const KINDS: &[Kind] = &[
+    Kind::of::<command::CommandOptions>(),
     Kind::of::<disk::DiskOptions>(),
     #[cfg(feature = "dns")]
     Kind::of::<dns::DnsOptions>(),
+    Kind::of::<file::FileOptions>(),
     #[cfg(feature = "grpc")]
     Kind::of::<grpc::GrpcOptions>(),
     #[cfg(feature = "http")]
     Kind::of::<http::HttpOptions>(),
+    Kind::of::<memory::MemoryOptions>(),
     #[cfg(feature = "mysql")]
     Kind::of::<mysql::MysqlOptions>(),
     #[cfg(feature = "postgres")]
