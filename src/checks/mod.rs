@@ -7,6 +7,7 @@ mod dns;
 mod file;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod heartbeat;
 #[cfg(feature = "http")]
 mod http;
 mod memory;
@@ -25,6 +26,9 @@ mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 
+use std::time::Duration;
+
+use crate::check::Heartbeat;
 use crate::config::Kind;
 use crate::model::Measurement;
 
@@ -37,6 +41,7 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<file::FileOptions>(),
     #[cfg(feature = "grpc")]
     Kind::of::<grpc::GrpcOptions>(),
+    Kind::of::<heartbeat::HeartbeatOptions>(),
     #[cfg(feature = "http")]
     Kind::of::<http::HttpOptions>(),
     Kind::of::<memory::MemoryOptions>(),
@@ -53,6 +58,13 @@ pub const KINDS: &[Kind] = &[
     #[cfg(feature = "tls")]
     Kind::of::<tls::TlsOptions>(),
 ];
+
+/// A check that is told instead of asking, and fails after a silence longer than `grace`; `token`
+/// gives the right to tell it by `POST /heartbeat/{check}`.
+#[must_use]
+pub fn heartbeat(grace: Duration, token: &str) -> Heartbeat {
+    Heartbeat::new(grace, token)
+}
 
 /// The figures of a check of the application's own connection pool, such as
 /// [`postgres::pool`] makes it.
