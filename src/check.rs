@@ -17,6 +17,7 @@
 
 pub(crate) mod depends;
 mod failure;
+pub(crate) mod heartbeat;
 pub(crate) mod names;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use crate::model::{Gate, Gates, Measurement, Phase, Server};
 use crate::traces;
 
 pub use failure::Failure;
+pub use heartbeat::Heartbeat;
 
 /// One question to one dependency.
 ///
@@ -48,6 +50,12 @@ pub trait Check: Send + Sync + 'static {
 
     /// The address it asks, where there is one; never with credentials.
     fn server(&self) -> Option<Server> {
+        None
+    }
+
+    /// The heartbeat that it is, when it is told instead of asking: `/heartbeat/{check}` tells it,
+    /// and a beat that ends a silence calls for a run at once.
+    fn heartbeat(&self) -> Option<&Heartbeat> {
         None
     }
 

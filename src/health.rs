@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::check::Declared;
+use crate::check::{Declared, Heartbeat};
 use crate::config::{Details, Secret};
 use crate::feed::{Feed, Subscription};
 use crate::history::History;
@@ -189,6 +189,11 @@ impl Health {
 
     pub(crate) fn access(&self) -> &Arc<ArcSwap<Access>> {
         &self.inner.access
+    }
+
+    /// The heartbeat that the check `name` of the current plan is, if it is one.
+    pub(crate) fn heartbeat(&self, name: &str) -> Option<Heartbeat> {
+        self.inner.scheduler.heartbeat(name)
     }
 
     pub(crate) fn history(&self) -> Option<&History> {

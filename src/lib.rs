@@ -51,6 +51,7 @@ mod health;
 pub mod history;
 pub mod http;
 pub mod keep;
+mod local;
 mod maintenance;
 pub mod metrics;
 pub mod model;
@@ -69,7 +70,7 @@ pub mod traces;
 mod window;
 
 pub use check::names::{is_check_name, is_label_name};
-pub use check::{Check, Context, Declared, Detail, Failure, Options, every, from_fn};
+pub use check::{Check, Context, Declared, Detail, Failure, Heartbeat, Options, every, from_fn};
 pub use config::Details;
 pub use feed::{Missed, StatusChange, Subscription};
 pub use health::{BuildError, Builder, Health};

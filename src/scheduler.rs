@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::check::Check;
+use crate::check::{Check, Heartbeat};
 use crate::model::{CheckInfo, SkipReason};
 use crate::run::{self, Propagator};
 use crate::state::{Entry, HealthState, Planned};
@@ -113,7 +113,11 @@ impl Scheduler {
                     changes.untouched += 1;
                     Planned::Untouched(Arc::clone(&old.entry))
                 }
-                Some(_) => {
+                Some(old) => {
+                    let old = old.scheduled.check.heartbeat();
+                    if let (Some(new), Some(old)) = (new.check.heartbeat(), old) {
+                        new.succeed(old);
+                    }
                     changes.changed += 1;
                     Planned::Changed(Arc::clone(&new.info))
                 }
@@ -162,6 +166,14 @@ impl Scheduler {
     }
 }
 
+impl Scheduler {
+    /// The heartbeat that the check `name` is, if it is one.
+    pub(crate) fn heartbeat(&self, name: &str) -> Option<Heartbeat> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(name)?.scheduled.check.heartbeat().cloned()
+    }
+}
+
 impl Drop for Scheduler {
     fn drop(&mut self) {
         self.heart.abort();
@@ -199,10 +211,17 @@ async fn keep_running(
     let grid = Grid::of(&entry.info, shared.epoch);
     let mut due = first;
     loop {
-        sleep_until(due).await;
+        match check.heartbeat() {
+            None => sleep_until(due).await,
+            // On the heap, so that all the checks that are none need not have room for it.
+            Some(heartbeat) => Box::pin(until_due_or_told(due, heartbeat)).await,
+        }
         let started = Instant::now();
         if !(spare && entry.spares(started)) {
-            state.delayed(started.saturating_duration_since(due));
+            // One that was called for comes before it is due, and says nothing of delays.
+            if let Some(delay) = started.checked_duration_since(due) {
+                state.delayed(delay);
+            }
             match shared.limit.try_acquire() {
                 Ok(_permit) => {
                     run::run(&*check, &entry, state, shared.propagator.as_ref()).await;
@@ -217,6 +236,14 @@ async fn keep_running(
         for _ in 0..grid.deadlines_between(earliest, now) {
             state.skip(&entry, SkipReason::Overrun);
         }
+    }
+}
+
+/// Waits for the time of the next run, or for a beat that ends a silence: it is shown at once.
+async fn until_due_or_told(due: Instant, heartbeat: &Heartbeat) {
+    tokio::select! {
+        () = sleep_until(due) => {}
+        () = heartbeat.ended_silence() => {}
     }
 }
 

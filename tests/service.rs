@@ -8,6 +8,7 @@ mod descriptors;
 mod details;
 mod document;
 mod events;
+mod heartbeat;
 mod history_routes;
 mod lifecycle;
 mod maintenance;

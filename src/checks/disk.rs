@@ -1,18 +1,16 @@
 //! The `disk` kind: free space and inodes of the file system that holds a path.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use rustix::fs::{StatVfs, statvfs};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::oneshot;
 
 use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{ByteSize, ConfigPath, KindOptions, OptionError, SizeOrShare};
+use crate::local::Aside;
 use crate::model::{Measurement, Reason};
 
 static FREE_RATIO: Measurement =
@@ -67,13 +65,13 @@ impl KindOptions for DiskOptions {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let file_system = FileSystem { path: path.into(), asked: Arc::default() };
-        Ok(Arc::new(Disk { file_system, warn_free, min_free }))
+        Ok(Arc::new(Disk { path: path.into(), aside: Aside::default(), warn_free, min_free }))
     }
 }
 
 struct Disk {
-    file_system: FileSystem,
+    path: Arc<Path>,
+    aside: Aside,
     warn_free: Option<SizeOrShare>,
     min_free: SizeOrShare,
 }
@@ -85,13 +83,18 @@ impl Check for Disk {
     }
 
     async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
-        let usage = Usage::from(&self.file_system.ask().await?);
+        let asked = Arc::clone(&self.path);
+        let path = self.path.display();
+        let stat = self.aside.call(&path, move || statvfs(&*asked)).await?.map_err(|error| {
+            let error = error.into();
+            Failure::new(Reason::of_io(&error), format!("{path} cannot be looked at: {error}"))
+        })?;
+        let usage = Usage::from(&stat);
         cx.measure(&FREE_RATIO, usage.free_ratio);
         cx.measure(&FREE_BYTES, usage.free as f64);
         if let Some(ratio) = usage.inodes_free_ratio {
             cx.measure(&INODES_FREE_RATIO, ratio);
         }
-        let path = self.file_system.path.display();
         if let Some(what) = usage.shortage(self.min_free) {
             let text = format!("{path} has {what}, less than min_free = {}", self.min_free);
             return Err(Failure::new(Reason::OutOfRange, text));
@@ -153,57 +156,6 @@ fn percent(ratio: f64) -> String {
     format!("{:.1}%", (ratio * 1_000.0).floor() / 10.0)
 }
 
-/// Where to ask, and whether somebody still waits for an answer there.
-struct FileSystem {
-    path: Arc<Path>,
-    asked: Arc<AtomicBool>,
-}
-
-impl FileSystem {
-    /// Asks on a thread of its own: where a network file system hangs, so does whoever asks, and
-    /// neither the deadline nor the end of the runtime can wake that thread. At most one hangs.
-    async fn ask(&self) -> Result<StatVfs, Failure> {
-        let path = Arc::clone(&self.path);
-        let Some(turn) = Turn::take(&self.asked) else {
-            let text = format!("{} has not answered since an earlier run", path.display());
-            return Err(Failure::new(Reason::Timeout, text));
-        };
-        let (tell, told) = oneshot::channel();
-        let asking = std::thread::Builder::new().name("disk".into()).spawn(move || {
-            let answer = statvfs(&*path);
-            drop(turn);
-            // Nobody listens any more when the run was cancelled.
-            let _ = tell.send(answer);
-        });
-        if let Err(error) = asking {
-            let text = format!("no thread to look at {}: {error}", self.path.display());
-            return Err(Failure::new(Reason::LocalResource, text));
-        }
-        let answer = told.await.map_err(|_| self.failure(&io::ErrorKind::Other.into()))?;
-        answer.map_err(|error| self.failure(&error.into()))
-    }
-
-    fn failure(&self, error: &io::Error) -> Failure {
-        let text = format!("{} cannot be looked at: {error}", self.path.display());
-        Failure::new(Reason::of_io(error), text)
-    }
-}
-
-/// The right to ask, which ends when the answer is there.
-struct Turn(Arc<AtomicBool>);
-
-impl Turn {
-    fn take(asked: &Arc<AtomicBool>) -> Option<Self> {
-        (!asked.swap(true, Ordering::AcqRel)).then(|| Self(Arc::clone(asked)))
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,19 +179,5 @@ mod tests {
         assert_eq!(usage(512, 0.0, Some(0.0)).shortage(SizeOrShare::Share(0.0)), None);
         assert_eq!(usage(512, 0.0, Some(0.0)).shortage(size(512)), None);
         assert_eq!(usage(511, 1.0, None).shortage(size(512)).as_deref(), Some("511 B free"));
-    }
-
-    #[tokio::test]
-    async fn while_one_thread_hangs_no_other_is_started() {
-        let path = Path::new("/");
-        let file_system = FileSystem { path: path.into(), asked: Arc::default() };
-        let hanging = Turn::take(&file_system.asked).expect("nobody asks yet");
-        let failure = file_system.ask().await.map(drop).expect_err("the turn is taken");
-        assert_eq!(failure.reason(), Reason::Timeout);
-        assert_eq!(failure.message(), "/ has not answered since an earlier run");
-        drop(hanging);
-        for _ in 0..3 {
-            file_system.ask().await.expect("it answers, and gives the turn back");
-        }
     }
 }

@@ -1,12 +1,16 @@
 //! The built-in check kinds, one file or folder each, and the list of them.
 
+mod command;
 mod disk;
 #[cfg(feature = "dns")]
 mod dns;
+mod file;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod heartbeat;
 #[cfg(feature = "http")]
 mod http;
+mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "postgres")]
@@ -23,18 +27,25 @@ mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 
+use std::time::Duration;
+
+use crate::check::Heartbeat;
 use crate::config::Kind;
 use crate::model::Measurement;
 
 /// Every built-in kind, sorted by name.
 pub const KINDS: &[Kind] = &[
+    Kind::of::<command::CommandOptions>(),
     Kind::of::<disk::DiskOptions>(),
     #[cfg(feature = "dns")]
     Kind::of::<dns::DnsOptions>(),
+    Kind::of::<file::FileOptions>(),
     #[cfg(feature = "grpc")]
     Kind::of::<grpc::GrpcOptions>(),
+    Kind::of::<heartbeat::HeartbeatOptions>(),
     #[cfg(feature = "http")]
     Kind::of::<http::HttpOptions>(),
+    Kind::of::<memory::MemoryOptions>(),
     #[cfg(feature = "mysql")]
     Kind::of::<mysql::MysqlOptions>(),
     #[cfg(feature = "postgres")]
@@ -48,6 +59,13 @@ pub const KINDS: &[Kind] = &[
     #[cfg(feature = "tls")]
     Kind::of::<tls::TlsOptions>(),
 ];
+
+/// A check that is told instead of asking, and fails after a silence longer than `grace`; `token`
+/// gives the right to tell it by `POST /heartbeat/{check}`.
+#[must_use]
+pub fn heartbeat(grace: Duration, token: &str) -> Heartbeat {
+    Heartbeat::new(grace, token)
+}
 
 /// The figures of a check of the application's own connection pool, such as
 /// [`postgres::pool`] makes it.

@@ -1,4 +1,4 @@
-//! Who may see what: the right to details, and the token that protects `/metrics`.
+//! Who may see and tell what: the right to details, and the tokens of `/metrics` and of heartbeats.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
+use crate::check::Heartbeat;
 use crate::config::{Details, Secret};
 use crate::health::Access;
 
@@ -97,6 +98,19 @@ impl Guard {
                 None => Err(Refused::Unauthorized),
                 Some(given) => self.judge(is(Some(token), given), extensions),
             },
+        }
+    }
+
+    /// Whether `heartbeat` may be told.
+    pub(crate) fn tells(
+        &self,
+        heartbeat: &Heartbeat,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<(), Refused> {
+        match bearer(headers) {
+            None => Err(Refused::Unauthorized),
+            Some(given) => self.judge(heartbeat.accepts(given), extensions),
         }
     }
 

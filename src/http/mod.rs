@@ -12,6 +12,7 @@ mod events;
 mod flight;
 mod front;
 mod health_json;
+mod heartbeat;
 pub(crate) mod measure;
 mod metrics;
 mod negotiate;
@@ -104,6 +105,7 @@ fn surface(routes: &Arc<Routes>) -> Surface {
         .merge(past::router(routes))
         .merge(metrics::router(routes))
         .merge(events::router(routes))
+        .merge(heartbeat::router(routes))
 }
 
 /// The answer to a request whose token is refused.

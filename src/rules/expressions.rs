@@ -103,9 +103,12 @@ pub(super) fn down_everywhere(scope: &Scope<'_>) -> String {
 }
 
 /// The age is taken at the time of the scrape, since a sample may be as old as scrapes are apart.
+///
+/// A heartbeat that has not come yet is unknown by right, within its grace.
 pub(super) fn check_stale(scope: &Scope<'_>) -> String {
     let last = scope.series("health_check_last_run_timestamp_seconds");
-    let unknown = scope.series_where("health_check_status", "status=\"unknown\"");
+    let unknown =
+        scope.series_where("health_check_status", "status=\"unknown\", kind!=\"heartbeat\"");
     let age = format!("timestamp({last}) - {last}");
     format!(
         "(\n  \

@@ -33,14 +33,19 @@ impl Document {
             .collect()
     }
 
-    /// What is wrong with the answer to a GET of `path`, a template of the document.
+    /// What is wrong with the answer to a request for `path`, a template of the document, by the
+    /// one method that it has.
     pub(crate) fn objection(&self, path: &str, answer: &Answer) -> Option<String> {
-        let responses = &self.0["paths"][path]["get"]["responses"];
+        let methods = self.0["paths"][path].as_object().into_iter().flat_map(Map::values);
+        let responses = methods.map(|operation| &operation["responses"]).next().expect("a method");
         let code = answer.status.to_string();
         let named = responses.get(&code).or_else(|| responses.get("default"));
         let Some(response) = named.map(|response| self.resolved(response)) else {
             return Some(format!("{code} is not described"));
         };
+        if response.get("content").is_none() {
+            return (!answer.body.is_empty()).then(|| format!("{code} has a body"));
+        }
         let media = answer.header("content-type").unwrap_or_default();
         let media = media.split(';').next().unwrap_or_default();
         let Some(content) = response["content"].get(media) else {

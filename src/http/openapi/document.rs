@@ -60,6 +60,11 @@ fn document(described: &[(&'static str, Operation)]) -> Value {
                     "scheme": "bearer",
                     "description": "`server.metrics_token`: where it is set, `/metrics` needs it.",
                 },
+                "heartbeat": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The option `token` of the heartbeat check that is told.",
+                },
             },
         },
     })
@@ -94,6 +99,7 @@ fn describe(path: &str, operation: &Operation, schemas: &mut SchemaGenerator) ->
     match operation.token {
         Some(Token::Details) => described["security"] = json!([{}, { "details": [] }]),
         Some(Token::Metrics) => described["security"] = json!([{}, { "metrics": [] }]),
+        Some(Token::Heartbeat) => described["security"] = json!([{ "heartbeat": [] }]),
         None => {}
     }
     described
@@ -119,9 +125,10 @@ fn responses(answers: &[Answer], schemas: &mut SchemaGenerator) -> Value {
     let mut responses: Map<String, Value> = Map::new();
     for answer in answers {
         let response = responses.entry(answer.code.to_string());
-        let response =
-            response.or_insert_with(|| json!({ "description": answer.about, "content": {} }));
-        response["content"][answer.media] = json!({ "schema": (answer.schema)(schemas) });
+        let response = response.or_insert_with(|| json!({ "description": answer.about }));
+        if !answer.media.is_empty() {
+            response["content"][answer.media] = json!({ "schema": (answer.schema)(schemas) });
+        }
         if let Some((name, about, schema)) = header(answer) {
             response["headers"] = json!({ name: { "description": about, "schema": schema } });
         }

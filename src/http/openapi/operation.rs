@@ -27,6 +27,8 @@ pub(crate) enum Token {
     Details,
     /// It gives the right to `/metrics`, where one is configured.
     Metrics,
+    /// A heartbeat check's own; nothing goes without it.
+    Heartbeat,
 }
 
 /// What a client may add to the path, or has to fill in there.
@@ -44,6 +46,7 @@ pub(crate) struct Parameter {
 pub(super) struct Answer {
     pub(super) code: u16,
     pub(super) about: &'static str,
+    /// Empty when the answer has no body.
     pub(super) media: &'static str,
     pub(super) schema: MakeSchema,
 }
@@ -75,6 +78,11 @@ impl Operation {
             token: None,
             shown: None,
         }
+    }
+
+    /// A POST; `summary` is a line without a full stop.
+    pub(crate) fn post(summary: &'static str) -> Self {
+        Self { method: "post", ..Self::get(summary) }
     }
 
     /// More of what it does, in sentences.
@@ -110,6 +118,11 @@ impl Operation {
         let schema = SchemaGenerator::subschema_for::<T>;
         self.answers.push(Answer { code, about, media, schema });
         self
+    }
+
+    /// Answers without a body.
+    pub(crate) fn answers_nothing(self, code: u16, about: &'static str) -> Self {
+        self.answers_with::<()>(code, about, "")
     }
 
     /// Answers a problem.

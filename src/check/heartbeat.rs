@@ -1,0 +1,239 @@
+//! A check that is told instead of asking: it fails when it hears nothing for a while.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{Check, Context, Detail, Failure};
+use crate::model::{Measurement, Reason};
+
+/// Time since the last heartbeat.
+pub(crate) static AGE: Measurement =
+    Measurement { name: "heartbeat_age_seconds", help: "Time since the last heartbeat." };
+
+/// A check that hears from what it watches, such as a nightly job, instead of asking it.
+///
+/// It is told by [`beat`](Self::beat), or by `POST /heartbeat/{check}` with its token. A run fails
+/// with [`Reason::MissedHeartbeat`] when nothing was heard for longer than its grace; before the
+/// first beat it is unknown until the grace has passed since its first run, so that a restart of
+/// this process is no alarm. A beat that ends a silence is acted upon at once.
+///
+/// Clones are the same heartbeat.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use vitalsign::{Health, checks, every};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let queue = checks::heartbeat(Duration::from_secs(60), "token");
+/// let heard = queue.clone();
+/// let health = Health::builder("orders")
+///     .check("queue", every(Duration::from_secs(5)).gates([]).check(queue))
+///     .build()?;
+/// heard.beat();
+/// # let _ = health;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Heartbeat {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    grace: Duration,
+    /// A digest of the token: the token itself is not needed again.
+    token: [u8; 32],
+    beats: Mutex<Beats>,
+    /// Told of a beat that ends a silence.
+    ended_silence: Notify,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Beats {
+    last: Option<Instant>,
+    /// When the first run was.
+    since: Option<Instant>,
+    /// Whether the last run would have liked to hear more.
+    silent: bool,
+}
+
+impl fmt::Debug for Heartbeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heartbeat").field("grace", &self.inner.grace).finish_non_exhaustive()
+    }
+}
+
+impl Heartbeat {
+    /// A heartbeat that fails after a silence longer than `grace`; `token` gives the right to
+    /// tell it over HTTP.
+    #[must_use]
+    pub fn new(grace: Duration, token: &str) -> Self {
+        let inner = Inner {
+            grace,
+            token: digest(token.as_bytes()),
+            beats: Mutex::default(),
+            ended_silence: Notify::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Tells it that all is well.
+    pub fn beat(&self) {
+        let mut beats = self.beats();
+        beats.last = Some(Instant::now());
+        // Only a silence is worth a run of its own: more beats must not make more runs.
+        if std::mem::take(&mut beats.silent) {
+            self.inner.ended_silence.notify_one();
+        }
+    }
+
+    /// Whether `token` gives the right to tell it; digests are compared, so that neither content
+    /// nor length shows in the time it takes.
+    pub(crate) fn accepts(&self, token: &[u8]) -> bool {
+        self.inner.token.ct_eq(&digest(token)).into()
+    }
+
+    /// Waits for a beat that ends a silence.
+    pub(crate) async fn ended_silence(&self) {
+        self.inner.ended_silence.notified().await;
+    }
+
+    /// Goes on from what `old`, which had its place, has heard.
+    pub(crate) fn succeed(&self, old: &Self) {
+        if Arc::ptr_eq(&self.inner, &old.inner) {
+            return;
+        }
+        let Beats { last, since, .. } = *old.beats();
+        let mut beats = self.beats();
+        beats.last = beats.last.max(last);
+        beats.since = since;
+    }
+
+    /// Locks what was heard; nobody who holds it can panic.
+    fn beats(&self) -> MutexGuard<'_, Beats> {
+        self.inner.beats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn digest(token: &[u8]) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+#[async_trait]
+impl Check for Heartbeat {
+    fn kind(&self) -> &'static str {
+        "heartbeat"
+    }
+
+    fn heartbeat(&self) -> Option<&Heartbeat> {
+        Some(self)
+    }
+
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        let now = Instant::now();
+        let mut beats = self.beats();
+        let since = *beats.since.get_or_insert(now);
+        let age = beats.last.map(|last| now.saturating_duration_since(last));
+        if let Some(age) = age {
+            cx.measure(&AGE, age.as_secs_f64());
+        }
+        let grace = self.inner.grace;
+        beats.silent = age.is_none_or(|age| age > grace);
+        if !beats.silent {
+            return Ok(Detail::ok());
+        }
+        let shown = humantime::format_duration(grace);
+        let waited = age.unwrap_or_else(|| now.saturating_duration_since(since));
+        if waited <= grace {
+            let text = format!("no heartbeat has come yet, and grace = {shown} is not over");
+            return Err(Failure::new(Reason::LocalResource, text));
+        }
+        // To the second: nobody reads the nanoseconds of a message.
+        let waited = humantime::format_duration(Duration::from_secs(waited.as_secs()));
+        let text = format!("no heartbeat for {waited}, longer than grace = {shown}");
+        Err(Failure::new(Reason::MissedHeartbeat, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_mins(1);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    async fn reason(heartbeat: &Heartbeat) -> Option<Reason> {
+        let cx = Context::new(Instant::now() + SECOND, None);
+        heartbeat.run(&cx).await.err().map(|failure| failure.reason())
+    }
+
+    fn is_called(heartbeat: &Heartbeat) -> bool {
+        use futures_util::FutureExt;
+        heartbeat.ended_silence().now_or_never().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn before_the_first_beat_it_is_unknown_for_the_grace() {
+        let heartbeat = Heartbeat::new(GRACE, "t");
+        advance(2 * GRACE).await;
+        assert_eq!(reason(&heartbeat).await, Some(Reason::LocalResource), "its first run");
+        advance(GRACE).await;
+        assert_eq!(reason(&heartbeat).await, Some(Reason::LocalResource));
+        advance(SECOND).await;
+        assert_eq!(reason(&heartbeat).await, Some(Reason::MissedHeartbeat));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silence_longer_than_the_grace_is_missed() {
+        let heartbeat = Heartbeat::new(GRACE, "t");
+        heartbeat.beat();
+        assert_eq!(reason(&heartbeat).await, None);
+        advance(GRACE).await;
+        assert_eq!(reason(&heartbeat).await, None);
+        advance(SECOND).await;
+        let cx = Context::new(Instant::now() + SECOND, None);
+        let failure = heartbeat.run(&cx).await.expect_err("it is missed");
+        assert_eq!(failure.message(), "no heartbeat for 1m 1s, longer than grace = 1m");
+        assert_eq!(cx.take_observed().measurements, [(&AGE, 61.0)]);
+        heartbeat.beat();
+        assert_eq!(reason(&heartbeat).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_beat_that_ends_a_silence_calls_for_a_run() {
+        let heartbeat = Heartbeat::new(GRACE, "t");
+        heartbeat.beat();
+        reason(&heartbeat).await;
+        heartbeat.beat();
+        assert!(!is_called(&heartbeat));
+        advance(GRACE + SECOND).await;
+        reason(&heartbeat).await;
+        assert!(!is_called(&heartbeat));
+        heartbeat.beat();
+        heartbeat.beat();
+        assert!(is_called(&heartbeat));
+        assert!(!is_called(&heartbeat), "one run is enough");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_successor_has_heard_what_its_predecessor_has() {
+        let (old, new) = (Heartbeat::new(GRACE, "old"), Heartbeat::new(GRACE / 2, "new"));
+        old.beat();
+        new.succeed(&old);
+        new.succeed(&new.clone());
+        assert_eq!(reason(&new).await, None);
+        assert!(new.accepts(b"new") && !new.accepts(b"old") && !new.accepts(b""));
+        assert!(!format!("{new:?}").contains("token"));
+    }
+}

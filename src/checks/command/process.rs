@@ -1,0 +1,226 @@
+//! One process from its start to its end, with all that it starts itself.
+//!
+//! A thread starts it, waits for it and reaps it; the run listens to its stderr meanwhile. Either
+//! kills the whole process group: the thread when the process has ended, the run when it is
+//! dropped. They agree by [`Stage`], so that nobody kills a group whose number is another's by now.
+
+use std::future::pending;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process_group, waitid, waitpgid,
+};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
+
+use crate::check::Failure;
+use crate::local::Aside;
+
+use super::hide::Line;
+
+/// Most of a first line that is kept; whatever follows is read and thrown away.
+const KEPT: usize = 4096;
+
+/// How a process ended.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) pid: u32,
+    /// Its exit code, or the signal that ended it.
+    pub(super) how: Result<i32, i32>,
+}
+
+/// A process that is being started or runs; dropping it kills its group.
+pub(super) struct Process {
+    _leash: Leash,
+    stderr: pipe::Receiver,
+    told: oneshot::Receiver<io::Result<End>>,
+}
+
+impl Process {
+    /// Starts `command`, which is shown as `name`, on a thread of `aside`.
+    ///
+    /// # Errors
+    /// What this side lacks for that. That it cannot be started is told as its end.
+    pub(super) fn start(aside: &Aside, name: &str, mut command: Command) -> Result<Self, Failure> {
+        let (reader, writer) = io::pipe()?;
+        let stderr = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
+        let leash = Leash::default();
+        let stage = Arc::clone(&leash.0);
+        let (tell, told) = oneshot::channel();
+        aside.start(&name, move |turn| {
+            let end = live(command, &stage);
+            // Before the end is told: the next run may follow at once.
+            drop(turn);
+            // Nobody listens any more when the run was cancelled.
+            let _ = tell.send(end);
+        })?;
+        Ok(Self { _leash: leash, stderr, told })
+    }
+
+    /// Awaits its end, and what it had to say first.
+    pub(super) async fn end(mut self) -> (io::Result<End>, Option<Line>) {
+        let mut first = First::default();
+        let end = tokio::select! {
+            biased;
+            end = &mut self.told => end,
+            never = first.listen(&mut self.stderr) => match never {},
+        };
+        first.rest(&self.stderr);
+        let lost = |_| Err(io::Error::other("the thread that waited for it panicked"));
+        (end.unwrap_or_else(lost), first.line())
+    }
+}
+
+/// How far a process has come.
+#[derive(Debug, Default)]
+enum Stage {
+    /// It may be started at any moment.
+    #[default]
+    Starting,
+    /// It is not reaped, so its number is nobody else's.
+    Running(Pid),
+    /// It is over, or is to be as soon as it has been started.
+    Over,
+}
+
+fn lock(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
+    stage.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills the group if it is still there, now or as soon as it is.
+fn end(stage: &Mutex<Stage>) {
+    let mut stage = lock(stage);
+    if let Stage::Running(group) = *stage {
+        // There is nothing to be done for one that cannot be killed.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    *stage = Stage::Over;
+}
+
+#[derive(Default)]
+struct Leash(Arc<Mutex<Stage>>);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        end(&self.0);
+    }
+}
+
+/// Starts the process, waits for it and reaps it.
+fn live(mut command: Command, stage: &Mutex<Stage>) -> io::Result<End> {
+    let mut child = command.spawn()?;
+    // Our end of its stderr.
+    drop(command);
+    let group = Pid::from_child(&child);
+    let cancelled = {
+        let mut stage = lock(stage);
+        let cancelled = matches!(*stage, Stage::Over);
+        *stage = Stage::Running(group);
+        cancelled
+    };
+    if cancelled {
+        end(stage);
+    }
+    // It stays a zombie, which keeps its number, until what it has started is killed too.
+    let unreaped = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    while waitid(WaitId::Pid(group), unreaped).is_err_and(|error| error == Errno::INTR) {}
+    end(stage);
+    let status = child.wait()?;
+    if getpid().is_init() {
+        // The orphans of a container are its first process's to reap.
+        while waitpgid(group, WaitOptions::empty()).is_ok_and(|reaped| reaped.is_some()) {}
+    }
+    Ok(End { pid: child.id(), how: how(status) })
+}
+
+fn how(status: ExitStatus) -> Result<i32, i32> {
+    // One that has ended has either.
+    status.code().ok_or_else(|| status.signal().unwrap_or_default())
+}
+
+/// What nobody has a value of.
+enum Never {}
+
+/// The first line of stderr that is not empty, as far as it is kept.
+#[derive(Default)]
+struct First {
+    text: Vec<u8>,
+    /// Whether a line's end was seen.
+    whole: bool,
+    cut: bool,
+}
+
+impl First {
+    /// Reads until it is dropped, so that the process never waits for a reader.
+    async fn listen(&mut self, stderr: &mut pipe::Receiver) -> Never {
+        let mut buffer = vec![0; KEPT];
+        loop {
+            match stderr.read(&mut buffer).await {
+                Ok(0) | Err(_) => return pending().await,
+                Ok(count) => self.take(&buffer[..count]),
+            }
+        }
+    }
+
+    /// Takes what is left in the pipe, which the runtime may not have heard of yet.
+    fn rest(&mut self, stderr: &pipe::Receiver) {
+        let mut buffer = vec![0; KEPT];
+        // One that got away from its group may write on and on.
+        for _ in 0..64 {
+            match rustix::io::read(stderr, &mut buffer[..]) {
+                Ok(0) => break,
+                Ok(count) => self.take(&buffer[..count]),
+                Err(Errno::INTR) => {}
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                _ if self.whole => return,
+                b'\n' if self.text.trim_ascii().is_empty() => self.text.clear(),
+                b'\n' => self.whole = true,
+                byte if self.text.len() < KEPT => self.text.push(*byte),
+                _ => self.cut = true,
+            }
+        }
+    }
+
+    fn line(self) -> Option<Line> {
+        let said = !self.text.trim_ascii().is_empty();
+        said.then_some(Line { text: self.text, cut: self.cut })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(parts: &[&[u8]]) -> Option<Line> {
+        let mut first = First::default();
+        for part in parts {
+            first.take(part);
+        }
+        first.line()
+    }
+
+    #[test]
+    fn the_first_line_with_something_in_it_is_kept_however_it_comes() {
+        let line = |text: &str| Some(Line { text: text.into(), cut: false });
+        assert_eq!(first(&[b"\n \r\nde", b"ad\nbe", b"ef\n"]), line("dead"));
+        assert_eq!(first(&[b"dead"]), line("dead"));
+        assert_eq!(first(&[b"\n\n  \n"]), None);
+        assert_eq!(first(&[]), None);
+        let long = first(&[&vec![b'x'; 2 * KEPT], b"\nmore"]).expect("a line");
+        assert_eq!((long.text.len(), long.cut), (KEPT, true));
+    }
+}
