@@ -14,6 +14,7 @@ mod dashboards;
 mod documents;
 mod engine;
 mod events;
+mod examples;
 mod exposition;
 mod history;
 mod kinds;

@@ -5,7 +5,7 @@ use vitalsign::checks::mysql::pool;
 use vitalsign::{Check, Detail, Reason};
 
 use super::peers::{Manner, Peer};
-use super::{PLENTY, SHORT, ask, assert_failed, check, failure, refused};
+use super::{LONGER, PLENTY, SHORT, ask, assert_failed, check, failure, refused};
 use crate::support::daemon::wait_for;
 use crate::support::mariadb::{MariaDb, PASSWORD, USER};
 
@@ -188,7 +188,7 @@ async fn a_pool_answers_and_an_exhausted_one_is_overloaded() {
     let check = pool(own.clone());
     assert_eq!(ask(&check, PLENTY).await, Ok(Detail::ok()));
     let taken = own.acquire().await.expect("the only connection");
-    let full = failure(&check, SHORT).await;
+    let full = failure(&check, LONGER).await;
     assert_failed(&full, Reason::Overloaded, "all 1 connections are in use", PASSWORD);
     drop(taken);
     assert_eq!(ask(&check, PLENTY).await, Ok(Detail::ok()));

@@ -5,7 +5,7 @@ use vitalsign::checks::postgres::pool;
 use vitalsign::{Check, Detail, Reason};
 
 use super::peers::{Manner, Peer};
-use super::{PLENTY, SHORT, ask, assert_failed, check, failure, refused};
+use super::{LONGER, PLENTY, SHORT, ask, assert_failed, check, failure, refused};
 use crate::support::daemon::{free_port, wait_for};
 use crate::support::postgres::{PASSWORD, Postgres, USER};
 
@@ -263,7 +263,7 @@ async fn a_pool_answers_and_an_exhausted_one_is_overloaded() {
     assert_eq!(ask(&check, PLENTY).await, Ok(Detail::ok()));
 
     let taken = own.acquire().await.expect("the only connection");
-    let full = failure(&check, SHORT).await;
+    let full = failure(&check, LONGER).await;
     assert_failed(&full, Reason::Overloaded, "all 1 connections are in use", PASSWORD);
     drop(taken);
     assert_eq!(ask(&check, PLENTY).await, Ok(Detail::ok()));
@@ -284,6 +284,17 @@ async fn a_pool_whose_server_is_frozen_times_out() {
     server.freeze();
     let frozen = failure(&check, SHORT).await;
     assert_failed(&frozen, Reason::Timeout, "", PASSWORD);
+}
+
+#[tokio::test]
+async fn a_frozen_server_is_the_cause_of_the_pool_that_it_exhausts() {
+    let Some(server) = Postgres::start().await else { return };
+    let own = PgPoolOptions::new().max_connections(1).connect(&server.url()).await.expect("a pool");
+    let _stuck = own.acquire().await.expect("the only connection");
+    server.freeze();
+    let frozen = failure(&pool(own.clone()), SHORT).await;
+    assert_failed(&frozen, Reason::Timeout, "all 1 connections are in use", PASSWORD);
+    assert_failed(&frozen, Reason::Timeout, "did not answer a new one", PASSWORD);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use vitalsign::checks::sqlite::pool;
 use vitalsign::{Check, Detail, Reason};
 
-use super::{PLENTY, SHORT, ask, assert_failed, check, failure, refused};
+use super::{LONGER, PLENTY, SHORT, ask, assert_failed, check, failure, refused};
 use crate::support::daemon::wait_for;
 
 const NO_SECRET: &str = "there is none";
@@ -158,7 +158,7 @@ async fn a_pool_answers_and_an_exhausted_one_is_overloaded() {
     let check = pool(own.clone());
     assert_eq!(ask(&check, PLENTY).await, Ok(Detail::ok()));
     let taken = own.acquire().await.expect("the only connection");
-    let full = failure(&check, SHORT).await;
+    let full = failure(&check, LONGER).await;
     assert_failed(&full, Reason::Overloaded, "all 1 connections are in use", NO_SECRET);
     drop(taken);
     assert_eq!(ask(&check, PLENTY).await, Ok(Detail::ok()));

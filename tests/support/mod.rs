@@ -6,6 +6,7 @@ pub(crate) mod certs;
 pub(crate) mod checks;
 pub(crate) mod daemon;
 pub(crate) mod events;
+pub(crate) mod example;
 pub(crate) mod http;
 pub(crate) mod mariadb;
 pub(crate) mod named;

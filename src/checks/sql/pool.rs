@@ -77,29 +77,35 @@ impl<D: Dialect> PoolCheck<D> {
     }
 
     /// Tells a pool that is exhausted from a server that takes no connection.
+    ///
+    /// A server that does not answer exhausts the pool of whoever goes on asking it, so it comes
+    /// first.
     async fn diagnose(&self, cx: &Context, exhausted: bool, waited: Duration) -> Failure {
         let waited = waited.as_millis();
         let options = self.0.connect_options();
         let deadline = cx.deadline() - cx.remaining() / 4;
         let beside = timeout_at(deadline, shielded(options.connect())).await;
-        let answers = match beside {
-            Ok(Err(error)) => return failure::<D>(&Redaction::default(), cx, "connect", &error),
+        let max = self.0.options().get_max_connections();
+        let pool = if exhausted {
+            format!(
+                "the pool is exhausted: all {max} connections are in use and none became free \
+                 within {waited} ms"
+            )
+        } else {
+            format!("the pool gave no connection within {waited} ms")
+        };
+        match beside {
+            Ok(Err(error)) => failure::<D>(&Redaction::default(), cx, "connect", &error),
             Ok(Ok(conn)) => {
                 let _ = timeout_at(deadline, shielded(conn.close())).await;
-                "the server takes connections"
+                let reason = if exhausted { Reason::Overloaded } else { Reason::Timeout };
+                Failure::new(reason, format!("{pool}; the server takes connections"))
             }
-            Err(_) => "the server did not answer a new one in time either",
-        };
-        if exhausted {
-            let max = self.0.options().get_max_connections();
-            let message = format!(
-                "the pool is exhausted: all {max} connections are in use and none became free \
-                 within {waited} ms; {answers}"
-            );
-            return Failure::new(Reason::Overloaded, message);
+            Err(_) => {
+                let text = "the server did not answer a new one in time either";
+                Failure::new(Reason::Timeout, format!("{pool}; {text}"))
+            }
         }
-        let message = format!("the pool gave no connection within {waited} ms; {answers}");
-        Failure::new(Reason::Timeout, message)
     }
 
     async fn call(&self, cx: &Context, question: &Question) -> Result<Detail, Failure> {

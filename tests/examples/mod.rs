@@ -1,0 +1,3 @@
+//! The examples, started as their readers would start them.
+
+mod embed;

@@ -1,0 +1,127 @@
+//! An example, started as a process of its own on a free port.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::daemon::wait_for;
+use super::http::{Answer, Client};
+
+/// A running example; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Example {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Example {
+    /// Starts the example `name` with these variables, and waits until it listens.
+    pub(crate) fn start(name: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(built(name));
+        command.env_clear().env("LISTEN", "127.0.0.1:0").envs(variables.iter().copied());
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the example starts");
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+        out.read_line(&mut line).expect("text");
+        let address = line.trim().strip_prefix("listening on http://").map(str::parse);
+        let address = address.unwrap_or_else(|| panic!("`{name}` says {line:?}"));
+        Self { child, address: address.expect("an address") }
+    }
+
+    /// Asks on a connection of its own.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        let mut client = Client::connect(self.address).await;
+        let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        client.send(head).await;
+        client.answer().await.expect("an answer")
+    }
+
+    /// The structured status.
+    pub(crate) async fn status(&self) -> Value {
+        serde_json::from_str(&self.get("/status").await.body).expect("JSON")
+    }
+
+    /// Waits until `/ready` answers this.
+    pub(crate) async fn ready_is(&self, status: u16, body: &str) {
+        wait_for(&format!("/ready to be {status} {body}"), async || {
+            let answer = self.get("/ready").await;
+            answer.status == status && answer.body == body
+        })
+        .await;
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        let mut ended = None;
+        wait_for("the example to end", async || {
+            ended = self.child.try_wait().expect("its state");
+            ended.is_some()
+        })
+        .await;
+        ended.expect("it has ended")
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program of an example.
+///
+/// `cargo test` builds the examples, but not when a single test target is asked for: then they are
+/// built here, once, unless they are newer than every source.
+fn built(name: &str) -> PathBuf {
+    static FRESH: OnceLock<()> = OnceLock::new();
+    let test = std::env::current_exe().expect("the path of this test");
+    let profile = test.parent().and_then(Path::parent).expect("the folder of the profile");
+    let program = profile.join("examples").join(name);
+    FRESH.get_or_init(|| {
+        let built = std::fs::metadata(&program).and_then(|file| file.modified());
+        if built.is_ok_and(|at| at >= newest_source()) {
+            return;
+        }
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--examples", "--tests", "--offline"]);
+        if cfg!(feature = "tonic") {
+            cargo.arg("--all-features");
+        }
+        let target = profile.parent().expect("the folder of all profiles");
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target);
+        assert!(cargo.status().expect("cargo runs").success(), "the examples do not build");
+    });
+    program
+}
+
+/// When a source of the library or of an example last changed.
+fn newest_source() -> SystemTime {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    let mut folders: Vec<_> =
+        ["src", "examples"].map(|f| Path::new(env!("CARGO_MANIFEST_DIR")).join(f)).into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(modified) = path.metadata().and_then(|file| file.modified()) {
+                newest = newest.max(modified);
+            }
+        }
+    }
+    newest
+}
