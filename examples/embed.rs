@@ -4,8 +4,8 @@ use std::{env, error::Error, net::SocketAddr, time::Duration};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get, serve};
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use tokio::{net::TcpListener, signal, time::sleep};
-use vitalsign::{Health, checks::postgres, every};
+use tokio::net::TcpListener;
+use vitalsign::{Health, checks::postgres, every, stop_signal};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -17,13 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listen = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
     let listener = TcpListener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
-    let stop = async move {
-        tokio::select! { _ = signal::ctrl_c() => {}, _ = terminate.recv() => {} }
-        health.drain();
-        sleep(Duration::from_secs(5)).await; // until no balancer sends requests any more
-        health.close_streams();
-    };
+    let stop = health.shutdown(stop_signal()?, Duration::from_secs(5));
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     Ok(serve(listener, app).with_graceful_shutdown(stop).await?)
 }

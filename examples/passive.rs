@@ -19,9 +19,8 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Router, routing::get};
-use tokio::signal::unix::{SignalKind, signal};
 use vitalsign::http::RequestMetrics;
-use vitalsign::{Health, Observer, Reason, every};
+use vitalsign::{Health, Observer, Reason, every, stop_signal};
 
 /// Stands for a client of a database.
 #[derive(Clone)]
@@ -89,16 +88,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let stop = async move {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        // Readiness says so first; an event stream has no end of its own.
-        health.drain();
-        health.close_streams();
-    };
+    let stop = health.shutdown(stop_signal()?, Duration::from_secs(5));
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     Ok(())
 }

@@ -392,6 +392,25 @@ where
     }
 }
 
+#[async_trait]
+impl Check for Arc<dyn Check> {
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+
+    fn server(&self) -> Option<Server> {
+        (**self).server()
+    }
+
+    fn heartbeat(&self) -> Option<&Heartbeat> {
+        (**self).heartbeat()
+    }
+
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        (**self).run(cx).await
+    }
+}
+
 impl<C: Check> From<C> for Declared {
     fn from(check: C) -> Self {
         Options::default().check(check)

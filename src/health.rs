@@ -3,6 +3,7 @@
 mod builder;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -17,7 +18,7 @@ use crate::maintenance::Maintenance;
 use crate::plan::{self, Defaults, PlanError};
 use crate::recent::Recent;
 use crate::scheduler::{Changes, Scheduler};
-use crate::state::HealthState;
+use crate::state::{HealthState, Snapshot};
 use crate::window::Window;
 
 pub use builder::{BuildError, Builder};
@@ -91,6 +92,12 @@ impl Health {
         self.inner.state.ready()
     }
 
+    /// All that is known at this moment, of the service and every check.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.inner.state.snapshot()
+    }
+
     /// Makes `/ready` say `draining` from now on, while everything else goes on being served.
     pub fn drain(&self) {
         self.inner.state.drain();
@@ -116,26 +123,40 @@ impl Health {
         self.inner.feed.subscribe()
     }
 
+    /// Resolves when a graceful shutdown may begin: once `signal` has come, `/ready` says `draining`
+    /// for `drain_delay`, so that balancers send no more requests, and then event streams end.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn run(health: vitalsign::Health) -> std::io::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// let app: axum::Router = health.router();
+    /// let stop = health.shutdown(vitalsign::stop_signal()?, Duration::from_secs(5));
+    /// axum::serve(listener, app).with_graceful_shutdown(stop).await
+    /// # }
+    /// ```
+    ///
+    /// 5 s is what the service itself waits: an endpoint leaves Kubernetes' balancing a moment
+    /// after its pod was told to stop.
+    pub fn shutdown(
+        &self,
+        signal: impl Future<Output = ()> + Send + 'static,
+        drain_delay: Duration,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let health = self.clone();
+        async move {
+            signal.await;
+            health.drain();
+            tokio::time::sleep(drain_delay).await;
+            health.close_streams();
+        }
+    }
+
     /// Ends the streams of `/events`, and answers 503 to whoever asks for one from now on.
     ///
     /// [`http::Server`](crate::http::Server) does so itself when it stops. A host that serves
     /// otherwise calls this once it takes no new connections, since a stream has no end of its own
-    /// and would hold up a graceful shutdown:
-    ///
-    /// ```no_run
-    /// # use std::time::{Duration, SystemTime};
-    /// # async fn run(health: vitalsign::Health) -> std::io::Result<()> {
-    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-    /// let app: axum::Router = health.router();
-    /// let stop = async move {
-    ///     let _ = tokio::signal::ctrl_c().await;
-    ///     health.drain();
-    ///     tokio::time::sleep(Duration::from_secs(5)).await;
-    ///     health.close_streams();
-    /// };
-    /// axum::serve(listener, app).with_graceful_shutdown(stop).await
-    /// # }
-    /// ```
+    /// and would hold up a graceful shutdown; [`shutdown`](Self::shutdown) does it at the right time.
     pub fn close_streams(&self) {
         self.inner.streams.cancel();
     }

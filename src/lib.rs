@@ -64,6 +64,7 @@ pub mod rules;
 mod run;
 mod scheduler;
 pub mod state;
+mod stop;
 #[cfg(feature = "otlp")]
 pub mod telemetry;
 pub mod traces;
@@ -84,4 +85,5 @@ pub use plan::{Defaults, PlanError};
 pub use run::Propagator;
 pub use scheduler::{Changes, Revision};
 pub use state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};
+pub use stop::stop_signal;
 pub use window::{Day, Window, WindowError};

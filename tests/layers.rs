@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("traces", &["model"]),
     ("check", &["model", "traces"]),
+    ("stop", &[]),
     ("window", &[]),
     ("config", &["check", "model", "window"]),
     ("local", &["check", "model"]),

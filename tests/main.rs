@@ -22,6 +22,7 @@ mod kinds_local;
 mod kinds_sql;
 mod layers;
 mod observe;
+mod routers;
 mod rules;
 mod server;
 mod server_tls;

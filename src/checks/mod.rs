@@ -30,7 +30,12 @@ mod tls;
 use std::time::Duration;
 
 use crate::check::Heartbeat;
-use crate::config::Kind;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::check::Check;
+use crate::config::{Kind, OptionError, UnknownKind};
 use crate::model::Measurement;
 
 /// Every built-in kind, sorted by name.
@@ -71,3 +76,88 @@ pub fn heartbeat(grace: Duration, token: &str) -> Heartbeat {
 /// [`postgres::pool`] makes it.
 #[cfg(feature = "sql")]
 pub const POOL_MEASUREMENTS: &[&Measurement] = sql::pool::MEASUREMENTS;
+
+/// A check of a built-in kind, from the options that its table in a configuration file would hold.
+///
+/// A kind is there when the cargo feature of its name is on. Relative paths start from the working
+/// directory, and nothing is replaced in strings.
+///
+/// ```
+/// # use std::time::Duration;
+/// use serde_json::json;
+/// use vitalsign::{checks, every};
+///
+/// let root = checks::of("disk", json!({ "path": "/", "min_free": "5%" }))?;
+/// let root = every(Duration::from_secs(30)).check(root);
+/// # let _ = root;
+/// # Ok::<(), checks::KindError>(())
+/// ```
+///
+/// # Errors
+/// A [`KindError`] with everything that is wrong; it holds no secret.
+pub fn of(kind: &str, options: impl Serialize) -> Result<Arc<dyn Check>, KindError> {
+    let Some(found) = KINDS.iter().find(|known| known.name == kind) else {
+        let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+        return Err(UnknownKind::new(kind, &known).into());
+    };
+    let wrong = |errors| KindError::Options { kind: found.name, errors };
+    let options = toml::Value::try_from(options).ok().filter(toml::Value::is_table);
+    let table = "they are no table; write one, such as `json!({ … })`, without null";
+    let options = options.ok_or_else(|| wrong(vec![OptionError::new("", table)]))?;
+    let build = (found.read)(options).map_err(|error| wrong(vec![error]))?;
+    build().map_err(wrong)
+}
+
+/// Why [`of`] makes no check.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KindError {
+    /// There is no such kind, or its feature is off.
+    #[error("{0}; each is there with the cargo feature of its name")]
+    Unknown(#[from] UnknownKind),
+    /// The options are wrong.
+    #[error("options of kind `{kind}`: {}", told(errors))]
+    Options {
+        /// The kind.
+        kind: &'static str,
+        /// All that is wrong with them.
+        errors: Vec<OptionError>,
+    },
+}
+
+fn told(errors: &[OptionError]) -> String {
+    let line = |error: &OptionError| match error.path.as_str() {
+        "" => error.message.clone(),
+        path => format!("{path}: {}", error.message),
+    };
+    errors.iter().map(line).collect::<Vec<_>>().join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(kind: &str, options: serde_json::Value) -> String {
+        of(kind, options).err().expect("it is refused").to_string()
+    }
+
+    #[test]
+    fn a_check_is_made_of_the_options_of_its_kind() {
+        let check = of("disk", json!({ "path": "/" })).expect("a check");
+        assert_eq!(check.kind(), "disk");
+    }
+
+    #[test]
+    fn what_is_wrong_with_options_says_where_and_what_is_right() {
+        let text = refused("dsik", json!({}));
+        assert!(text.starts_with("unknown kind `dsik`; did you mean `disk`?"), "{text}");
+        let text = refused("disk", json!({ "path": "/", "min_free": "many" }));
+        assert!(text.starts_with("options of kind `disk`: min_free: "), "{text}");
+        for options in [json!(null), json!("/"), json!({ "path": null })] {
+            let text = refused("disk", options);
+            assert!(text.starts_with("options of kind `disk`: they are no table"), "{text}");
+        }
+    }
+}

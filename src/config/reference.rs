@@ -97,6 +97,13 @@ pub struct UnknownKind {
     advice: String,
 }
 
+impl UnknownKind {
+    /// `name` is none of `known`.
+    pub(crate) fn new(name: &str, known: &[&str]) -> Self {
+        Self { name: name.to_owned(), advice: names::advice(name, known, "kinds") }
+    }
+}
+
 impl Reference {
     /// The reference of configurations whose checks are of `kinds`.
     #[must_use]
@@ -122,7 +129,7 @@ impl Reference {
     pub fn kind(&self, name: &str) -> Result<&KindEntry, UnknownKind> {
         self.kinds.iter().find(|kind| kind.table.name == name).ok_or_else(|| {
             let known: Vec<&str> = self.kinds.iter().map(|kind| &*kind.table.name).collect();
-            UnknownKind { name: name.to_owned(), advice: names::advice(name, &known, "kinds") }
+            UnknownKind::new(name, &known)
         })
     }
 }

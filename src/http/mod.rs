@@ -74,6 +74,32 @@ impl Health {
         problem::finish(surface(&self.routes()).finish(), RequestMetrics::new()).with_state(())
     }
 
+    /// The routes of [`router`](Self::router) under `path`, such as `/internal`, for a host whose
+    /// own routes have those names, or two [`Health`] values in one router.
+    ///
+    /// Slashes at either end may be left out; with nothing else it is `router`. A path that axum
+    /// cannot nest panics there, as [`Router::nest`] says.
+    pub fn router_at<S: Clone + Send + Sync + 'static>(&self, path: &str) -> Router<S> {
+        match path.trim_matches('/') {
+            "" => self.router(),
+            path => Router::new().nest(&format!("/{path}"), self.router()),
+        }
+    }
+
+    /// The probes alone, `/health`, `/ready`, `/startup` and their other names: for a listener that
+    /// an orchestrator reaches and people do not.
+    pub fn probe_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let probes = probe::router(&self.routes()).into_router();
+        problem::finish(probes, RequestMetrics::new()).with_state(())
+    }
+
+    /// What [`router`](Self::router) has beside the probes: the status, metrics, events and the
+    /// past, for a listener of their own.
+    pub fn detail_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let details = details(&self.routes()).finish();
+        problem::finish(details, RequestMetrics::new()).with_state(())
+    }
+
     /// All routes as an application of their own, the pages for people too: any other path is a
     /// 404 problem.
     ///
@@ -100,8 +126,12 @@ impl Health {
 
 /// What programs ask for.
 fn surface(routes: &Arc<Routes>) -> Surface {
-    probe::router(routes)
-        .merge(status::router(routes))
+    probe::router(routes).merge(details(routes))
+}
+
+/// What programs ask for, the probes apart.
+fn details(routes: &Arc<Routes>) -> Surface {
+    status::router(routes)
         .merge(past::router(routes))
         .merge(metrics::router(routes))
         .merge(events::router(routes))

@@ -57,6 +57,11 @@ impl<S: Clone + Send + Sync + 'static> Surface<S> {
 }
 
 impl Surface {
+    /// The routes alone.
+    pub(super) fn into_router(self) -> Router {
+        self.router
+    }
+
     /// The routes, and the one that tells of them all.
     pub(super) fn finish(self) -> Router {
         let own = Operation::get("This document")
