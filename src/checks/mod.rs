@@ -25,6 +25,8 @@ pub mod sqlite;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "vitalsign")]
+mod vitalsign;
 
 use std::time::Duration;
 
@@ -57,6 +59,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<tcp::TcpOptions>(),
     #[cfg(feature = "tls")]
     Kind::of::<tls::TlsOptions>(),
+    #[cfg(feature = "vitalsign")]
+    Kind::of::<vitalsign::VitalsignOptions>(),
 ];
 
 /// A check that is told instead of asking, and fails after a silence longer than `grace`; `token`
