@@ -101,6 +101,19 @@ fn a_host_that_does_not_answer_is_a_timeout() {
 }
 
 #[test]
+fn a_host_that_answers_some_requests_is_a_warning() {
+    // It is deaf until it has been asked once.
+    let script = "deaf=/proc/sys/net/ipv4/icmp_echo_ignore_all; echo 1 > $deaf; \
+                  (until grep -q InType8 /proc/net/snmp; do :; done; echo 0 > $deaf) &";
+    let options = "host = '127.0.0.1'\ncount = 3\ntimeout = '6s'";
+    let Some(run) = in_namespace(script, "", options) else { return };
+    assert_eq!(run["outcome"], "warning", "{run}");
+    let message = run["message"].as_str().expect("a caveat");
+    let told = ["1", "2"].map(|n| format!("127.0.0.1 left {n} of 3 requests unanswered"));
+    assert!(told.iter().any(|told| told == message), "{message}");
+}
+
+#[test]
 fn a_host_without_a_route_is_unreachable() {
     for route in
         ["", "ip route add unreachable 192.0.2.0/24", "ip route add blackhole 192.0.2.0/24"]
