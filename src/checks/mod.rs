@@ -10,6 +10,8 @@ mod grpc;
 mod heartbeat;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "icmp")]
+mod icmp;
 mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
@@ -26,6 +28,8 @@ pub mod sqlite;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "vitalsign")]
+mod vitalsign;
 
 use std::time::Duration;
 
@@ -50,6 +54,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<heartbeat::HeartbeatOptions>(),
     #[cfg(feature = "http")]
     Kind::of::<http::HttpOptions>(),
+    #[cfg(feature = "icmp")]
+    Kind::of::<icmp::IcmpOptions>(),
     Kind::of::<memory::MemoryOptions>(),
     #[cfg(feature = "mysql")]
     Kind::of::<mysql::MysqlOptions>(),
@@ -63,6 +69,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<tcp::TcpOptions>(),
     #[cfg(feature = "tls")]
     Kind::of::<tls::TlsOptions>(),
+    #[cfg(feature = "vitalsign")]
+    Kind::of::<vitalsign::VitalsignOptions>(),
 ];
 
 /// A check that is told instead of asking, and fails after a silence longer than `grace`; `token`

@@ -4,21 +4,31 @@
 //! reason that fits. Each step is a phase of the run, is cancelled by dropping it, and holds at
 //! most one connection.
 
+#[cfg(feature = "http")]
+pub(crate) mod body;
 mod carrier;
 mod chain;
 mod connect;
 mod endpoint;
 mod failure;
+#[cfg(feature = "http")]
+pub(crate) mod http1;
 mod resolve;
 mod stream;
+#[cfg(feature = "http")]
+mod target;
 mod tls;
 
 pub(crate) use carrier::Carrier;
 pub(crate) use chain::{Chain, NOT_AFTER, date};
+#[cfg(feature = "icmp")]
+pub(crate) use connect::ips;
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 pub(crate) use failure::{brief, failure, reason_of_tls};
 pub(crate) use stream::Stream;
+#[cfg(feature = "http")]
+pub(crate) use target::Target;
 pub(crate) use tls::{TlsClient, handshake, version};
 
 use crate::check::{Context, Failure};

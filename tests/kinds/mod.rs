@@ -3,9 +3,11 @@
 //! A kind joins the common suite with a [`Subject`] and one line: `contract_suite!(subject)`, or
 //! `contract_suite!(subject, with credentials)`.
 
+mod another;
 mod dns;
 mod grpc;
 mod http;
+mod icmp;
 mod redis;
 mod tcp;
 mod tls;

@@ -1,0 +1,108 @@
+//! What is read of another's status document.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+
+use crate::check::names::is_check_name;
+use crate::model::{Reason, ServiceStatus, Status};
+
+/// Most checks that a summary names.
+const NAMED: usize = 5;
+
+/// A status document; whatever else it holds is left alone.
+#[derive(Debug, Deserialize)]
+pub(super) struct Document {
+    pub(super) status: ServiceStatus,
+    checks: BTreeMap<String, Check>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Check {
+    status: Status,
+    #[serde(default)]
+    last_run: Option<LastRun>,
+}
+
+/// Its reason is absent without the right to details.
+#[derive(Debug, Deserialize)]
+struct LastRun {
+    /// Another version may have reasons that this one does not know.
+    #[serde(default)]
+    reason: Option<serde_json::Value>,
+}
+
+impl Check {
+    fn reason(&self) -> Option<Reason> {
+        let reason = self.last_run.as_ref()?.reason.clone()?;
+        serde_json::from_value(reason).ok()
+    }
+}
+
+impl Document {
+    /// How many checks have `status`.
+    pub(super) fn count(&self, status: Status) -> usize {
+        self.checks.values().filter(|check| check.status == status).count()
+    }
+
+    /// `degraded: cache down (connection_refused), vpn unknown`
+    pub(super) fn summary(&self) -> String {
+        let mut text = self.status.to_string();
+        let worst_first = [Status::Down, Status::Unknown, Status::Degraded];
+        let with = |status| self.checks.iter().filter(move |(_, check)| check.status == status);
+        let told: Vec<_> = worst_first.into_iter().flat_map(with).collect();
+        for (n, (name, check)) in told.iter().take(NAMED).enumerate() {
+            // What is no name could hold anything.
+            let name = if is_check_name(name) { name } else { "a check" };
+            let separator = if n == 0 { ": " } else { ", " };
+            // Writing to a string does not fail.
+            let _ = write!(text, "{separator}{name} {}", check.status);
+            if let Some(reason) = check.reason() {
+                let _ = write!(text, " ({reason})");
+            }
+        }
+        if told.len() > NAMED {
+            let _ = write!(text, " and {} more", told.len() - NAMED);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(text: &str) -> Option<String> {
+        serde_json::from_str::<Document>(text).ok().map(|document| document.summary())
+    }
+
+    #[test]
+    fn a_summary_names_the_worst_first_and_only_a_few() {
+        let text = r#"{"status":"down","more":1,"checks":{
+            "a":{"status":"degraded","last_run":{"reason":null}}, "b":{"status":"up"},
+            "c":{"status":"unknown","last_run":null}, "d":{"status":"down","last_run":{"reason":"timeout"}},
+            "e":{"status":"down","last_run":{"reason":"novel"}}, "F x\n":{"status":"down"},
+            "g":{"status":"degraded"}}}"#;
+        let wanted =
+            "down: a check down, d down (timeout), e down, c unknown, a degraded and 1 more";
+        assert_eq!(summary(text).as_deref(), Some(wanted));
+        let text = r#"{"status":"draining","checks":{"b":{"status":"up"}}}"#;
+        assert_eq!(summary(text).as_deref(), Some("draining"));
+    }
+
+    #[test]
+    fn what_is_no_status_document_is_none() {
+        for text in [
+            "",
+            "[]",
+            r#"{"status":"up"}"#,
+            r#"{"checks":{}}"#,
+            r#"{"status":"fine","checks":{}}"#,
+            r#"{"status":"up","checks":{"a":"up"}}"#,
+            r#"{"status":"up","checks":{"a":{"status":"well"}}}"#,
+        ] {
+            assert_eq!(summary(text), None, "{text}");
+        }
+    }
+}
