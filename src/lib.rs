@@ -43,6 +43,8 @@ pub mod check;
 pub mod checks;
 pub mod config;
 mod feed;
+#[cfg(feature = "tonic")]
+pub mod grpc;
 mod health;
 pub mod history;
 pub mod http;
@@ -58,6 +60,7 @@ mod run;
 mod scheduler;
 pub mod state;
 pub mod telemetry;
+pub mod testing;
 pub mod traces;
 mod window;
 

@@ -40,6 +40,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "window",
         ],
     ),
+    ("grpc", &["feed", "health", "model", "state"]),
+    ("testing", &["check", "health", "model", "state"]),
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
     ("recent", &["history", "model"]),
