@@ -35,6 +35,7 @@ use crate::model::{Gate, Gates, Measurement, Phase, Server};
 use crate::traces;
 
 pub use failure::Failure;
+pub(crate) use failure::brief;
 
 /// One question to one dependency.
 ///

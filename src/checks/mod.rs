@@ -11,8 +11,10 @@ mod http;
 pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(feature = "redis")]
-mod redis;
+#[cfg(any(feature = "redis", feature = "redis-client"))]
+pub mod redis;
+#[cfg(feature = "reqwest-client")]
+pub mod reqwest;
 #[cfg(feature = "sql")]
 mod sql;
 #[cfg(feature = "sqlite")]

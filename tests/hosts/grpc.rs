@@ -44,11 +44,12 @@ impl Served {
         let address = listener.local_addr().expect("its address");
         let (stop, stopping) = oneshot::channel();
         let service = health.grpc_service().serves("orders.v1.Orders").serves("orders");
-        let server = Server::builder()
-            .add_service(service)
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener), async {
-                drop(stopping.await)
-            });
+        let server = Server::builder().add_service(service).serve_with_incoming_shutdown(
+            TcpIncoming::from(listener),
+            async {
+                drop(stopping.await);
+            },
+        );
         let stopped = tokio::spawn(async { server.await.expect("it serves") });
         Self { health, address, stop, stopped }
     }
