@@ -36,6 +36,7 @@ use crate::model::{Gate, Gates, Measurement, Phase, Server};
 use crate::traces;
 
 pub use failure::Failure;
+pub(crate) use failure::brief;
 pub use heartbeat::Heartbeat;
 
 /// One question to one dependency.

@@ -47,6 +47,8 @@ pub mod check;
 pub mod checks;
 pub mod config;
 mod feed;
+#[cfg(feature = "tonic")]
+pub mod grpc;
 mod health;
 pub mod history;
 pub mod http;
@@ -67,6 +69,7 @@ pub mod state;
 mod stop;
 #[cfg(feature = "otlp")]
 pub mod telemetry;
+pub mod testing;
 pub mod traces;
 mod window;
 

@@ -43,6 +43,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("observe", &["check", "health", "model", "state", "traces"]),
+    ("grpc", &["feed", "health", "model", "state"]),
+    ("testing", &["check", "health", "model", "state"]),
     ("metrics", &["model", "state"]),
     ("history", &["model"]),
     ("recent", &["history", "model"]),

@@ -17,6 +17,7 @@ mod events;
 mod examples;
 mod exposition;
 mod history;
+mod hosts;
 mod kinds;
 mod kinds_local;
 mod kinds_sql;

@@ -1,6 +1,11 @@
 //! Why a run failed, and which reason an error of the system or a library stands for.
 
+use std::fmt::Display;
+
 use crate::model::{Outcome, Reason};
+
+/// Longest text of a library that goes into a message; a peer has a say in some of them.
+const LONGEST: usize = 200;
 
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,5 +97,28 @@ impl Reason {
                 _ => Self::Other,
             },
         }
+    }
+}
+
+/// `text` on one line and cut to a length that suits a message.
+pub(crate) fn brief(text: impl Display) -> String {
+    let text = text.to_string();
+    let mut line: String =
+        text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_or_multi_line_text_becomes_a_short_line() {
+        let text = brief("a\nb\r".repeat(500));
+        assert_eq!(text.chars().count(), LONGEST + 1);
+        assert!(text.starts_with("a b a b ") && text.ends_with('…'));
     }
 }

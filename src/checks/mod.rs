@@ -17,9 +17,11 @@ mod memory;
 pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(feature = "redis")]
-mod redis;
+#[cfg(any(feature = "redis", feature = "redis-client"))]
+pub mod redis;
 mod replication;
+#[cfg(feature = "reqwest-client")]
+pub mod reqwest;
 #[cfg(feature = "sql")]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -31,14 +33,12 @@ mod tls;
 #[cfg(feature = "vitalsign")]
 mod vitalsign;
 
-use std::time::Duration;
-
-use crate::check::Heartbeat;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::check::Check;
+use crate::check::{Check, Heartbeat};
 use crate::config::{Kind, OptionError, UnknownKind};
 use crate::model::Measurement;
 

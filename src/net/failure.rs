@@ -9,24 +9,12 @@ use rustls::CertificateError;
 use crate::check::Failure;
 use crate::model::Reason;
 
-/// Longest text of a library that goes into a message; a peer has a say in some of them.
-const LONGEST: usize = 200;
+pub(crate) use crate::check::brief;
 
 /// The failure of `what`, such as `connecting to db:5432`, for the reason that `error`, or
 /// whatever caused it, stands for.
 pub(crate) fn failure(what: impl Display, error: &io::Error) -> Failure {
     Failure::new(reason_of(error), format!("{what} failed: {}", brief(error)))
-}
-
-/// `text` on one line and cut to a length that suits a message.
-pub(crate) fn brief(text: impl Display) -> String {
-    let text = text.to_string();
-    let mut line: String =
-        text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        line.push('…');
-    }
-    line
 }
 
 /// The reason for an I/O error, which may wrap one of TLS.
@@ -81,12 +69,5 @@ mod tests {
         assert_eq!(reason_of(&error), Reason::TlsExpired);
         assert_eq!(reason_of(&io::Error::from_raw_os_error(24)), Reason::LocalResource);
         assert_eq!(reason_of(&io::ErrorKind::ConnectionRefused.into()), Reason::ConnectionRefused);
-    }
-
-    #[test]
-    fn a_long_or_multi_line_text_becomes_a_short_line() {
-        let text = brief("a\nb\r".repeat(500));
-        assert_eq!(text.chars().count(), LONGEST + 1);
-        assert!(text.starts_with("a b a b ") && text.ends_with('…'));
     }
 }

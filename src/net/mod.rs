@@ -25,6 +25,8 @@ pub(crate) use chain::{Chain, NOT_AFTER, date};
 pub(crate) use connect::ips;
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
+#[cfg(feature = "reqwest-client")]
+pub(crate) use failure::reason_of;
 pub(crate) use failure::{brief, failure, reason_of_tls};
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]

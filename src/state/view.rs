@@ -139,6 +139,21 @@ impl HealthState {
         self.plan.load().find(name).is_some()
     }
 
+    /// The status of one check by name.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn status_of(&self, name: &str) -> Option<Status> {
+        self.refresh(Instant::now());
+        self.plan.load().find(name).map(|entry| entry.lock().status())
+    }
+
+    /// The status of every check, sorted by name.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn statuses(&self) -> Vec<(Arc<str>, Status)> {
+        self.refresh(Instant::now());
+        let plan = self.plan.load();
+        plan.entries.iter().map(|e| (Arc::clone(&e.info.name), e.lock().status())).collect()
+    }
+
     /// Whether `/ready` answers 200.
     #[must_use]
     pub fn ready(&self) -> bool {

@@ -13,8 +13,8 @@ use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions
 use crate::model::Measurement;
 use crate::net::{Endpoint, TlsClient};
 
-use super::Redis;
 use super::info::{Expect, MEMORY};
+use super::kind::Redis;
 use super::resp::command;
 
 /// A `PING`; then what the server tells of its role, its replication link and its memory.

@@ -1,0 +1,170 @@
+//! A check by an application's own HTTP client.
+
+use std::error::Error;
+use std::io;
+
+use ::reqwest::{Client, Response, StatusCode, Url};
+use async_trait::async_trait;
+use hyper::HeaderMap;
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute as semconv;
+
+use crate::check::{Check, Context, Detail, Failure, brief};
+use crate::model::{Phase, Reason, Server};
+use crate::net::{self, Carrier};
+
+/// Bytes of a body that are read, so that the client may use the connection again; one that is
+/// longer is cut off, which is no failure.
+const MOST: usize = 256 * 1024;
+
+/// A check by the application's own HTTP client: asks for `url`, and fails unless the status is
+/// 2xx.
+///
+/// The request is what the client makes of it, with its headers, proxies, pool and redirects; the
+/// trace context is added. A client's own timeout that comes before the check's gives
+/// [`Reason::Timeout`] too. User name, password and query of the URL are sent, and shown nowhere.
+///
+/// ```
+/// # fn run(client: reqwest::Client) -> Result<(), url::ParseError> {
+/// let check = vitalsign::checks::reqwest::get(client.clone(), "https://rates/health".parse()?);
+/// # let _ = check;
+/// # Ok(()) }
+/// ```
+#[must_use]
+pub fn get(client: Client, url: Url) -> impl Check {
+    Get { client, url }
+}
+
+struct Get {
+    client: Client,
+    url: Url,
+}
+
+#[async_trait]
+impl Check for Get {
+    fn kind(&self) -> &'static str {
+        "http"
+    }
+
+    fn server(&self) -> Option<Server> {
+        let address = self.url.host_str()?.trim_matches(['[', ']']).to_owned();
+        Some(Server { address, port: self.url.port_or_known_default() })
+    }
+
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        let mut attributes = vec![
+            KeyValue::new(semconv::HTTP_REQUEST_METHOD, "GET"),
+            KeyValue::new(semconv::URL_FULL, shown(&self.url)),
+        ];
+        if let Some(Server { address, port }) = self.server() {
+            attributes.push(KeyValue::new(semconv::SERVER_ADDRESS, address));
+            attributes.extend(port.map(|p| KeyValue::new(semconv::SERVER_PORT, i64::from(p))));
+        }
+        cx.client("GET", attributes, Box::pin(self.ask(cx))).await
+    }
+}
+
+impl Get {
+    async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
+        let mut sent = Carrier(HeaderMap::new());
+        cx.inject(&mut sent);
+        let sending = self.client.get(self.url.clone()).headers(sent.0).send();
+        let response = cx.phase(Phase::Request, sending).await.map_err(|e| self.failed(e))?;
+        let status = response.status();
+        cx.attribute(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
+        if !status.is_success() {
+            return Err(self.unexpected(status));
+        }
+        let reading = drain(response);
+        cx.phase(Phase::Transfer, reading).await.map_err(|e| self.failed(e))?;
+        Ok(Detail::ok())
+    }
+
+    fn unexpected(&self, status: StatusCode) -> Failure {
+        let reason = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Reason::AuthFailed
+            }
+            _ => Reason::UnexpectedStatus,
+        };
+        let text = format!("{} answered {status}; expected 2xx", self.place());
+        let failure = Failure::new(reason, text);
+        let is_error = status.is_client_error() || status.is_server_error();
+        if is_error { failure } else { failure.answered() }
+    }
+
+    /// The failure that an error of the client stands for.
+    fn failed(&self, error: ::reqwest::Error) -> Failure {
+        // The URL that its text would repeat holds what is secret.
+        let error = error.without_url();
+        let reason = reason(&error);
+        let text = Failure::from(error);
+        Failure::new(reason, brief(format_args!("{}: {}", self.place(), text.message())))
+    }
+
+    /// Host and port for people.
+    fn place(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        self.url.port_or_known_default().map_or(host.to_owned(), |port| format!("{host}:{port}"))
+    }
+}
+
+/// The URL without credentials, query and fragment.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both are only refused to URLs without a host, which have none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+/// Reads the body as far as the bound.
+async fn drain(mut response: Response) -> Result<(), ::reqwest::Error> {
+    let mut left = MOST;
+    while let Some(chunk) = response.chunk().await? {
+        left = left.saturating_sub(chunk.len());
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn reason(error: &::reqwest::Error) -> Reason {
+    if error.is_timeout() {
+        return Reason::Timeout;
+    }
+    if error.is_redirect() {
+        return Reason::TooManyRedirects;
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return of_io(error);
+        }
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && error.source().is_none()
+        {
+            let early = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+            return if early { Reason::ConnectionReset } else { Reason::Protocol };
+        }
+        cause = error.source();
+    }
+    Reason::Other
+}
+
+fn of_io(error: &io::Error) -> Reason {
+    let text = error.to_string();
+    match text.strip_prefix("failed to lookup address information: ") {
+        // The standard library keeps no code: the texts of glibc and musl.
+        Some(
+            "Name or service not known"
+            | "No address associated with hostname"
+            | "Name does not resolve",
+        ) => Reason::DnsNotFound,
+        Some(_) => Reason::DnsFailed,
+        None => net::reason_of(error),
+    }
+}

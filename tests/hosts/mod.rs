@@ -1,0 +1,10 @@
+//! What hosts are given beside the routes: the gRPC health service, checks of the clients that they
+//! have, and helpers for their tests.
+
+#[cfg(feature = "tonic")]
+mod grpc;
+#[cfg(feature = "redis-client")]
+mod redis;
+#[cfg(feature = "reqwest-client")]
+mod reqwest;
+mod testing;
