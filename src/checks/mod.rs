@@ -10,6 +10,8 @@ mod grpc;
 mod heartbeat;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "icmp")]
+mod icmp;
 mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
@@ -46,6 +48,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<heartbeat::HeartbeatOptions>(),
     #[cfg(feature = "http")]
     Kind::of::<http::HttpOptions>(),
+    #[cfg(feature = "icmp")]
+    Kind::of::<icmp::IcmpOptions>(),
     Kind::of::<memory::MemoryOptions>(),
     #[cfg(feature = "mysql")]
     Kind::of::<mysql::MysqlOptions>(),

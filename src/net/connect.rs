@@ -53,11 +53,16 @@ pub(crate) async fn addresses(
     cx: &Context,
     endpoint: &Endpoint,
 ) -> Result<Vec<SocketAddr>, Failure> {
-    let found = match endpoint.host() {
-        Host::Ip(ip) => vec![*ip],
-        Host::Name(name) => cx.phase(Phase::Resolve, Box::pin(resolve::lookup(name))).await?,
-    };
+    let found = ips(cx, endpoint.host()).await?;
     Ok(found.into_iter().map(|ip| SocketAddr::new(ip, endpoint.port())).collect())
+}
+
+/// The addresses of `host`, at least one.
+pub(crate) async fn ips(cx: &Context, host: &Host) -> Result<Vec<IpAddr>, Failure> {
+    match host {
+        Host::Ip(ip) => Ok(vec![*ip]),
+        Host::Name(name) => cx.phase(Phase::Resolve, Box::pin(resolve::lookup(name))).await,
+    }
 }
 
 /// The first of `addresses` that `open` succeeds for.

@@ -21,6 +21,8 @@ mod tls;
 
 pub(crate) use carrier::Carrier;
 pub(crate) use chain::{Chain, NOT_AFTER, date};
+#[cfg(feature = "icmp")]
+pub(crate) use connect::ips;
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 pub(crate) use failure::{brief, failure, reason_of_tls};

@@ -7,6 +7,7 @@ mod another;
 mod dns;
 mod grpc;
 mod http;
+mod icmp;
 mod redis;
 mod tcp;
 mod tls;
