@@ -7,6 +7,8 @@ mod dns;
 mod grpc;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "memcached")]
+mod memcached;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "postgres")]
@@ -34,6 +36,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<grpc::GrpcOptions>(),
     #[cfg(feature = "http")]
     Kind::of::<http::HttpOptions>(),
+    #[cfg(feature = "memcached")]
+    Kind::of::<memcached::MemcachedOptions>(),
     #[cfg(feature = "mysql")]
     Kind::of::<mysql::MysqlOptions>(),
     #[cfg(feature = "postgres")]

@@ -9,6 +9,8 @@ mod chain;
 mod connect;
 mod endpoint;
 mod failure;
+#[cfg(any(feature = "memcached", feature = "smtp"))]
+mod lines;
 mod resolve;
 mod stream;
 mod tls;
@@ -18,6 +20,8 @@ pub(crate) use chain::{Chain, NOT_AFTER, date};
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 pub(crate) use failure::{brief, failure, reason_of_tls};
+#[cfg(any(feature = "memcached", feature = "smtp"))]
+pub(crate) use lines::Lines;
 pub(crate) use stream::Stream;
 pub(crate) use tls::{TlsClient, handshake, version};
 

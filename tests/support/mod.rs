@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod events;
 pub(crate) mod http;
 pub(crate) mod mariadb;
+pub(crate) mod memcached;
 pub(crate) mod named;
 pub(crate) mod openapi;
 pub(crate) mod otlp;
