@@ -15,6 +15,8 @@ pub mod mysql;
 pub mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "smtp")]
+mod smtp;
 #[cfg(feature = "sql")]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -44,6 +46,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<postgres::PostgresOptions>(),
     #[cfg(feature = "redis")]
     Kind::of::<redis::RedisOptions>(),
+    #[cfg(feature = "smtp")]
+    Kind::of::<smtp::SmtpOptions>(),
     #[cfg(feature = "sqlite")]
     Kind::of::<sqlite::SqliteOptions>(),
     #[cfg(feature = "tcp")]

@@ -68,6 +68,12 @@ impl Lines {
         }
     }
 
+    /// Whether nothing was received beyond the lines that were taken.
+    #[cfg(feature = "smtp")]
+    pub(crate) fn is_drained(&self) -> bool {
+        self.taken == self.received.len()
+    }
+
     async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> Result<(), Unread> {
         let room = MOST.saturating_sub(self.received.len());
         if room == 0 {
@@ -112,5 +118,15 @@ mod tests {
         let endless = vec![b'a'; 2 * MOST];
         let end = Lines::default().next(&mut &endless[..]).await;
         assert!(matches!(end, Err(Unread::TooLarge)), "{end:?}");
+    }
+
+    #[cfg(feature = "smtp")]
+    #[tokio::test]
+    async fn what_came_with_a_line_is_told_from_what_comes_later() {
+        for (mut from, drained) in [(&b"ready\r\n"[..], true), (b"ready\r\nand more", false)] {
+            let mut lines = Lines::default();
+            lines.next(&mut from).await.expect("a line");
+            assert_eq!(lines.is_drained(), drained);
+        }
     }
 }

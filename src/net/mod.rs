@@ -22,6 +22,8 @@ pub(crate) use endpoint::{Endpoint, Host, shared};
 pub(crate) use failure::{brief, failure, reason_of_tls};
 #[cfg(any(feature = "memcached", feature = "smtp"))]
 pub(crate) use lines::Lines;
+#[cfg(feature = "smtp")]
+pub(crate) use lines::Unread;
 pub(crate) use stream::Stream;
 pub(crate) use tls::{TlsClient, handshake, version};
 

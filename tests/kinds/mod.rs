@@ -8,6 +8,7 @@ mod grpc;
 mod http;
 mod memcached;
 mod redis;
+mod smtp;
 mod tcp;
 mod tls;
 

@@ -80,6 +80,10 @@ fn names(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
         "memcached" => {
             (DB, &[semconv::DB_SYSTEM_NAME, semconv::DB_OPERATION_NAME, SERVER[0], SERVER[1]])
         }
+        "smtp" => (
+            &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT],
+            &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT, SERVER[0], SERVER[1]],
+        ),
         "sqlite" => (DB, &[semconv::DB_SYSTEM_NAME, semconv::DB_NAMESPACE]),
         _ => (DB, &[semconv::DB_SYSTEM_NAME, semconv::DB_NAMESPACE, SERVER[0], SERVER[1]]),
     }
