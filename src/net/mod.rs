@@ -4,15 +4,21 @@
 //! reason that fits. Each step is a phase of the run, is cancelled by dropping it, and holds at
 //! most one connection.
 
+#[cfg(feature = "http")]
+pub(crate) mod body;
 mod carrier;
 mod chain;
 mod connect;
 mod endpoint;
 mod failure;
+#[cfg(feature = "http")]
+pub(crate) mod http1;
 #[cfg(any(feature = "memcached", feature = "smtp"))]
 mod lines;
 mod resolve;
 mod stream;
+#[cfg(feature = "http")]
+mod target;
 mod tls;
 
 pub(crate) use carrier::Carrier;
@@ -25,6 +31,8 @@ pub(crate) use lines::Lines;
 #[cfg(feature = "smtp")]
 pub(crate) use lines::Unread;
 pub(crate) use stream::Stream;
+#[cfg(feature = "http")]
+pub(crate) use target::Target;
 pub(crate) use tls::{TlsClient, handshake, version};
 
 use crate::check::{Context, Failure};

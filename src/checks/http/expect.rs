@@ -13,9 +13,7 @@ use serde_json_path::JsonPath;
 
 use crate::check::Failure;
 use crate::model::Reason;
-use crate::net::Endpoint;
-
-use super::is_error;
+use crate::net::{Endpoint, http1};
 
 /// A status or several: `"2xx"`, `"404"`, `404` or `"200-204"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,15 +142,7 @@ impl Expect {
 
     fn unexpected(&self, from: &Endpoint, status: StatusCode) -> Failure {
         let expected: Vec<_> = self.statuses.iter().map(ToString::to_string).collect();
-        let text = format!("{from} answered {status}; expected {}", expected.join(", "));
-        let reason = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                Reason::AuthFailed
-            }
-            _ => Reason::UnexpectedStatus,
-        };
-        let failure = Failure::new(reason, text);
-        if is_error(status) { failure } else { failure.answered() }
+        http1::unexpected(from, status, &expected.join(", "))
     }
 
     /// Judges the body.

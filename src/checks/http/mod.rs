@@ -3,12 +3,9 @@
 //! It speaks HTTP/1.1 by hyper directly, so that every phase shows and a run costs little. The
 //! connection is driven by the run itself: dropping the run closes it.
 
-mod body;
-mod connection;
 mod expect;
 mod options;
 mod redirect;
-mod target;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,21 +13,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::http::response;
-use hyper::{Method, Request, StatusCode, Version};
+use hyper::{Method, Request};
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
 use crate::check::{Check, Context, Detail, Failure};
 use crate::config::KindOptions;
 use crate::model::{Phase, Reason, Server};
-use crate::net::{self, TlsClient};
+use crate::net::http1::{self, Connection};
+use crate::net::{self, Target, TlsClient, body};
 
-use connection::Connection;
 use expect::Expect;
 pub(crate) use options::HttpOptions;
 use redirect::Hop;
-use target::Target;
 
 /// A check of one URL, made of its options.
 struct Http {
@@ -96,7 +91,7 @@ impl Http {
         let request = self.compose(cx, hop);
         let (mut connection, response) = self.send(cx, target, request).await?;
         let (head, incoming) = response.into_parts();
-        note(cx, &head);
+        http1::note(cx, &head);
         if self.follow
             && let Some(next) = redirect::next(self, hop, &head)?
         {
@@ -107,7 +102,7 @@ impl Http {
         let body = cx
             .phase(Phase::Transfer, connection.drive(Box::pin(reading)))
             .await
-            .map_err(|error| error.failure(target.endpoint()))?;
+            .map_err(|error| error.failure(target.endpoint(), " of max_body"))?;
         self.expect.body(target.endpoint(), &body)?;
         self.keep(target, connection);
         Ok(Answer::Good)
@@ -118,7 +113,7 @@ impl Http {
         let mut sent = net::Carrier(HeaderMap::with_capacity(8 + self.headers.len()));
         let target = hop.map_or(&self.target, |hop| &hop.target);
         sent.0.insert(header::HOST, target.host().clone());
-        sent.0.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        sent.0.insert(header::USER_AGENT, http1::USER_AGENT);
         sent.0.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         cx.inject(&mut sent);
         // The configured ones come last: they win.
@@ -147,7 +142,7 @@ impl Http {
         target: &Target,
         request: Request<Full<Bytes>>,
     ) -> Result<(Connection, hyper::Response<hyper::body::Incoming>), Failure> {
-        let failed = |error: hyper::Error| connection::failure(target.endpoint(), &error);
+        let failed = |error: hyper::Error| http1::failure(target.endpoint(), &error);
         if let Some(mut connection) = self.take(target)
             && connection.is_alive().await
         {
@@ -155,7 +150,7 @@ impl Http {
             // a method that may be repeated is sent anew.
             let repeatable = request.method().is_idempotent();
             let sent = cx.phase(Phase::Request, connection.send(request.clone())).await;
-            let stale = sent.as_ref().is_err_and(|e| repeatable && connection::is_stale(e));
+            let stale = sent.as_ref().is_err_and(|e| repeatable && http1::is_stale(e));
             if !stale {
                 connection.note_peer(cx);
                 return sent.map(|response| (connection, response)).map_err(failed);
@@ -192,8 +187,6 @@ impl Http {
     }
 }
 
-const USER_AGENT: &str = concat!("vitalsign/", env!("CARGO_PKG_VERSION"));
-
 /// The span's name and method attributes: methods outside of the conventions' list are `_OTHER`
 /// there, and such a span is called `HTTP`.
 fn span_method(method: &Method, attributes: &mut Vec<KeyValue>) -> &'static str {
@@ -216,18 +209,6 @@ fn span_method(method: &Method, attributes: &mut Vec<KeyValue>) -> &'static str 
     };
     attributes.push(KeyValue::new(semconv::HTTP_REQUEST_METHOD, known));
     known
-}
-
-/// Notes what the head of an answer says on the span.
-fn note(cx: &Context, head: &response::Parts) {
-    cx.attribute(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(head.status.as_u16()));
-    let version = if head.version == Version::HTTP_10 { "1.0" } else { "1.1" };
-    cx.attribute(semconv::NETWORK_PROTOCOL_VERSION, version);
-}
-
-/// Whether an answer with this status fails the call by HTTP's own convention.
-fn is_error(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_server_error()
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ use url::Url;
 use crate::check::Check;
 use crate::config::{ByteSize, KindOptions, OptionError, Secret, Tls, TlsOptions};
 use crate::model::Measurement;
-use crate::net::{NOT_AFTER, TlsClient};
+use crate::net::http1::{ALPN, bearer, sensitive};
+use crate::net::{NOT_AFTER, Target, TlsClient};
 
 use super::Http;
 use super::expect::{Expect, Statuses};
-use super::target::Target;
 
 /// One HTTP/1.1 request; its status, headers and body are what the check expects, or it fails.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -103,9 +103,6 @@ fn get() -> String {
 const fn one_mebibyte() -> ByteSize {
     ByteSize(1 << 20)
 }
-
-/// The protocol offered by TLS.
-const ALPN: &[&[u8]] = &[b"http/1.1"];
 
 /// Headers that frame the exchange itself.
 const FRAMING: [HeaderName; 6] = [
@@ -339,11 +336,6 @@ fn of_url(url: &Url) -> Option<HeaderValue> {
     basic(&user, &password)
 }
 
-/// RFC 6750, section 2.1.
-fn bearer(token: &Secret) -> Option<HeaderValue> {
-    sensitive(&format!("Bearer {}", token.expose()))
-}
-
 /// RFC 7617: the user name ends at the first colon.
 fn basic(user: &[u8], password: &[u8]) -> Option<HeaderValue> {
     if user.contains(&b':') {
@@ -351,11 +343,4 @@ fn basic(user: &[u8], password: &[u8]) -> Option<HeaderValue> {
     }
     let pair = [user, b":", password].concat();
     sensitive(&format!("Basic {}", BASE64.encode(pair)))
-}
-
-/// A header value that no debug output shows.
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }

@@ -6,9 +6,9 @@ use hyper::{Method, StatusCode};
 
 use crate::check::Failure;
 use crate::model::Reason;
+use crate::net::Target;
 
 use super::Http;
-use super::target::Target;
 
 /// Most redirects that one run follows.
 pub(super) const MOST: u8 = 10;

@@ -6,10 +6,10 @@ use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use url::{Position, Url};
 
-use crate::net::{Endpoint, shared};
+use super::{Endpoint, shared};
 
 /// A URL without user name, password and fragment, and what a request needs of it.
-pub(super) struct Target {
+pub(crate) struct Target {
     url: Url,
     endpoint: Endpoint,
     uri: Uri,
@@ -23,7 +23,7 @@ impl Target {
     ///
     /// # Errors
     /// What is wrong with it and what would be right; never the URL itself.
-    pub(super) fn new(mut url: Url) -> Result<Self, &'static str> {
+    pub(crate) fn new(mut url: Url) -> Result<Self, &'static str> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the scheme is not HTTP's; write http:// or https://");
         }
@@ -46,35 +46,35 @@ impl Target {
         Ok(Self { url, endpoint, uri, host, attributes })
     }
 
-    pub(super) const fn endpoint(&self) -> &Endpoint {
+    pub(crate) const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
     /// Path and query, as the request line has them.
-    pub(super) const fn uri(&self) -> &Uri {
+    pub(crate) const fn uri(&self) -> &Uri {
         &self.uri
     }
 
     /// The `Host` header.
-    pub(super) const fn host(&self) -> &HeaderValue {
+    pub(crate) const fn host(&self) -> &HeaderValue {
         &self.host
     }
 
-    pub(super) fn attributes(&self) -> Vec<KeyValue> {
+    pub(crate) fn attributes(&self) -> Vec<KeyValue> {
         self.attributes.to_vec()
     }
 
-    pub(super) fn is_secure(&self) -> bool {
+    pub(crate) fn is_secure(&self) -> bool {
         self.url.scheme() == "https"
     }
 
     /// Scheme, host and port are the same: what is secret may be sent to both.
-    pub(super) fn same_origin(&self, other: &Self) -> bool {
+    pub(crate) fn same_origin(&self, other: &Self) -> bool {
         self.url.scheme() == other.url.scheme() && self.endpoint == other.endpoint
     }
 
     /// The URL that `reference` is for a document here (RFC 3986, section 5).
-    pub(super) fn join(&self, reference: &str) -> Option<Url> {
+    pub(crate) fn join(&self, reference: &str) -> Option<Url> {
         self.url.join(reference).ok()
     }
 }

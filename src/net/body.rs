@@ -10,16 +10,15 @@ use hyper::http::response;
 
 use crate::check::Failure;
 use crate::model::Reason;
-use crate::net::Endpoint;
 
-use super::connection;
+use super::{Endpoint, http1};
 
 /// What gzip may add to a body that it cannot shorten, and then some.
 const GZIP_OVERHEAD: u64 = 64 * 1024;
 
 /// Why a body could not be read.
 #[derive(Debug)]
-pub(super) enum BodyError {
+pub(crate) enum BodyError {
     /// It is longer than the bound, in bytes.
     TooLarge(u64),
     /// It is not what its `Content-Encoding` says.
@@ -31,11 +30,12 @@ pub(super) enum BodyError {
 }
 
 impl BodyError {
-    pub(super) fn failure(&self, endpoint: &Endpoint) -> Failure {
+    /// The failure that it stands for; `bound` says what the bound is, as in ` of max_body`.
+    pub(crate) fn failure(&self, endpoint: &Endpoint, bound: &str) -> Failure {
         let (reason, what) = match self {
-            Self::Broken(error) => return connection::failure(endpoint, error),
+            Self::Broken(error) => return http1::failure(endpoint, error),
             Self::TooLarge(max) => {
-                (Reason::TooLarge, format!("has more than the {max} bytes of max_body"))
+                (Reason::TooLarge, format!("has more than the {max} bytes{bound}"))
             }
             Self::NotGzip => (Reason::Protocol, "is said to be gzip and is not".to_owned()),
             Self::Encoded => {
@@ -49,7 +49,7 @@ impl BodyError {
 /// Reads the body of the answer `head` to its end; its bytes are kept when they are `wanted`.
 ///
 /// No more than `max` decoded bytes are held or counted, however few they were on the way.
-pub(super) async fn read(
+pub(crate) async fn read(
     head: &response::Parts,
     mut body: Incoming,
     max: u64,
