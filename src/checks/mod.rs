@@ -12,6 +12,8 @@ mod heartbeat;
 mod http;
 #[cfg(feature = "icmp")]
 mod icmp;
+#[cfg(feature = "memcached")]
+mod memcached;
 mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
@@ -22,6 +24,8 @@ pub mod redis;
 mod replication;
 #[cfg(feature = "reqwest-client")]
 pub mod reqwest;
+#[cfg(feature = "smtp")]
+mod smtp;
 #[cfg(feature = "sql")]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -56,6 +60,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<http::HttpOptions>(),
     #[cfg(feature = "icmp")]
     Kind::of::<icmp::IcmpOptions>(),
+    #[cfg(feature = "memcached")]
+    Kind::of::<memcached::MemcachedOptions>(),
     Kind::of::<memory::MemoryOptions>(),
     #[cfg(feature = "mysql")]
     Kind::of::<mysql::MysqlOptions>(),
@@ -63,6 +69,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<postgres::PostgresOptions>(),
     #[cfg(feature = "redis")]
     Kind::of::<redis::RedisOptions>(),
+    #[cfg(feature = "smtp")]
+    Kind::of::<smtp::SmtpOptions>(),
     #[cfg(feature = "sqlite")]
     Kind::of::<sqlite::SqliteOptions>(),
     #[cfg(feature = "tcp")]

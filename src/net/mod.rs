@@ -13,6 +13,8 @@ mod endpoint;
 mod failure;
 #[cfg(feature = "http")]
 pub(crate) mod http1;
+#[cfg(any(feature = "memcached", feature = "smtp"))]
+mod lines;
 mod resolve;
 mod stream;
 #[cfg(feature = "http")]
@@ -28,6 +30,10 @@ pub(crate) use endpoint::{Endpoint, Host, shared};
 #[cfg(feature = "reqwest-client")]
 pub(crate) use failure::reason_of;
 pub(crate) use failure::{brief, failure, reason_of_tls};
+#[cfg(any(feature = "memcached", feature = "smtp"))]
+pub(crate) use lines::Lines;
+#[cfg(feature = "smtp")]
+pub(crate) use lines::Unread;
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;

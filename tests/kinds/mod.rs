@@ -8,7 +8,9 @@ mod dns;
 mod grpc;
 mod http;
 mod icmp;
+mod memcached;
 mod redis;
+mod smtp;
 mod tcp;
 mod tls;
 

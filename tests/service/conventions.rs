@@ -1,5 +1,7 @@
 //! The CLIENT spans of every kind, against the names that OpenTelemetry publishes.
 
+mod greetings;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -74,6 +76,13 @@ fn names(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
         "grpc" => (
             &[semconv::RPC_METHOD, semconv::RPC_RESPONSE_STATUS_CODE, semconv::RPC_SYSTEM_NAME],
             &[semconv::RPC_METHOD, semconv::RPC_SYSTEM_NAME, SERVER[0], SERVER[1]],
+        ),
+        "memcached" => {
+            (DB, &[semconv::DB_SYSTEM_NAME, semconv::DB_OPERATION_NAME, SERVER[0], SERVER[1]])
+        }
+        "smtp" => (
+            &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT],
+            &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT, SERVER[0], SERVER[1]],
         ),
         "sqlite" => (DB, &[semconv::DB_SYSTEM_NAME, semconv::DB_NAMESPACE]),
         _ => (DB, &[semconv::DB_SYSTEM_NAME, semconv::DB_NAMESPACE, SERVER[0], SERVER[1]]),

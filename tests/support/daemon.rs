@@ -47,6 +47,11 @@ pub(crate) async fn wait_for(what: &str, mut condition: impl AsyncFnMut() -> boo
 pub(crate) struct User(Option<(u32, u32)>);
 
 impl User {
+    /// Whoever runs the tests.
+    pub(crate) const fn own_self() -> Self {
+        Self(None)
+    }
+
     pub(crate) fn named(name: &str) -> Self {
         if !rustix::process::getuid().is_root() {
             return Self(None);

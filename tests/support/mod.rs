@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod example;
 pub(crate) mod http;
 pub(crate) mod mariadb;
+pub(crate) mod memcached;
 pub(crate) mod named;
 pub(crate) mod openapi;
 pub(crate) mod otlp;

@@ -1,0 +1,72 @@
+//! What a server tells of itself in answer to `stats`.
+
+use crate::check::Context;
+use crate::model::Measurement;
+
+/// How full the memory is that the server may use.
+pub(super) static MEMORY: Measurement = Measurement {
+    name: "memory_ratio",
+    help: "Share of the memory that a server may use that it uses.",
+};
+
+pub(super) static CONNECTIONS: Measurement =
+    Measurement { name: "connections", help: "Connections that clients hold to a server." };
+
+/// The figures that matter here, as far as they were told.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    bytes: Option<f64>,
+    limit: Option<f64>,
+    connections: Option<f64>,
+}
+
+impl Stats {
+    /// Takes in what follows `STAT ` on a line.
+    pub(super) fn add(&mut self, stat: &str) {
+        let Some((name, value)) = stat.split_once(' ') else { return };
+        let figure = match name {
+            "bytes" => &mut self.bytes,
+            "limit_maxbytes" => &mut self.limit,
+            "curr_connections" => &mut self.connections,
+            _ => return,
+        };
+        *figure = value.trim().parse::<u64>().ok().map(|number| number as f64);
+    }
+
+    /// Notes the figures of the run.
+    pub(super) fn measure(&self, cx: &Context) {
+        if let (Some(bytes), Some(limit)) = (self.bytes, self.limit.filter(|limit| *limit > 0.0)) {
+            cx.measure(&MEMORY, bytes / limit);
+        }
+        if let Some(connections) = self.connections {
+            cx.measure(&CONNECTIONS, connections);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn figures(stats: &[&str]) -> Vec<(&'static str, f64)> {
+        let mut told = Stats::default();
+        for stat in stats {
+            told.add(stat);
+        }
+        let cx = Context::new(Instant::now(), None);
+        told.measure(&cx);
+        cx.take_observed().measurements.into_iter().map(|(m, value)| (m.name, value)).collect()
+    }
+
+    #[test]
+    fn memory_is_a_share_of_what_the_server_may_use() {
+        let told = ["limit_maxbytes 200", "bytes 50", "curr_connections 2", "pid 7", "x"];
+        assert_eq!(figures(&told), [("memory_ratio", 0.25), ("connections", 2.0)]);
+        // Without a limit, with one of 0, or with a text for a number there is no share.
+        for told in [&["bytes 50"][..], &["bytes 50", "limit_maxbytes 0"], &["bytes many"]] {
+            assert_eq!(figures(told), []);
+        }
+    }
+}
