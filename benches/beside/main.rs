@@ -43,6 +43,7 @@ fn main() {
         checks(scale).await;
         fleet(scale).await;
         starts(scale).await;
+        idle(scale).await;
     });
 }
 
@@ -126,6 +127,26 @@ async fn starts(scale: Scale) {
         taken.push(Process::service(&config).await.started_within.as_secs_f64());
     }
     println!("start to first answer, {} checks: {:.0} ms", scale.few, median(&mut taken) * 1e3);
+}
+
+/// CPU of checks that wait for their turn, beside the service without any.
+async fn idle(scale: Scale) {
+    let target = Process::anchor("target", &[]);
+    let mut taken = [0.0; 2];
+    for (checks, taken) in [0, scale.few].into_iter().zip(&mut taken) {
+        let config = config(target.address, checks, Duration::from_hours(1));
+        let process = Process::service(&config).await;
+        // Each runs once within the first second.
+        sleep(Duration::from_secs(3)).await;
+        let (begun, before) = (Instant::now(), process.cpu());
+        sleep(Duration::from_secs(scale.seconds)).await;
+        *taken = (process.cpu() - before) / begun.elapsed().as_secs_f64();
+    }
+    let [without, with] = taken.map(|share| share * 100.0);
+    println!(
+        "idle, {} checks an hour apart: {with:.2} % of a core, without checks {without:.2} %",
+        scale.few
+    );
 }
 
 fn config(target: SocketAddr, checks: usize, interval: Duration) -> String {

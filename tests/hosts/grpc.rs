@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Streaming};
@@ -79,7 +80,8 @@ struct Statuses(Streaming<HealthCheckResponse>);
 
 impl Statuses {
     async fn next(&mut self) -> Result<ServingStatus, Code> {
-        let next = self.0.message().await.map_err(|status| status.code())?;
+        let next = timeout(PATIENT, self.0.message()).await.expect("it is told before long");
+        let next = next.map_err(|status| status.code())?;
         Ok(next.expect("it ends with a status").status())
     }
 
@@ -206,7 +208,7 @@ async fn a_drain_ends_service_and_closed_streams_end_watches_so_that_the_server_
     assert_eq!(late.next().await, NOT_SERVING);
     assert_eq!(late.next().await, Err(Code::Unavailable));
     served.stop.send(()).expect("it runs");
-    served.stopped.await.expect("it stops");
+    timeout(PATIENT, served.stopped).await.expect("it stops before long").expect("it stops");
 }
 
 #[tokio::test]
