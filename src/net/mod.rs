@@ -10,6 +10,8 @@ mod connect;
 mod endpoint;
 mod failure;
 mod resolve;
+#[cfg(feature = "scram")]
+pub(crate) mod scram;
 mod stream;
 mod tls;
 
