@@ -114,15 +114,18 @@ fn objection(from: &[String], import: &Import) -> Option<String> {
     })
 }
 
-/// Kinds do not know each other; those that speak SQL share the folder `sql`.
+/// Kinds do not know each other; those that speak SQL share the folder `sql`, those of
+/// message brokers `broker`.
 fn kinds_objection(from: &[String], import: &Import) -> Option<String> {
     let kind = from.get(1)?;
     let other = import.path.get(1).map_or("*", String::as_str);
-    if other == kind || other == "sql" {
+    if other == kind || ["broker", "sql"].contains(&other) {
         return None;
     }
     let path = import.path.join("::");
-    Some(format!("`{path}` belongs to the list or another kind; a kind imports itself and `sql`"))
+    Some(format!(
+        "`{path}` belongs to the list or another kind; a kind imports itself, `broker` and `sql`"
+    ))
 }
 
 /// The path of the module that the file `relative` to `src/` holds.

@@ -1,5 +1,7 @@
 //! The built-in check kinds, one file or folder each, and the list of them.
 
+#[cfg(any(feature = "amqp", feature = "kafka", feature = "mqtt", feature = "nats"))]
+mod broker;
 mod disk;
 #[cfg(feature = "dns")]
 mod dns;
@@ -9,6 +11,8 @@ mod grpc;
 mod http;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
@@ -36,6 +40,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<http::HttpOptions>(),
     #[cfg(feature = "mysql")]
     Kind::of::<mysql::MysqlOptions>(),
+    #[cfg(feature = "nats")]
+    Kind::of::<nats::NatsOptions>(),
     #[cfg(feature = "postgres")]
     Kind::of::<postgres::PostgresOptions>(),
     #[cfg(feature = "redis")]

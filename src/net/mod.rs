@@ -9,6 +9,7 @@ mod chain;
 mod connect;
 mod endpoint;
 mod failure;
+mod redaction;
 mod resolve;
 #[cfg(feature = "scram")]
 pub(crate) mod scram;
@@ -20,6 +21,7 @@ pub(crate) use chain::{Chain, NOT_AFTER, date};
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 pub(crate) use failure::{brief, failure, reason_of_tls};
+pub(crate) use redaction::Redaction;
 pub(crate) use stream::Stream;
 pub(crate) use tls::{TlsClient, handshake, version};
 

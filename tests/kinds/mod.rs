@@ -6,6 +6,7 @@
 mod dns;
 mod grpc;
 mod http;
+mod nats;
 mod redis;
 mod tcp;
 mod tls;

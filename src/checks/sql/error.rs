@@ -7,40 +7,16 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 
 use super::Dialect;
 use crate::check::{Context, Failure};
-use crate::config::Secret;
 use crate::model::Reason;
 use crate::net;
 
-/// Characters of a server's text shown at most.
-const MAX_TEXT: usize = 300;
+pub(crate) use crate::net::Redaction;
 
 /// No greeting or first answer of a database is longer; a length above it is another protocol's
 /// text read as one.
 const MAX_GREETING: u64 = 1 << 20;
 
-/// Texts that no message may show: what a server says is passed on, and it might repeat what it
-/// was sent.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Redaction(Vec<Secret>);
-
 impl Redaction {
-    /// Hides `secrets` from every message.
-    pub(crate) fn of(secrets: impl IntoIterator<Item = String>) -> Self {
-        Self(secrets.into_iter().filter(|s| !s.is_empty()).map(Secret::new).collect())
-    }
-
-    /// `text` in one line, bounded and without secrets.
-    pub(crate) fn clean(&self, text: &str) -> String {
-        let mut text = text.replace(|c: char| c.is_control(), " ");
-        for secret in &self.0 {
-            text = text.replace(secret.expose(), "[secret]");
-        }
-        match text.char_indices().nth(MAX_TEXT) {
-            Some((end, _)) => format!("{}…", &text[..end]),
-            None => text,
-        }
-    }
-
     /// The failure that `error` stands for; `step` is what was being done.
     ///
     /// A server's own error code goes to the CLIENT span.
@@ -141,20 +117,6 @@ fn of_lookup(cause: &str) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_hidden_wherever_it_stands() {
-        let redaction = Redaction::of(["hunter2".to_owned(), String::new()]);
-        assert_eq!(redaction.clean("no hunter2\nhere"), "no [secret] here");
-        assert_eq!(format!("{redaction:?}"), "Redaction([[secret]])");
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        let cut = Redaction::default().clean(&"é".repeat(MAX_TEXT + 1));
-        assert_eq!(cut.chars().count(), MAX_TEXT + 1);
-        assert!(cut.ends_with('…'));
-    }
 
     #[test]
     fn an_announced_length_tells_another_protocol_from_a_closed_connection() {
