@@ -263,7 +263,8 @@ impl Python {
     }
 
     async fn line(&mut self) -> Option<String> {
-        self.lines.next_line().await.expect("text")
+        let line = timeout(PATIENT, self.lines.next_line()).await;
+        line.expect("it says something before long").expect("text")
     }
 
     async fn rest(mut self) -> Vec<String> {
