@@ -279,6 +279,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_list_that_clients_would_not_read_is_refused() {
+        let service = Health::builder("orders").build().expect("no checks").grpc_service();
+        let name = |n: usize| format!("orders.v1.Orders{n}");
+        let most = (1..MAX_LISTED).fold(service, |service, n| service.serves(name(n)));
+        let listed = |service: &GrpcHealth| {
+            service.list().map(|list| list.statuses.len()).map_err(|status| status.code())
+        };
+        assert_eq!(listed(&most), Ok(MAX_LISTED));
+        assert_eq!(listed(&most.serves(name(0))), Err(Code::ResourceExhausted));
+    }
+
+    #[tokio::test]
     async fn a_watch_does_not_keep_the_checks_running() {
         let service = Health::builder("orders").build().expect("no checks").grpc_service();
         let mut watch = service.watch(String::new()).expect("a place");

@@ -119,8 +119,10 @@ async fn the_service_and_each_check_have_a_status_of_their_own() {
         ("vpn", Ok(ServingStatus::Unknown)),
         ("ready", Err(Code::NotFound)),
         ("Database", Err(Code::NotFound)),
+        // Longer than any name, and than what is read.
+        (&*"x".repeat(20_000), Err(Code::OutOfRange)),
     ] {
-        assert_eq!(served.check(name).await, wanted, "`{name}`");
+        assert_eq!(served.check(name).await, wanted, "`{name:.40}`");
     }
     database.now(Step::Warn("it is slow".to_owned()));
     eventually(&served.health, "database", Status::Degraded).await;

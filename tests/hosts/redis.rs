@@ -91,7 +91,8 @@ async fn a_frozen_server_times_out_by_the_clients_limit_or_the_checks() {
 async fn missing_and_wrong_credentials_are_told_apart_from_other_refusals() {
     let required = format!("requirepass {PASSWORD}");
     let Some(server) = Redis::start_with(&[&required], &[]).await else { return };
-    for credentials in ["", ":not-the-one@"] {
+    // Of its own login the client keeps no code.
+    for (credentials, code) in [("", Some("NOAUTH")), (":not-the-one@", None)] {
         let check = manager(connection(&server.url_of(credentials)));
         let (spans, _guard) = Spans::record();
         let refused = failed(&check).await;
@@ -99,6 +100,8 @@ async fn missing_and_wrong_credentials_are_told_apart_from_other_refusals() {
         assert!(!refused.message().contains("not-the-one"), "{refused:?}");
         let span = spans.only();
         assert_eq!(attribute(&span, "error.type").as_deref(), Some("auth_failed"));
+        let status = attribute(&span, "db.response.status_code");
+        assert_eq!(status.as_deref(), code, "{refused:?}");
     }
     let right = connection(&server.url_of(&format!(":{PASSWORD}@")));
     assert_eq!(ask(&manager(right), PATIENT).await, Ok(Detail::ok()));
