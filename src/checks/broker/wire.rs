@@ -14,7 +14,6 @@ pub(crate) enum Strange {
     /// It is in another protocol.
     Malformed,
     /// It announces more than is read.
-    #[allow(dead_code, reason = "not every protocol announces lengths")]
     TooLarge,
 }
 
