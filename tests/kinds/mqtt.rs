@@ -4,14 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use opentelemetry::trace::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use vitalsign::{Detail, Failure, Reason};
 
 use super::{SECRET, Subject, contract_suite};
 use crate::support::broker::Broker;
 use crate::support::certs::{Authority, file};
 use crate::support::checks::{PATIENT, SHORT, ask, check, errors, failure};
-use crate::support::daemon::wait_for;
 use crate::support::peer::{self, Peer, Script};
 use crate::support::spans::{Spans, attribute, events};
 
@@ -117,23 +115,6 @@ async fn a_refusal_is_told_by_its_code() {
         let peer = Peer::start(peer::answering(strange)).await;
         assert_eq!(failed(&format!("mqtt://{}", peer.address), "").await.0, Reason::Protocol);
     }
-}
-
-#[tokio::test]
-async fn a_broker_with_all_the_clients_it_takes_closes_the_connection() {
-    let settings = "allow_anonymous true\nmax_connections 1";
-    let Some(server) = Broker::mosquitto(settings, &[]).await else { return };
-    let url = format!("mqtt://{}", server.address());
-    let (mut held, mut refused) = (Vec::new(), None);
-    // What was closed a moment ago may still count, so that one held now may be refused itself.
-    wait_for("it to be full", async || {
-        held.push(TcpStream::connect(server.address()).await.expect("a connection"));
-        refused = asked(&url, "").await.err();
-        refused.is_some()
-    })
-    .await;
-    let refused = refused.expect("it is full");
-    assert_eq!(refused.reason(), Reason::ConnectionReset, "{}", refused.message());
 }
 
 /// Answers to all that a client sends, and keeps what that is.

@@ -17,11 +17,11 @@ use crate::check::{Check, Context, Detail, Failure};
 use crate::checks::broker::{Wire, attributes};
 use crate::config::{KindOptions, Secret};
 use crate::model::{Phase, Server};
-use crate::net::{self, Endpoint, Stream, TlsClient};
+use crate::net::{self, Endpoint, MOST, Stream, TlsClient};
 
 pub(crate) use options::MqttOptions;
 use options::Version;
-use packet::{DISCONNECTING, MOST, PINGREQ, Packet, connack, connect, packet, refusal};
+use packet::{DISCONNECTING, PINGREQ, Packet, connack, connect, packet, refusal};
 
 /// A check of one broker, made of its options.
 struct Mqtt {

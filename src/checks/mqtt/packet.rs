@@ -2,11 +2,9 @@
 
 use crate::checks::broker::{Parsed, Strange};
 use crate::model::Reason;
+use crate::net::MOST;
 
 use super::options::Version;
-
-/// Longest packet that is read; the answers that are awaited take a few bytes.
-pub(super) const MOST: usize = 64 * 1024;
 
 /// Seconds without a packet after which a broker gives a client up; longer than any run.
 const KEEP_ALIVE: u16 = 600;
