@@ -1,6 +1,6 @@
 //! The built-in check kinds, one file or folder each, and the list of them.
 
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "mqtt", feature = "nats"))]
 mod broker;
 mod command;
 mod disk;
@@ -17,6 +17,8 @@ mod icmp;
 #[cfg(feature = "memcached")]
 mod memcached;
 mod memory;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "nats")]
@@ -67,6 +69,8 @@ pub const KINDS: &[Kind] = &[
     #[cfg(feature = "memcached")]
     Kind::of::<memcached::MemcachedOptions>(),
     Kind::of::<memory::MemoryOptions>(),
+    #[cfg(feature = "mqtt")]
+    Kind::of::<mqtt::MqttOptions>(),
     #[cfg(feature = "mysql")]
     Kind::of::<mysql::MysqlOptions>(),
     #[cfg(feature = "nats")]

@@ -1,49 +1,14 @@
 //! The answers of protocols that speak in lines of text.
 
-use std::io;
+use tokio::io::AsyncRead;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
-
-use crate::check::Failure;
-use crate::model::Reason;
-
-use super::{Endpoint, failure};
-
-/// Most bytes that are read of all answers of a run together.
-const MOST: usize = 64 * 1024;
-
-/// Why no line could be read.
-#[derive(Debug)]
-pub(crate) enum Unread {
-    /// The connection failed.
-    Io(io::Error),
-    /// The connection ended within a line, or before it.
-    Ended,
-    /// The answers are longer than what is read.
-    TooLarge,
-}
-
-impl Unread {
-    /// The failure of asking `endpoint` that it stands for.
-    pub(crate) fn failure(&self, endpoint: &Endpoint) -> Failure {
-        let (reason, what) = match self {
-            Self::Io(error) => return failure(format_args!("reading from {endpoint}"), error),
-            Self::Ended => {
-                (Reason::ConnectionReset, "closed the connection before its answer was complete")
-            }
-            Self::TooLarge => (Reason::TooLarge, "answered with more than 64 KiB"),
-        };
-        Failure::new(reason, format!("{endpoint} {what}"))
-    }
-}
+use super::received::{Received, Unread};
 
 /// Reads lines, one after the other, and bounds what it reads of all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    received: Vec<u8>,
-    /// How much of it was taken.
-    taken: usize,
-    /// How much of it is known to hold no end of a line beyond what was taken.
+    received: Received,
+    /// How much of what waits is known to hold no end of a line.
     searched: usize,
 }
 
@@ -54,41 +19,31 @@ impl Lines {
         from: &mut (impl AsyncRead + Unpin),
     ) -> Result<String, Unread> {
         loop {
-            if let Some(end) = self.received[self.searched..].iter().position(|b| *b == b'\n') {
+            let waiting = self.received.waiting();
+            if let Some(end) = waiting[self.searched..].iter().position(|b| *b == b'\n') {
                 let end = self.searched + end;
-                let line = &self.received[self.taken..end];
+                let line = &waiting[..end];
                 let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
                 let line = line.into_owned();
-                self.taken = end + 1;
-                self.searched = self.taken;
+                self.received.take(end + 1);
+                self.searched = 0;
                 return Ok(line);
             }
-            self.searched = self.received.len();
-            self.read(from).await?;
+            self.searched = waiting.len();
+            self.received.more(from).await?;
         }
     }
 
     /// Whether nothing was received beyond the lines that were taken.
     #[cfg(feature = "smtp")]
     pub(crate) fn is_drained(&self) -> bool {
-        self.taken == self.received.len()
-    }
-
-    async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> Result<(), Unread> {
-        let room = MOST.saturating_sub(self.received.len());
-        if room == 0 {
-            return Err(Unread::TooLarge);
-        }
-        match from.take(room as u64).read_buf(&mut self.received).await {
-            Ok(0) => Err(Unread::Ended),
-            Ok(_) => Ok(()),
-            Err(error) => Err(Unread::Io(error)),
-        }
+        self.received.waiting().is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::received::MOST;
     use super::*;
 
     #[tokio::test]

@@ -49,7 +49,7 @@ async fn a_greeting_that_is_wrong_is_told_apart() {
         (peer::greeting(b"PONG\r\n", ""), Reason::Protocol),
         (peer::greeting(INFO, "HTTP/1.1 400 Bad Request\r\n"), Reason::Protocol),
         (peer::greeting(b"-ERR 'maximum connections exceeded'\r\n", ""), Reason::Overloaded),
-        (peer::greeting(INFO, &"PING\r\n".repeat(20_000)), Reason::TooLarge),
+        (peer::greeting(INFO, "PING\r\n".repeat(20_000)), Reason::TooLarge),
     ] {
         assert_eq!(subject.fails(script).await, wanted);
     }
@@ -61,9 +61,9 @@ async fn no_secret_shows_in_messages_or_spans() {
     let (spans, _guard) = Spans::record();
     let echo = format!("-ERR 'no {SECRET}'\r\n");
     let scripts = [
-        peer::greeting(INFO, &echo),
+        peer::greeting(INFO, echo.as_str()),
         peer::greeting(echo.as_bytes(), ""),
-        peer::greeting(INFO, &format!("{SECRET}\r\n")),
+        peer::greeting(INFO, format!("{SECRET}\r\n")),
         peer::closing(),
     ];
     for credentials in [format!("app:{SECRET}@"), format!("{SECRET}@")] {

@@ -84,7 +84,7 @@ fn names(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
             &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT],
             &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT, SERVER[0], SERVER[1]],
         ),
-        "nats" => (
+        "mqtt" | "nats" => (
             &[
                 semconv::MESSAGING_DESTINATION_NAME,
                 semconv::MESSAGING_OPERATION_NAME,
@@ -383,18 +383,30 @@ async fn databases_follow_the_conventions() {
 async fn brokers_follow_the_conventions() {
     let (_reserved, refusing) = peer::refusing();
     let mut scene = Scene::default();
-    let refused = format!("url = \"nats://u:hunter2@{refusing}\"");
-    scene.check("nats", "refused", Ends::Failed("connection_refused"), &refused);
-    let ok = Peer::start(peer::greeting(b"INFO {}\r\n", "PONG\r\n")).await;
-    scene.check("nats", "good", Ends::Good, &format!("url = \"nats://{}\"", ok.address));
-    let refusal = "-ERR 'Authorization Violation'\r\n";
-    let denying = Peer::start(peer::greeting(b"INFO {}\r\n", refusal)).await;
-    let denied = format!("url = \"nats://u:hunter2@{}\"", denying.address);
-    scene.check("nats", "denied", Ends::Failed("auth_failed"), &denied);
+    for kind in ["mqtt", "nats"] {
+        let refused = format!("url = \"{kind}://u:hunter2@{refusing}\"");
+        scene.check(kind, "refused", Ends::Failed("connection_refused"), &refused);
+    }
+    let answers: [(_, [&[u8]; 3]); 2] = [
+        ("mqtt", [b"", b"\x20\x02\0\0\xd0\0", b"\x20\x02\0\x05"]),
+        ("nats", [b"INFO {}\r\n", b"PONG\r\n", b"-ERR 'Authorization Violation'\r\n"]),
+    ];
+    let mut peers = Vec::new();
+    for (kind, [hello, good, denying]) in answers {
+        let ends = [("good", good, Ends::Good), ("denied", denying, Ends::Failed("auth_failed"))];
+        for (case, answer, ends) in ends {
+            let peer = Peer::start(peer::greeting(hello, answer)).await;
+            let url = format!("url = \"{kind}://u:hunter2@{}\"", peer.address);
+            scene.check(kind, case, ends, &url);
+            peers.push(peer);
+        }
+    }
 
     let clients = scene.play().await;
-    let said = clients["nats-good"].attribute(semconv::MESSAGING_SYSTEM);
-    assert_eq!(said.as_deref(), Some("nats"));
+    for (name, system) in [("mqtt-good", "mqtt"), ("nats-good", "nats")] {
+        let said = clients[name].attribute(semconv::MESSAGING_SYSTEM);
+        assert_eq!(said.as_deref(), Some(system), "{name}");
+    }
     assert!(!format!("{clients:?}").contains("hunter2"));
 }
 

@@ -45,6 +45,22 @@ impl Broker {
         )
     }
 
+    /// A mosquitto with `settings` of its listener, and `files` beside them.
+    pub(crate) async fn mosquitto(settings: &str, files: &[(&str, &str)]) -> Option<Self> {
+        let program = installed("mosquitto", "/usr/sbin/mosquitto")?;
+        let user = User::named("mosquitto");
+        Some(
+            Self::start(user, files, &|dir, port| {
+                let listener = format!("listener {port} 127.0.0.1\n{settings}\n");
+                user.write(&dir.join("mosquitto.conf"), &listener);
+                let mut command = user.command(&program);
+                command.args(["-c", "mosquitto.conf"]);
+                command
+            })
+            .await,
+        )
+    }
+
     /// Starts a program with `files` in its directory, until it takes connections.
     async fn start(user: User, files: &[(&str, &str)], start: Start<'_>) -> Self {
         let dir = server_dir();

@@ -236,7 +236,7 @@ async fn trickle(mut wire: Wire, start: &[u8]) -> Option<Wire> {
 }
 
 /// Says `hello` at once, waits for a request and answers with `bytes`.
-pub(crate) fn greeting(hello: &[u8], bytes: &str) -> Script {
+pub(crate) fn greeting(hello: &[u8], bytes: impl Into<Vec<u8>>) -> Script {
     let (hello, answer): (Arc<[u8]>, _) = (hello.into(), answering(bytes));
     Arc::new(move |mut wire| {
         let (hello, answer) = (Arc::clone(&hello), Arc::clone(&answer));

@@ -2,11 +2,11 @@
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::check::Failure;
 use crate::model::Reason;
-use crate::net::{self, Endpoint};
+use crate::net::{self, Endpoint, Received, Unread};
 
 /// What is no message of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,6 @@ pub(crate) enum Strange {
     /// It is in another protocol.
     Malformed,
     /// It announces more than is read.
-    #[allow(dead_code, reason = "not every protocol announces lengths")]
     TooLarge,
 }
 
@@ -28,9 +27,7 @@ pub(crate) struct Wire<'a, S> {
     /// The protocol, as messages name it.
     protocol: &'static str,
     stream: S,
-    received: Vec<u8>,
-    /// How much of it was taken.
-    taken: usize,
+    received: Received,
     /// Most bytes that are read in all.
     most: usize,
     /// Why not all could be sent.
@@ -40,7 +37,7 @@ pub(crate) struct Wire<'a, S> {
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Wire<'a, S> {
     /// An exchange in `protocol` over `stream`, which leads to `at`, that reads `most` bytes.
     pub(crate) fn new(at: &'a Endpoint, protocol: &'static str, stream: S, most: usize) -> Self {
-        Self { at, protocol, stream, received: Vec::new(), taken: 0, most, unsent: None }
+        Self { at, protocol, stream, received: Received::up_to(most), most, unsent: None }
     }
 
     /// Sends `bytes`.
@@ -70,7 +67,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Wire<'a, S> {
         loop {
             match parse(self.waiting()) {
                 Ok(Some((message, length))) => {
-                    self.taken += length;
+                    self.received.take(length);
                     return Ok(message);
                 }
                 Ok(None) => self.read().await?,
@@ -82,7 +79,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Wire<'a, S> {
 
     /// What was received and is no message yet.
     pub(crate) fn waiting(&self) -> &[u8] {
-        &self.received[self.taken..]
+        self.received.waiting()
     }
 
     /// The connection, for another exchange over it.
@@ -102,22 +99,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Wire<'a, S> {
     }
 
     async fn read(&mut self) -> Result<(), Failure> {
-        let room = self.most.saturating_sub(self.received.len());
-        if room == 0 {
-            return Err(self.too_large());
-        }
-        let read = (&mut self.stream).take(room as u64).read_buf(&mut self.received).await;
-        let unsent = self.unsent.take();
-        match (read, unsent) {
-            (Ok(1..), _) => Ok(()),
-            (_, Some(error)) => Err(net::failure(format_args!("sending to {}", self.at), &error)),
-            (Ok(_), None) => {
-                let text = format!("{} closed the connection before it had answered", self.at);
-                Err(Failure::new(Reason::ConnectionReset, text))
+        match (self.received.more(&mut self.stream).await, &self.unsent) {
+            (Ok(()), _) => Ok(()),
+            (Err(Unread::TooLarge), _) => Err(self.too_large()),
+            (Err(_), Some(error)) => {
+                Err(net::failure(format_args!("sending to {}", self.at), error))
             }
-            (Err(error), None) => {
-                Err(net::failure(format_args!("reading from {}", self.at), &error))
-            }
+            (Err(unread), None) => Err(unread.failure(self.at)),
         }
     }
 }

@@ -16,13 +16,10 @@ use crate::check::{Check, Context, Detail, Failure};
 use crate::checks::broker::{Wire, attributes};
 use crate::config::{KindOptions, Redaction, Secret};
 use crate::model::{Phase, Reason, Server};
-use crate::net::{self, Endpoint, TlsClient};
+use crate::net::{self, Endpoint, MOST, TlsClient};
 
 pub(crate) use options::NatsOptions;
 use text::{Info, Op, operation};
-
-/// Most bytes that are read: what a server of a large cluster tells takes a few kilobytes.
-const MOST: usize = 64 * 1024;
 
 const PROTOCOL: &str = "NATS";
 

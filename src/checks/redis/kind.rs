@@ -16,7 +16,7 @@ use crate::net::{self, Endpoint, Stream, TlsClient};
 
 use super::info::{Expect, Info};
 use super::options::RedisOptions;
-use super::resp::{Replies, Reply, Unread};
+use super::resp::{NoReply, Replies, Reply};
 use super::{TOO_MANY_CLIENTS, reason_of_code};
 
 /// A check of one server, made of its options.
@@ -107,8 +107,10 @@ impl Redis {
         // A server that is full says so and closes, whatever it was sent: its word comes first.
         match (replies.first(stream).await, sent) {
             (Ok(()), _) => Ok(()),
-            (Err(_), Err(error)) => Err(self.io("sending to", &error)),
-            (Err(error), Ok(())) => Err(self.unread(error)),
+            (Err(_), Err(error)) => {
+                Err(net::failure(format_args!("sending to {}", self.endpoint), &error))
+            }
+            (Err(error), Ok(())) => Err(self.unread(&error)),
         }
     }
 
@@ -141,7 +143,7 @@ impl Redis {
     }
 
     async fn next(&self, stream: &mut Stream, replies: &mut Replies) -> Result<Answer, Failure> {
-        match replies.next(stream).await.map_err(|error| self.unread(error))? {
+        match replies.next(stream).await.map_err(|error| self.unread(&error))? {
             Reply::Error(text) => Ok(Err(Refusal(text))),
             reply => Ok(Ok(reply)),
         }
@@ -171,25 +173,16 @@ impl Redis {
         Failure::new(refusal.reason(step), text)
     }
 
-    fn unread(&self, error: Unread) -> Failure {
-        let (reason, what) = match error {
-            Unread::Io(error) => return self.io("reading from", &error),
-            Unread::Malformed => return self.strange(),
-            Unread::Ended => {
-                (Reason::ConnectionReset, "closed the connection before its answer was complete")
-            }
-            Unread::TooLarge => (Reason::TooLarge, "answered with more than 64 KiB"),
-        };
-        Failure::new(reason, format!("{} {what}", self.endpoint))
+    fn unread(&self, error: &NoReply) -> Failure {
+        match error {
+            NoReply::Unread(error) => error.failure(&self.endpoint),
+            NoReply::Malformed => self.strange(),
+        }
     }
 
     fn strange(&self) -> Failure {
         let text = format!("{} does not speak the protocol of Redis", self.endpoint);
         Failure::new(Reason::Protocol, text)
-    }
-
-    fn io(&self, step: &str, error: &std::io::Error) -> Failure {
-        net::failure(format_args!("{step} {}", self.endpoint), error)
     }
 }
 

@@ -1,11 +1,8 @@
 //! The answers of Redis' protocol, RESP2, as far as this kind asks for any.
 
-use std::io;
+use tokio::io::AsyncRead;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
-
-/// Most bytes that are read of all answers together; `INFO` tells a few kilobytes.
-const MOST: usize = 64 * 1024;
+use crate::net::{MOST, Received, Unread};
 
 const END: &[u8] = b"\r\n";
 
@@ -22,66 +19,50 @@ pub(super) enum Reply {
 
 /// Why no answer could be read.
 #[derive(Debug)]
-pub(super) enum Unread {
-    /// The connection failed.
-    Io(io::Error),
-    /// The connection ended within an answer, or before it.
-    Ended,
-    /// It is longer than what is read.
-    TooLarge,
+pub(super) enum NoReply {
+    /// Nothing could be read, or it would be too much.
+    Unread(Unread),
     /// It is in another protocol.
     Malformed,
 }
 
-/// Reads answers, one after the other.
+/// Reads answers, one after the other; `INFO` tells a few kilobytes.
 #[derive(Debug, Default)]
-pub(super) struct Replies {
-    received: Vec<u8>,
-    /// How much of it was taken.
-    taken: usize,
-}
+pub(super) struct Replies(Received);
 
 impl Replies {
     /// Awaits the first bytes of an answer.
     pub(super) async fn first(
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
-    ) -> Result<(), Unread> {
-        if self.received.is_empty() { self.read(from).await } else { Ok(()) }
+    ) -> Result<(), NoReply> {
+        if self.0.waiting().is_empty() { self.more(from).await } else { Ok(()) }
     }
 
     /// The next answer.
     pub(super) async fn next(
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
-    ) -> Result<Reply, Unread> {
+    ) -> Result<Reply, NoReply> {
         loop {
-            if let Some((reply, length)) = parse(&self.received[self.taken..])? {
-                self.taken += length;
+            if let Some((reply, length)) = parse(self.0.waiting())? {
+                self.0.take(length);
                 return Ok(reply);
             }
-            self.read(from).await?;
+            self.more(from).await?;
         }
     }
 
-    async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> Result<(), Unread> {
-        let room = MOST.saturating_sub(self.received.len());
-        if room == 0 {
-            return Err(Unread::TooLarge);
-        }
-        match from.take(room as u64).read_buf(&mut self.received).await {
-            Ok(0) => Err(Unread::Ended),
-            Ok(_) => Ok(()),
-            Err(error) => Err(Unread::Io(error)),
-        }
+    async fn more(&mut self, from: &mut (impl AsyncRead + Unpin)) -> Result<(), NoReply> {
+        self.0.more(from).await.map_err(NoReply::Unread)
     }
 }
 
 /// The answer that `bytes` start with and its length, once all of it is there.
-fn parse(bytes: &[u8]) -> Result<Option<(Reply, usize)>, Unread> {
+fn parse(bytes: &[u8]) -> Result<Option<(Reply, usize)>, NoReply> {
     let Some(kind) = bytes.first() else { return Ok(None) };
     if !matches!(kind, b'+' | b'-' | b'$') {
-        return Err(Unread::Malformed);
+        return Err(NoReply::Malformed);
     }
     let Some(length) = bytes.windows(END.len()).position(|pair| pair == END) else {
         return Ok(None);
@@ -95,11 +76,11 @@ fn parse(bytes: &[u8]) -> Result<Option<(Reply, usize)>, Unread> {
             let announced =
                 str::from_utf8(line).ok().filter(|l| l.bytes().all(|b| b.is_ascii_digit()));
             let announced =
-                announced.filter(|digits| !digits.is_empty()).ok_or(Unread::Malformed)?;
+                announced.filter(|digits| !digits.is_empty()).ok_or(NoReply::Malformed)?;
             // A number that does not fit is too large as well.
             let size = announced.parse().unwrap_or(usize::MAX);
             if size > MOST {
-                return Err(Unread::TooLarge);
+                return Err(NoReply::Unread(Unread::TooLarge));
             }
             let Some(rest) = bytes.get(after + size..) else { return Ok(None) };
             match rest.get(..END.len()) {
@@ -108,7 +89,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Reply, usize)>, Unread> {
                     let body = text(&bytes[after..after + size]);
                     Ok(Some((Reply::Bulk(body), after + size + END.len())))
                 }
-                Some(_) => Err(Unread::Malformed),
+                Some(_) => Err(NoReply::Malformed),
             }
         }
     }
@@ -126,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    async fn all(mut bytes: &[u8]) -> (Vec<Reply>, Unread) {
+    async fn all(mut bytes: &[u8]) -> (Vec<Reply>, NoReply) {
         let mut replies = Replies::default();
         let mut found = Vec::new();
         loop {
@@ -151,7 +132,7 @@ mod tests {
                 Reply::Bulk(text("a\r\nb")),
             ]
         );
-        assert!(matches!(end, Unread::Ended), "{end:?}");
+        assert!(matches!(end, NoReply::Unread(Unread::Ended)), "{end:?}");
     }
 
     #[tokio::test]
@@ -160,12 +141,12 @@ mod tests {
             [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"$-1\r\n", b"$1x\r\n", b"$\r\n", b"$1\r\nabc"]
         {
             let (_, end) = all(bytes).await;
-            assert!(matches!(end, Unread::Malformed), "{bytes:?}: {end:?}");
+            assert!(matches!(end, NoReply::Malformed), "{bytes:?}: {end:?}");
         }
         let line = [b"+", &*vec![b'a'; MOST]].concat();
         for bytes in [&b"$99999999999999999999\r\n"[..], b"$65537\r\n", &line] {
             let (_, end) = all(bytes).await;
-            assert!(matches!(end, Unread::TooLarge), "{end:?}");
+            assert!(matches!(end, NoReply::Unread(Unread::TooLarge)), "{end:?}");
         }
     }
 

@@ -1,0 +1,128 @@
+//! The `mqtt` kind: whether a broker takes a client and answers its ping.
+//!
+//! It speaks the protocol itself, over one connection that belongs to the run: a client library
+//! would connect again behind its back. Only messages could carry a trace context, in version 5,
+//! and none is published, so none is sent.
+
+mod options;
+mod packet;
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use async_trait::async_trait;
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute as semconv;
+
+use crate::check::{Check, Context, Detail, Failure};
+use crate::checks::broker::{Wire, attributes};
+use crate::config::{KindOptions, Secret};
+use crate::model::{Phase, Server};
+use crate::net::{self, Endpoint, MOST, Stream, TlsClient};
+
+pub(crate) use options::MqttOptions;
+use options::Version;
+use packet::{DISCONNECTING, PINGREQ, Packet, connack, connect, packet, refusal};
+
+/// A check of one broker, made of its options.
+struct Mqtt {
+    endpoint: Endpoint,
+    tls: Option<TlsClient>,
+    user: Option<String>,
+    password: Option<Secret>,
+    version: Version,
+}
+
+#[async_trait]
+impl Check for Mqtt {
+    fn kind(&self) -> &'static str {
+        MqttOptions::NAME
+    }
+
+    fn server(&self) -> Option<Server> {
+        Some(self.endpoint.server())
+    }
+
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        let mut attributes = attributes("mqtt", "ping", &self.endpoint);
+        attributes.push(KeyValue::new(semconv::NETWORK_PROTOCOL_NAME, "mqtt"));
+        attributes.push(KeyValue::new(semconv::NETWORK_PROTOCOL_VERSION, self.version.word()));
+        cx.client("ping", attributes, Box::pin(self.ask(cx))).await
+    }
+}
+
+impl Mqtt {
+    async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
+        let stream = net::open(cx, &self.endpoint, self.tls.as_ref()).await?;
+        let mut wire = Wire::new(&self.endpoint, "MQTT", stream, MOST);
+        cx.phase(Phase::Request, async {
+            let password = self.password.as_ref().map(Secret::expose);
+            let asked = connect(self.version, &identifier(), self.user.as_deref(), password);
+            wire.send(&asked).await;
+            wire.first().await
+        })
+        .await?;
+        cx.phase(Phase::Transfer, self.hear(&mut wire)).await?;
+        Ok(Detail::ok())
+    }
+
+    /// Reads what a broker answers to the client, and to its ping.
+    async fn hear(&self, wire: &mut Wire<'_, Stream>) -> Result<(), Failure> {
+        match wire.next(connack).await? {
+            0 => {}
+            code => return Err(self.refused("CONNECT", code)),
+        }
+        wire.send(PINGREQ).await;
+        loop {
+            match wire.next(packet).await? {
+                Packet::Pingresp => break,
+                Packet::Disconnect(code) => return Err(self.refused("PINGREQ", code)),
+                // A broker may send what it likes to a client that has asked for nothing.
+                Packet::Publish => {}
+                Packet::Connack(_) => return Err(wire.strange()),
+            }
+        }
+        // Else the broker would take it for a loss of the connection, and log that.
+        wire.send(DISCONNECTING).await;
+        Ok(())
+    }
+
+    fn refused(&self, step: &str, code: u8) -> Failure {
+        let (reason, name) = refusal(code);
+        let text = format!("{} answered to {step}: {name} (0x{code:02x})", self.endpoint);
+        Failure::new(reason, text)
+    }
+}
+
+/// A client identifier that no other client has: two of one name throw each other out.
+///
+/// It is in the form that every broker takes, 23 letters and digits at most.
+fn identifier() -> String {
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("vitalsign{:014x}", random >> 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn identifiers_differ_and_have_the_form_that_every_broker_takes() {
+        let [one, other] = [identifier(), identifier()];
+        assert_ne!(one, other);
+        assert!(one.len() == 23 && one.bytes().all(|b| b.is_ascii_alphanumeric()), "{one}");
+    }
+
+    /// What a run holds while it waits, times the thousands that may wait at once.
+    #[tokio::test]
+    async fn a_run_takes_little_memory() {
+        let options: MqttOptions = toml::from_str("url = 'mqtt://127.0.0.1:1'").unwrap();
+        let check = options.make().unwrap();
+        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
+        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
+        assert!(run + ask < 4096, "{run} and {ask} bytes");
+    }
+}

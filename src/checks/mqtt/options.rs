@@ -1,0 +1,118 @@
+//! The options of the `mqtt` kind, and how a check is made of them.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::check::Check;
+use crate::checks::broker::{Form, Location, tls_of};
+use crate::config::{KindOptions, OptionError, Secret, Tls};
+
+use super::Mqtt;
+
+/// Connects, logs in, and has a ping answered.
+///
+/// Each run is a client with an identifier of its own, whose session ends with it, so that it takes
+/// the place of no other. A broker that is busy or at a quota fails the run with `overloaded`, one
+/// that is unavailable or shutting down with `not_serving`; many just close the connection, which
+/// is `connection_reset`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MqttOptions {
+    /// Where the broker is: `mqtt://user:password@host:1883`, or `mqtts://` with TLS, at port 8883.
+    /// Port and credentials may be left out; their special characters are percent-encoded.
+    url: Secret,
+    /// The version of the protocol. Default `3.1.1`. Brokers of every age speak that one; in version
+    /// 5 they tell more causes of a refusal apart.
+    #[serde(default)]
+    version: Version,
+    /// How to speak TLS to an `mqtts` URL.
+    tls: Option<Tls>,
+}
+
+/// A version of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "MqttVersion")]
+pub(super) enum Version {
+    /// OASIS, 2014.
+    #[default]
+    #[serde(rename = "3.1.1")]
+    Three,
+    /// OASIS, 2019.
+    #[serde(rename = "5")]
+    Five,
+}
+
+impl Version {
+    /// The number that stands for it in a packet.
+    pub(super) const fn level(self) -> u8 {
+        match self {
+            Self::Three => 4,
+            Self::Five => 5,
+        }
+    }
+
+    /// The version as the configuration has it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Three => "3.1.1",
+            Self::Five => "5",
+        }
+    }
+}
+
+const FORM: Form = Form {
+    plain: ("mqtt", 1883),
+    secure: ("mqtts", 8883),
+    right: "mqtt://user:password@host:1883",
+};
+
+impl KindOptions for MqttOptions {
+    const NAME: &'static str = "mqtt";
+    const SUMMARY: &'static str = "connect, ping";
+
+    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        self.make().map(|check| Arc::new(check) as Arc<dyn Check>)
+    }
+}
+
+impl MqttOptions {
+    /// Makes the check of options that are right.
+    pub(super) fn make(self) -> Result<Mqtt, Vec<OptionError>> {
+        let location =
+            read(&self.url, self.version).map_err(|text| vec![OptionError::new("url", text)]);
+        let secure = location.as_ref().ok().map(|location| location.secure);
+        match (location, tls_of(&FORM, secure, self.tls)) {
+            (Ok(location), Ok(tls)) => Ok(Mqtt {
+                endpoint: location.endpoint,
+                user: Some(location.user).filter(|user| !user.is_empty()),
+                password: location.password,
+                version: self.version,
+                tls,
+            }),
+            (location, tls) => {
+                Err([location.err(), tls.err()].into_iter().flatten().flatten().collect())
+            }
+        }
+    }
+}
+
+/// Reads a URL whose credentials the protocol can carry.
+fn read(url: &Secret, version: Version) -> Result<Location, String> {
+    let location = Location::read_host(url, &FORM)?;
+    let password = location.password.as_ref().map_or("", Secret::expose);
+    if location.user.is_empty() && location.password.is_some() && version == Version::Three {
+        let text = "the password has no user, which only version 5 knows";
+        return Err(format!("{text}; right is {}", FORM.right));
+    }
+    if location.user.contains('\0') {
+        return Err(format!("the user holds a zero byte; right is {}", FORM.right));
+    }
+    if location.user.len().max(password.len()) > usize::from(u16::MAX) {
+        return Err("the user or the password is longer than the protocol can carry; \
+                    65,535 bytes are possible"
+            .to_owned());
+    }
+    Ok(location)
+}
