@@ -255,10 +255,16 @@ pub struct Options {
     pub(crate) spare_when_observed: bool,
 }
 
-/// Starts a declaration of a check that runs every `interval`.
+/// Starts a declaration of a check that runs every `interval`, more than zero: `every(secs(5))`.
 #[must_use]
 pub fn every(interval: Duration) -> Options {
     Options { interval: Some(interval), ..Options::default() }
+}
+
+/// So many seconds; [`Duration`] has other units.
+#[must_use]
+pub const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 impl Options {
