@@ -336,3 +336,11 @@ pub use scheduler::{Changes, Revision};
 pub use state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};
 pub use stop::stop_signal;
 pub use window::{Day, Window, WindowError};
+
+// The pages hold code that readers will copy: it is compiled with the other examples.
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../README.md")]
+struct _Readme;
+#[cfg(all(doctest, feature = "postgres", feature = "reqwest-client"))]
+#[doc = include_str!("../docs/MIGRATING.md")]
+struct _Migrating;
