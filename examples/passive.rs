@@ -6,15 +6,15 @@
 //!
 //! ```text
 //! cargo run --example passive
-//! curl localhost:3000/books/emma      # a call that succeeds
-//! curl localhost:3000/books/ulysses   # a 404: the shelf answered, so that is a success too
-//! curl localhost:3000/books/burnt     # a call that fails; three of them …
-//! curl -i localhost:3000/ready        # … and it is no longer ready
-//! curl localhost:3000/metrics         # health_check_runs_total counts all of the shelf's calls,
+//! curl localhost:8080/books/emma      # a call that succeeds
+//! curl localhost:8080/books/ulysses   # a 404: the shelf answered, so that is a success too
+//! curl localhost:8080/books/burnt     # a call that fails; three of them …
+//! curl -i localhost:8080/ready        # … and it is no longer ready
+//! curl localhost:8080/metrics         # health_check_runs_total counts all of the shelf's calls,
 //!                                     # http_server_request_duration_seconds those of the readers
 //! ```
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -85,10 +85,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Rate, errors and duration of every route, through the recorder above.
         .layer(RequestMetrics::new());
 
-    let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
+    let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let stop = health.shutdown(stop_signal()?, Duration::from_secs(5));
+    // Who is told details, such as why a call failed, depends on where the request comes from.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     Ok(())
 }

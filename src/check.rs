@@ -255,21 +255,28 @@ pub struct Options {
     pub(crate) spare_when_observed: bool,
 }
 
-/// Starts a declaration of a check that runs every `interval`.
+/// Starts a declaration of a check that runs every `interval`, more than zero: `every(secs(5))`.
 #[must_use]
 pub fn every(interval: Duration) -> Options {
     Options { interval: Some(interval), ..Options::default() }
 }
 
+/// So many seconds; [`Duration`] has other units.
+#[must_use]
+pub const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
 impl Options {
-    /// Shown to people on the status page.
+    /// Shown to people on the status page. Default none.
     #[must_use]
     pub fn description(mut self, text: impl Into<String>) -> Self {
         self.description = Some(text.into());
         self
     }
 
-    /// Longest one run may take. Default 2 s or half the interval, whichever is less.
+    /// Longest one run may take; past it the run is cancelled. Less than the interval; default 2 s or
+    /// half the interval, whichever is less.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -297,35 +304,38 @@ impl Options {
         self
     }
 
-    /// Names a check whose being down suppresses the alerts of this one.
+    /// Names a check whose being down suppresses the alerts of this one; it adds to those named
+    /// before. It must be in the plan, and no check may depend on itself by way of others.
     #[must_use]
     pub fn depends_on(mut self, check: impl Into<String>) -> Self {
         self.depends_on.push(check.into());
         self
     }
 
-    /// A success slower than this is a warning.
+    /// A success slower than this is a warning. Default: none is, however slow.
     #[must_use]
     pub fn degraded_after(mut self, limit: Duration) -> Self {
         self.degraded_after = Some(limit);
         self
     }
 
-    /// Percent of good runs wanted over 30 days, above 0 and below 100.
+    /// Percent of good runs wanted over 30 days, above 0 and below 100, such as 99.9. Default none.
     #[must_use]
     pub fn objective(mut self, percent: f64) -> Self {
         self.objective = Some(percent);
         self
     }
 
-    /// Adds a label to `health_check_info` and the status document.
+    /// Adds a label to `health_check_info` and the status document; see
+    /// [`is_label_name`](crate::is_label_name).
     #[must_use]
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(key.into(), value.into());
         self
     }
 
-    /// Whether the dependency is sent the trace context, where its protocol can carry it.
+    /// Whether the dependency is sent the trace context, where its protocol can carry it. Default
+    /// true.
     #[must_use]
     pub fn propagate(mut self, wanted: bool) -> Self {
         self.propagate = Some(wanted);
@@ -350,7 +360,8 @@ impl Options {
         Declared::new(Arc::new(check), self)
     }
 
-    /// Declares a check that awaits what `f` returns; any error fails the run.
+    /// Declares a check that awaits what `f` returns, of kind `function`. `Ok` with nothing or a
+    /// [`Detail`] is good; any error, or a [`Failure`], fails the run.
     pub fn from_fn<F, Fut, T, E>(self, f: F) -> Declared
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -362,7 +373,7 @@ impl Options {
     }
 }
 
-/// Declares a check that awaits what `f` returns, on the default interval.
+/// Declares a check that awaits what `f` returns, with the default options: every 10 s.
 pub fn from_fn<F, Fut, T, E>(f: F) -> Declared
 where
     F: Fn() -> Fut + Send + Sync + 'static,

@@ -12,16 +12,18 @@
 //!
 //! # In an axum service
 //!
-//! ```no_run
+//! Declare what the service depends on, build, and merge the routes. A check is any closure whose
+//! future returns a `Result`:
+//!
+//! ```
 //! use axum::{Router, routing::get};
-//! use std::time::Duration;
-//! use vitalsign::{Health, every};
+//! use vitalsign::{Health, every, secs};
 //!
 //! # async fn ping() -> std::io::Result<()> { Ok(()) }
-//! # #[tokio::main]
+//! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let health = Health::builder("orders")
-//!     .check("cache", every(Duration::from_secs(5)).from_fn(ping))
+//!     .check("cache", every(secs(5)).from_fn(ping)) // async fn ping() -> io::Result<()>
 //!     .build()?;
 //! let app: Router = Router::new().route("/orders", get(|| async { "[]" })).merge(health.router());
 //! # let _ = app;
@@ -29,11 +31,253 @@
 //! # }
 //! ```
 //!
+//! That is `/health`, `/ready` and `/startup` for an orchestrator, `/metrics` for Prometheus, and
+//! `/status`, its history and `/events` for people and programs. The checks run from `build` on, on
+//! the current tokio runtime, until the last clone of [`Health`] and the routes are dropped. The
+//! library installs no global recorder, subscriber or signal handler of its own accord.
+//!
+//! # Over the clients that it has
+//!
+//! A pool that the service uses anyway is the best witness: it sees the same failures, and is
+//! itself one of the things that run out.
+//!
+#![cfg_attr(feature = "postgres", doc = "```")]
+#![cfg_attr(not(feature = "postgres"), doc = "```ignore")]
+//! use axum::{Router, routing::get};
+//! use vitalsign::{Health, checks, every, secs};
+//!
+//! # #[derive(Clone)] struct Cache;
+//! # async fn ping(_: Cache) -> std::io::Result<()> { Ok(()) }
+//! # async fn list() -> &'static str { "[]" }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (cache, state) = (Cache, Cache);
+//! # let pool = sqlx::PgPool::connect_lazy("postgres://app@localhost/orders")?;
+//! let health = Health::builder("orders")
+//!     .check("database", checks::postgres::pool(pool.clone()))          // the application's own pool
+//!     .check("cache", every(secs(5)).from_fn(move || ping(cache.clone())))
+//!     .build()?;                                                         // needs no global state
+//! let app = Router::new().route("/orders", get(list)).merge(health.router()).with_state(state);
+//! # let _: Router = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`checks`] has the same for pools of MySQL and SQLite, the connection manager of the crate
+//! `redis` and the client of the crate `reqwest`.
+//!
+//! # What a check may say
+//!
+//! `Ok(())` is a success, a [`Detail::warning`] a success with a caveat, an error a failure. Its
+//! [`Reason`] is from a closed list, for metrics and alerts; an I/O error in the chain of causes
+//! finds its own. A run that takes longer than the check's timeout is cancelled, one that panics is
+//! a failure.
+//!
+//! ```
+//! use vitalsign::{Detail, Failure, Reason, every, secs};
+//!
+//! # struct Queue;
+//! # impl Queue { async fn depth() -> std::io::Result<u64> { Ok(3) } }
+//! let queue = every(secs(5)).from_fn(|| async {
+//!     match Queue::depth().await? {
+//!         0..1_000 => Ok(Detail::ok()),
+//!         depth @ 1_000..10_000 => Ok(Detail::warning(format!("{depth} messages wait"))),
+//!         _ => Err(Failure::new(Reason::OutOfRange, "the queue is full")),
+//!     }
+//! });
+//! # let _ = queue;
+//! ```
+//!
+//! A type that implements [`Check`] can do more: name its kind, tell figures of its own, time its
+//! phases, open a CLIENT span.
+//!
+//! # Thresholds and gates
+//!
+//! [`Options`] say what runs add up to. By default three failed runs in a row make a check `down`
+//! and one good one brings it back; slow successes make it `degraded`. A check that is down turns
+//! the probes that it *gates* to 503: `/ready` by default, none if it is there for information.
+//!
+//! ```
+//! use std::time::Duration;
+//! use vitalsign::{Gate, every, secs};
+//!
+//! # async fn ask() -> std::io::Result<()> { Ok(()) }
+//! let database = every(secs(5))
+//!     .timeout(secs(1))
+//!     .failure_threshold(2)
+//!     .degraded_after(Duration::from_millis(250))
+//!     .gates([Gate::Ready, Gate::Startup])
+//!     .from_fn(ask);
+//! let recommendations = every(secs(30)).gates([]).from_fn(ask); // degraded at worst
+//! # let _ = (database, recommendations);
+//! ```
+//!
+//! Gate `ready` on what this replica alone cannot do without: a shared database that gates it takes
+//! all replicas out of service at once. Never gate `health` on another system, or the orchestrator
+//! restarts healthy processes.
+//!
+//! # Dependencies among checks
+//!
+//! While the `vpn` is down, what lies behind it goes on being asked, and raises no alert of its own:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), vitalsign::BuildError> {
+//! # async fn ask() -> std::io::Result<()> { Ok(()) }
+//! use vitalsign::{Health, every, secs};
+//!
+//! let health = Health::builder("orders")
+//!     .check("vpn", every(secs(5)).from_fn(ask))
+//!     .check("ledger", every(secs(10)).depends_on("vpn").from_fn(ask))
+//!     .build()?;
+//! # let _ = health;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The calls that the service makes anyway
+//!
+//! An [`Observer`] counts each real call as a run of its check; with
+//! [`spare_when_observed`](Options::spare_when_observed) the check itself only asks when calls are
+//! missing or fail. More in [`observe`].
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn ask() -> std::io::Result<()> { Ok(()) }
+//! # async fn find_orders() -> std::io::Result<Vec<u32>> { Ok(vec![7]) }
+//! # use vitalsign::{Health, every, secs};
+//! let ledger = every(secs(10)).spare_when_observed(true).from_fn(ask);
+//! let health = Health::builder("orders").check("ledger", ledger).build()?;
+//!
+//! let ledger = health.observe("ledger")?;
+//! let orders = ledger.call(find_orders()).await?;
+//! # assert_eq!(orders, [7]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Routers and shutdown
+//!
+//! [`Health::router`] has every route for programs; [`router_at`](Health::router_at) puts them under
+//! a path, and [`probe_router`](Health::probe_router) and [`detail_router`](Health::detail_router)
+//! part them for two listeners. [`into_app`](Health::into_app) adds the status page.
+//! [`Health::shutdown`] is the drain: `/ready` says 503 while everything else is still served.
+//!
+//! ```no_run
+//! # use axum::Router;
+//! # async fn run(health: vitalsign::Health) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::net::SocketAddr;
+//! use vitalsign::{secs, stop_signal};
+//!
+//! let app = Router::new().nest_service("/vitals", health.clone().into_app()).merge(health.router());
+//! // Clients on this host are told causes too, and so it matters who asks.
+//! let app = app.into_make_service_with_connect_info::<SocketAddr>();
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let stop = health.shutdown(stop_signal()?, secs(5));
+//! axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A host of another framework answers from the [state](Health::state) by itself: the body of a
+//! probe is [`HealthState::probe`], the metrics are [`metrics::encode`], and
+//! [`subscribe`](Health::subscribe) tells every change. `examples/actix.rs` does so.
+//!
+//! # Metrics
+//!
+//! `/metrics` shows the checks' own series, and what the host records through the `metrics` facade
+//! when it is given the handle of the host's exporter. [`http::RequestMetrics`] measures the host's
+//! routes.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use vitalsign::Health;
+//! let (recorder, handle) = vitalsign::metrics::exporter();
+//! metrics::set_global_recorder(recorder)?; // in a host that has none yet
+//! let health = Health::builder("orders").exporter(handle).build()?;
+//!
+//! metrics::counter!("orders_total").increment(1);
+//! # let page = axum::http::Request::get("/metrics").body(axum::body::Body::empty())?;
+//! # let page = tower::ServiceExt::oneshot(health.router::<()>(), page).await?;
+//! # let page = axum::body::to_bytes(page.into_body(), usize::MAX).await?;
+//! # assert!(std::str::from_utf8(&page)?.contains("\norders_total 1\n"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Spans
+//!
+//! Each run is a trace of its own, of `tracing` spans with the target [`traces::TARGET`]: they go to
+//! the host's subscriber, and to its collector where that has a layer of `tracing-opentelemetry`.
+//! [`keep`] has a processor that keeps the traces of failures and slow runs, and few of the others.
+//!
+//! # In the host's own tests
+//!
+//! [`testing`] has checks whose outcomes a test writes down, and waits for a status. With tokio's
+//! clock paused, half a minute of runs takes no time:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! use vitalsign::testing::{Step, eventually, scripted};
+//! use vitalsign::{Health, Reason, Status, every, secs};
+//!
+//! let database = scripted([Step::Ok, Step::Fail(Reason::ConnectionRefused)]);
+//! let health = Health::builder("orders")
+//!     .check("database", every(secs(10)).check(database))
+//!     .build()
+//!     .unwrap();
+//! eventually(&health, "database", Status::Down).await;
+//! assert!(!health.ready());
+//! # }
+//! ```
+//!
+//! # The built-in kinds
+//!
+//! [`checks::of`] makes a check of a kind from the options that its table in a file would hold, and
+//! [`config::KindOptions`] is how a kind of one's own joins them, as in `examples/custom_kind.rs`.
+//!
+#![cfg_attr(feature = "tcp", doc = "```")]
+#![cfg_attr(not(feature = "tcp"), doc = "```ignore")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use serde_json::json;
+//! use vitalsign::{Health, checks, every, secs};
+//!
+//! let vpn = checks::of("tcp", json!({ "address": "vpn.internal:443", "tls": true }))?;
+//! let health = Health::builder("orders").check("vpn", every(secs(30)).check(vpn)).build()?;
+//! # let _ = health;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Cargo features
+//!
+//! The default is the whole service. A library wants `default-features = false`, which leaves TLS,
+//! SQL and every client out of the tree, and of the features what it uses:
+//!
+//! | feature | brings |
+//! | --- | --- |
+//! | a kind's name, such as `postgres` or `http` | that kind, and checks of pools where it has them; `kinds` brings all |
+//! | `redis-client`, `reqwest-client` | checks of the host's own client of these crates |
+//! | `tonic` | `Health::grpc_service`, gRPC's health protocol over the same state |
+//! | `history` | [`history`] in SQLite or Postgres |
+//! | `tls` | TLS in [`http::Server`] |
+//! | `otlp` | `telemetry`: spans to a collector, and logs |
+//! | `alertmanager` | alerts straight to Alertmanager |
+//!
 //! # As a service
 //!
 //! The binary `vitalsign` does the same from a TOML file and uses nothing but this public API:
 //! [`config`] reads the file, [`checks::KINDS`] holds the kinds, [`telemetry`] sends spans and
 //! writes logs, and [`http::Server`] serves.
+//!
+//! Coming from handlers of your own, `axum-health`, Spring Boot's Actuator, ASP.NET's health checks,
+//! blackbox_exporter or Gatus? [What is called what here][migrating].
+//!
+//! [migrating]: https://github.com/vitalsign-rs/vitalsign/blob/main/docs/MIGRATING.md
 
 // The program uses everything; a library of few kinds leaves parts of the shared layers unused.
 #![cfg_attr(not(feature = "service"), allow(dead_code, unused_imports))]
@@ -74,7 +318,9 @@ pub mod traces;
 mod window;
 
 pub use check::names::{is_check_name, is_label_name};
-pub use check::{Check, Context, Declared, Detail, Failure, Heartbeat, Options, every, from_fn};
+pub use check::{
+    Check, Context, Declared, Detail, Failure, Heartbeat, Options, every, from_fn, secs,
+};
 pub use config::Details;
 pub use feed::{Missed, StatusChange, Subscription};
 pub use health::{BuildError, Builder, Health};
@@ -90,3 +336,11 @@ pub use scheduler::{Changes, Revision};
 pub use state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};
 pub use stop::stop_signal;
 pub use window::{Day, Window, WindowError};
+
+// The pages hold code that readers will copy: it is compiled with the other examples.
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../README.md")]
+struct _Readme;
+#[cfg(all(doctest, feature = "postgres", feature = "reqwest-client"))]
+#[doc = include_str!("../docs/MIGRATING.md")]
+struct _Migrating;

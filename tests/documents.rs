@@ -3,11 +3,12 @@
 mod markdown;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env::VarError;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use vitalsign::checks::KINDS;
-use vitalsign::config::{OptionEntry, Reference, Table, schema};
+use vitalsign::config::{Loader, OptionEntry, Reference, Table, schema};
 
 use crate::configuration::{FOLDER, KINDS as SAMPLES};
 
@@ -48,6 +49,19 @@ fn the_metrics_page_is_what_the_sources_say() {
 fn tables(reference: &Reference) -> impl Iterator<Item = &Table> {
     let kinds = reference.kinds.iter().map(|kind| &kind.table);
     reference.sections.iter().chain([&reference.common]).chain(kinds)
+}
+
+#[test]
+fn the_configurations_of_the_page_on_migrating_are_valid() {
+    let page = include_str!("../docs/MIGRATING.md");
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let text = block.split("```").next().expect("what comes before the end");
+        let loaded = Loader::new(KINDS).environment(|_| Err(VarError::NotPresent));
+        let loaded = loaded.parse("MIGRATING.md", text).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert!(!loaded.checks.is_empty() && loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    }
 }
 
 #[test]

@@ -11,6 +11,51 @@ use crate::model::Measurement;
 
 /// The options of one kind: a struct with `#[serde(deny_unknown_fields)]` whose doc comments are
 /// the reference that users read.
+///
+/// ```
+/// use std::sync::Arc;
+/// use async_trait::async_trait;
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+/// use vitalsign::config::{Kind, KindOptions, Loader, OptionError};
+/// use vitalsign::{Check, Context, Detail, Failure, Reason, checks};
+///
+/// /// Whether the moon is where it should be.
+/// #[derive(Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Moon {
+///     /// Degrees above the horizon.
+///     height: i16,
+/// }
+///
+/// impl KindOptions for Moon {
+///     const NAME: &'static str = "moon";
+///     const SUMMARY: &'static str = "where the moon is";
+///
+///     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+///         match self.height {
+///             -90..=90 => Ok(Arc::new(self)),
+///             _ => Err(vec![OptionError::new("height", "out of range; write -90 to 90")]),
+///         }
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl Check for Moon {
+///     fn kind(&self) -> &'static str {
+///         Self::NAME
+///     }
+///
+///     async fn run(&self, _: &Context) -> Result<Detail, Failure> {
+///         if self.height > 0 { Ok(Detail::ok()) } else { Err(Failure::new(Reason::Other, "it has set")) }
+///     }
+/// }
+///
+/// let kinds: &[Kind] = Box::leak([checks::KINDS, &[Kind::of::<Moon>()]].concat().into());
+/// let text = "[checks.moon]\nkind = \"moon\"\nheight = 91\n";
+/// let wrong = Loader::new(kinds).parse("night.toml", text).unwrap_err();
+/// assert!(wrong.to_string().starts_with("night.toml:3:10: checks.moon.height: out of range"));
+/// ```
 pub trait KindOptions: DeserializeOwned + JsonSchema + 'static {
     /// The kind's name in `kind = "…"`.
     const NAME: &'static str;

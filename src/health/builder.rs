@@ -85,7 +85,11 @@ impl Builder {
         }
     }
 
-    /// Adds a check under a unique name, `[a-z0-9][a-z0-9_-]{0,62}`.
+    /// Adds a check under a unique name, `[a-z0-9][a-z0-9_-]{0,62}`, other than `status` and
+    /// `incidents`.
+    ///
+    /// It is a [`Check`](crate::Check) with the default options, or one that was declared with
+    /// [`every`](crate::every).
     #[must_use]
     pub fn check(mut self, name: impl Into<String>, check: impl Into<Declared>) -> Self {
         self.checks.push((name.into(), check.into()));
@@ -99,7 +103,7 @@ impl Builder {
         self
     }
 
-    /// What checks do that their declarations do not say.
+    /// What checks do that their declarations do not say. Default: [`Defaults::default`].
     #[must_use]
     pub fn defaults(mut self, defaults: Defaults) -> Self {
         self.defaults = defaults;
@@ -120,7 +124,7 @@ impl Builder {
         self
     }
 
-    /// Where it runs, such as `production`.
+    /// Where it runs, such as `production`. Default: it is not said.
     #[must_use]
     pub fn environment(mut self, environment: impl Into<String>) -> Self {
         self.service.environment = Some(environment.into());
@@ -134,14 +138,14 @@ impl Builder {
         self
     }
 
-    /// A bearer token that gives the right to details.
+    /// A bearer token that gives the right to details. Default: none does.
     #[must_use]
     pub fn token(mut self, token: Secret) -> Self {
         self.access.token = Some(token);
         self
     }
 
-    /// A bearer token without which `/metrics` answers 401.
+    /// A bearer token without which `/metrics` answers 401. Default: it asks for none.
     #[must_use]
     pub fn metrics_token(mut self, token: Secret) -> Self {
         self.access.metrics_token = Some(token);
@@ -187,14 +191,14 @@ impl Builder {
     }
 
     /// URL of a trace in the tracing backend, with `{trace_id}` in it: links in the status
-    /// document and the log.
+    /// document and the log. Default: no links.
     #[must_use]
     pub fn trace_url(mut self, template: impl Into<String>) -> Self {
         self.trace_url = Some(template.into());
         self
     }
 
-    /// Adds a reader of every run and status change.
+    /// Adds a reader of every run and status change, beside those that were added before.
     #[must_use]
     pub fn sink(mut self, sink: Arc<dyn Sink>) -> Self {
         self.sinks.push(sink);
@@ -216,7 +220,7 @@ impl Builder {
         self
     }
 
-    /// Starts the checks.
+    /// Starts the checks: the first run of each begins within a second.
     ///
     /// # Errors
     /// [`BuildError`] when the checks cannot be run, or there is no runtime to run them on.

@@ -4,7 +4,6 @@
 //! change of the state and served as it is until the next; `?verbose`, `?exclude` and health+json
 //! are rendered per request.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -16,13 +15,13 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::openapi::{Operation, Parameter, Surface, Token};
 use super::problem::Problem;
 use super::{Routes, accept, health_json};
 use crate::model::{Gate, ServiceStatus, Status};
-use crate::state::{Answer, CheckView};
+use crate::state::{Answer, Body, CheckView};
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -74,7 +73,7 @@ fn describe(gate: Gate) -> Operation {
         ),
     };
     let exclude = "Checks to leave out, as if they did not exist.";
-    forms::<Plain<'_>>(Operation::get(summary).about(about))
+    forms::<Body<'_>>(Operation::get(summary).about(about))
         .takes(&[VERBOSE, Parameter::query::<Vec<String>>("exclude", exclude)])
 }
 
@@ -99,27 +98,6 @@ fn forms<T: JsonSchema>(operation: Operation) -> Operation {
             .answers_with::<health_json::Document<'_>>(code, about, accept::HEALTH_JSON)
             .answers_with::<String>(code, about, "text/plain")
     })
-}
-
-/// The answer of a probe: its status, then each check that gates it.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Probe")]
-struct Plain<'a> {
-    /// The status as this probe sees it.
-    status: ServiceStatus,
-    #[serde(flatten)]
-    checks: Statuses<'a>,
-}
-
-/// Each check by its name, with its status.
-#[derive(JsonSchema)]
-#[schemars(with = "BTreeMap<String, Status>")]
-struct Statuses<'a>(&'a [CheckView]);
-
-impl Serialize for Statuses<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|check| (&*check.info.name, check.status)))
-    }
 }
 
 /// The answer for one check alone.
@@ -159,7 +137,7 @@ fn probe(routes: &Routes, gate: Gate, request: &Request) -> Response {
         let body = health_json::render(routes.state.service(), &answer, details());
         return (code, typed(accept::HEALTH_JSON), body).into_response();
     }
-    (code, typed(JSON), json(&answer)).into_response()
+    (code, typed(JSON), answer.to_json()).into_response()
 }
 
 /// The answer without any question in it: rendered anew only when the state has changed.
@@ -167,9 +145,9 @@ pub(crate) fn plain(routes: &Routes, gate: Gate) -> Response {
     let changes = routes.state.changes();
     let cached = &routes.cache[gate as usize];
     let current = cached.load_full().filter(|r| r.changes == changes).unwrap_or_else(|| {
-        let answer = routes.state.answer::<&str>(gate, &[]);
+        let answer = routes.state.probe(gate);
         let rendered =
-            Rendered { changes, code: code_of(answer.status), body: json(&answer).into() };
+            Rendered { changes, code: code_of(answer.status), body: answer.to_json().into() };
         let rendered = Arc::new(rendered);
         cached.store(Some(Arc::clone(&rendered)));
         rendered
@@ -221,13 +199,8 @@ fn typed(content_type: &'static str) -> [(header::HeaderName, &'static str); 1] 
     [(header::CONTENT_TYPE, content_type)]
 }
 
-/// `{"status":"up","database":"up"}`
-fn json(answer: &Answer) -> String {
-    written(&Plain { status: answer.status, checks: Statuses(&answer.checks) })
-}
-
-/// Names and statuses alone: they can always be written.
-fn written(answer: &impl Serialize) -> String {
+/// A status alone: it can always be written.
+fn written(answer: &Single) -> String {
     serde_json::to_string(answer).unwrap_or_default()
 }
 

@@ -6,6 +6,7 @@
 //! the service's status is kept by counting, so a run costs the same among ten checks as among
 //! ten thousand.
 
+mod body;
 mod entry;
 mod figures;
 mod fold;
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 
 use crate::model::{CheckInfo, Gate, ServiceStatus, Sink, Status, Trace};
 
+pub(crate) use body::Body;
 pub(crate) use entry::{Cell, Entry, Ids};
 pub(crate) use figures::{Exemplar, Figures, Histogram};
 pub(crate) use maintained::Maintained;

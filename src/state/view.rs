@@ -161,6 +161,12 @@ impl HealthState {
         self.tally().ready()
     }
 
+    /// What the probe of `gate` answers.
+    #[must_use]
+    pub fn probe(&self, gate: Gate) -> Answer {
+        self.answer::<&str>(gate, &[])
+    }
+
     /// What the probe of `gate` answers, as if the checks in `except` did not exist.
     #[must_use]
     pub fn answer<S: AsRef<str>>(&self, gate: Gate, except: &[S]) -> Answer {

@@ -1,3 +1,6 @@
 //! The examples, started as their readers would start them.
 
 mod embed;
+mod frameworks;
+mod kinds;
+mod passive;

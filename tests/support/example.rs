@@ -85,15 +85,14 @@ impl Drop for Example {
 /// The program of an example.
 ///
 /// `cargo test` builds the examples, but not when a single test target is asked for: then they are
-/// built here, once, unless they are newer than every source.
-fn built(name: &str) -> PathBuf {
+/// built here, once, unless each is newer than its sources.
+pub(crate) fn built(name: &str) -> PathBuf {
     static FRESH: OnceLock<()> = OnceLock::new();
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.parent().and_then(Path::parent).expect("the folder of the profile");
-    let program = profile.join("examples").join(name);
+    let programs = profile.join("examples");
     FRESH.get_or_init(|| {
-        let built = std::fs::metadata(&program).and_then(|file| file.modified());
-        if built.is_ok_and(|at| at >= newest_source()) {
+        if are_fresh(&programs) {
             return;
         }
         let mut cargo = Command::new(env!("CARGO"));
@@ -105,23 +104,33 @@ fn built(name: &str) -> PathBuf {
         cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target);
         assert!(cargo.status().expect("cargo runs").success(), "the examples do not build");
     });
-    program
+    programs.join(name)
 }
 
-/// When a source of the library or of an example last changed.
-fn newest_source() -> SystemTime {
-    let mut newest = SystemTime::UNIX_EPOCH;
-    let mut folders: Vec<_> =
-        ["src", "examples"].map(|f| Path::new(env!("CARGO_MANIFEST_DIR")).join(f)).into();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("a readable folder") {
-            let path = entry.expect("a readable entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if let Ok(modified) = path.metadata().and_then(|file| file.modified()) {
-                newest = newest.max(modified);
-            }
-        }
-    }
-    newest
+/// Whether every example is in `programs`, newer than its own source and that of the library.
+fn are_fresh(programs: &Path) -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = newest(&root.join("src"));
+    let sources = files(&root.join("examples")).into_iter();
+    sources.filter(|source| source.extension().is_some_and(|e| e == "rs")).all(|source| {
+        let program = programs.join(source.file_stem().expect("a name"));
+        let built = program.metadata().and_then(|file| file.modified());
+        built.is_ok_and(|at| at >= library.max(modified(&source)))
+    })
+}
+
+/// When a file in `folder`, at whatever depth, last changed.
+fn newest(folder: &Path) -> SystemTime {
+    let changes = files(folder).into_iter();
+    let changes = changes.map(|path| if path.is_dir() { newest(&path) } else { modified(&path) });
+    changes.max().unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a readable folder");
+    entries.map(|entry| entry.expect("a readable entry").path()).collect()
+}
+
+fn modified(path: &Path) -> SystemTime {
+    path.metadata().and_then(|file| file.modified()).expect("when it changed")
 }
