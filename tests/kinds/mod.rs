@@ -13,6 +13,7 @@ mod redis;
 mod smtp;
 mod tcp;
 mod tls;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
