@@ -119,17 +119,18 @@ fn objection(from: &[String], import: &Import) -> Option<String> {
     })
 }
 
-/// Kinds do not know each other; those that speak SQL share the folder `sql`, and those whose
-/// servers replicate the figure in `replication`.
+/// Kinds do not know each other; those that speak SQL share the folder `sql`, those of message
+/// brokers `broker`, and those whose servers replicate the figure in `replication`.
 fn kinds_objection(from: &[String], import: &Import) -> Option<String> {
     let kind = from.get(1)?;
     let other = import.path.get(1).map_or("*", String::as_str);
-    if other == kind || ["sql", "replication"].contains(&other) {
+    if other == kind || ["broker", "sql", "replication"].contains(&other) {
         return None;
     }
     let path = import.path.join("::");
     Some(format!(
-        "`{path}` belongs to the list or another kind; a kind imports itself, `sql`, `replication`"
+        "`{path}` belongs to the list or another kind; a kind imports itself, `broker`, `sql`, \
+         `replication`"
     ))
 }
 

@@ -1,5 +1,7 @@
 //! The built-in check kinds, one file or folder each, and the list of them.
 
+#[cfg(feature = "nats")]
+mod broker;
 mod command;
 mod disk;
 #[cfg(feature = "dns")]
@@ -17,6 +19,8 @@ mod memcached;
 mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(any(feature = "redis", feature = "redis-client"))]
@@ -67,6 +71,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<memory::MemoryOptions>(),
     #[cfg(feature = "mysql")]
     Kind::of::<mysql::MysqlOptions>(),
+    #[cfg(feature = "nats")]
+    Kind::of::<nats::NatsOptions>(),
     #[cfg(feature = "postgres")]
     Kind::of::<postgres::PostgresOptions>(),
     #[cfg(feature = "redis")]

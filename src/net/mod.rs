@@ -18,6 +18,9 @@ pub(crate) mod http1;
 #[cfg(any(feature = "memcached", feature = "smtp"))]
 mod lines;
 mod resolve;
+#[cfg(feature = "scram")]
+#[allow(dead_code, reason = "the feature alone uses none of it, and not every kind each hash")]
+pub(crate) mod scram;
 mod stream;
 #[cfg(feature = "http")]
 mod target;

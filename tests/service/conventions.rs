@@ -88,6 +88,17 @@ fn names(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
             &[semconv::HTTP_REQUEST_METHOD, semconv::HTTP_RESPONSE_STATUS_CODE, semconv::URL_FULL],
             &[semconv::HTTP_REQUEST_METHOD, semconv::URL_FULL, SERVER[0], SERVER[1]],
         ),
+        "nats" => (
+            &[
+                semconv::MESSAGING_DESTINATION_NAME,
+                semconv::MESSAGING_OPERATION_NAME,
+                semconv::MESSAGING_SYSTEM,
+                semconv::NETWORK_PROTOCOL_NAME,
+                semconv::NETWORK_PROTOCOL_VERSION,
+                semconv::TLS_PROTOCOL_VERSION,
+            ],
+            &[semconv::MESSAGING_OPERATION_NAME, semconv::MESSAGING_SYSTEM, SERVER[0], SERVER[1]],
+        ),
         "sqlite" => (DB, &[semconv::DB_SYSTEM_NAME, semconv::DB_NAMESPACE]),
         _ => (DB, &[semconv::DB_SYSTEM_NAME, semconv::DB_NAMESPACE, SERVER[0], SERVER[1]]),
     }
@@ -370,6 +381,25 @@ async fn databases_follow_the_conventions() {
     }
     let all = format!("{clients:?}");
     assert!(!all.contains("hunter2") && !all.contains("Pa55word"), "{all}");
+}
+
+#[tokio::test]
+async fn brokers_follow_the_conventions() {
+    let (_reserved, refusing) = peer::refusing();
+    let mut scene = Scene::default();
+    let refused = format!("url = \"nats://u:hunter2@{refusing}\"");
+    scene.check("nats", "refused", Ends::Failed("connection_refused"), &refused);
+    let ok = Peer::start(peer::greeting(b"INFO {}\r\n", "PONG\r\n")).await;
+    scene.check("nats", "good", Ends::Good, &format!("url = \"nats://{}\"", ok.address));
+    let refusal = "-ERR 'Authorization Violation'\r\n";
+    let denying = Peer::start(peer::greeting(b"INFO {}\r\n", refusal)).await;
+    let denied = format!("url = \"nats://u:hunter2@{}\"", denying.address);
+    scene.check("nats", "denied", Ends::Failed("auth_failed"), &denied);
+
+    let clients = scene.play().await;
+    let said = clients["nats-good"].attribute(semconv::MESSAGING_SYSTEM);
+    assert_eq!(said.as_deref(), Some("nats"));
+    assert!(!format!("{clients:?}").contains("hunter2"));
 }
 
 /// A good run, one of an answer that is not expected, and two that the server refuses.

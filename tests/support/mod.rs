@@ -1,6 +1,7 @@
 //! What the stories stand on: real servers on free loopback ports, the binary, small clients.
 
 pub(crate) mod alertmanager;
+pub(crate) mod broker;
 pub(crate) mod browser;
 pub(crate) mod certs;
 pub(crate) mod checks;

@@ -205,14 +205,7 @@ pub(crate) fn answering(bytes: impl Into<Vec<u8>>) -> Script {
 
 /// As [`answering`], but closes after the answer.
 pub(crate) fn answering_once(bytes: impl Into<Vec<u8>>) -> Script {
-    let script = answering(bytes);
-    Arc::new(move |wire| {
-        let served = script(wire);
-        Box::pin(async {
-            served.await?.shutdown().await.ok()?;
-            None
-        })
-    })
+    then_closing(answering(bytes))
 }
 
 /// Waits for a request, answers with `start`, and goes on with `more` for ever, as fast as it can.
@@ -229,15 +222,42 @@ pub(crate) fn endless(start: &'static [u8], more: &'static [u8]) -> Script {
 
 /// Waits for a request, then sends `start` a byte at a time, and the letter `a` for ever.
 pub(crate) fn trickling(start: &'static [u8]) -> Script {
-    Arc::new(move |wire| {
+    Arc::new(move |wire| Box::pin(async move { trickle(hear(wire).await?, start).await }))
+}
+
+async fn trickle(mut wire: Wire, start: &[u8]) -> Option<Wire> {
+    for byte in start.iter().chain(std::iter::repeat(&b'a')) {
+        wire.write_all(&[*byte]).await.ok()?;
+        wire.flush().await.ok()?;
+        // The pace is the point: each byte comes well within any timeout for a read.
+        sleep(Duration::from_millis(2)).await;
+    }
+    None
+}
+
+/// Says `hello` at once, waits for a request and answers with `bytes`.
+pub(crate) fn greeting(hello: &[u8], bytes: &str) -> Script {
+    let (hello, answer): (Arc<[u8]>, _) = (hello.into(), answering(bytes));
+    Arc::new(move |mut wire| {
+        let (hello, answer) = (Arc::clone(&hello), Arc::clone(&answer));
         Box::pin(async move {
-            let mut wire = hear(wire).await?;
-            for byte in start.iter().chain(std::iter::repeat(&b'a')) {
-                wire.write_all(&[*byte]).await.ok()?;
-                wire.flush().await.ok()?;
-                // The pace is the point: each byte comes well within any timeout for a read.
-                sleep(Duration::from_millis(2)).await;
-            }
+            wire.write_all(&hello).await.ok()?;
+            answer(wire).await
+        })
+    })
+}
+
+/// Unasked, sends `start` a byte at a time, and the letter `a` for ever.
+pub(crate) fn greeting_slowly(start: &'static [u8]) -> Script {
+    Arc::new(move |wire| Box::pin(trickle(wire, start)))
+}
+
+/// As `script`, but closes at its end.
+pub(crate) fn then_closing(script: Script) -> Script {
+    Arc::new(move |wire| {
+        let served = script(wire);
+        Box::pin(async {
+            served.await?.shutdown().await.ok()?;
             None
         })
     })

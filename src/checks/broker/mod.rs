@@ -1,0 +1,27 @@
+//! What the kinds of message brokers share: URLs, and an exchange over one connection.
+
+mod location;
+mod wire;
+
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute as semconv;
+
+use crate::net::Endpoint;
+
+pub(crate) use location::{Form, Location, tls_of};
+pub(crate) use wire::{Parsed, Strange, Wire};
+
+/// The attributes of a CLIENT span by the conventions for messaging.
+pub(crate) fn attributes(
+    system: &'static str,
+    operation: &'static str,
+    endpoint: &Endpoint,
+) -> Vec<KeyValue> {
+    let [address, port] = endpoint.attributes();
+    vec![
+        KeyValue::new(semconv::MESSAGING_SYSTEM, system),
+        KeyValue::new(semconv::MESSAGING_OPERATION_NAME, operation),
+        address,
+        port,
+    ]
+}

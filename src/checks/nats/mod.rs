@@ -1,0 +1,165 @@
+//! The `nats` kind: whether a server takes a client and answers its `PING`.
+//!
+//! It speaks the protocol itself, over one connection that belongs to the run: a client library
+//! would connect again behind its back. Only messages have headers that could carry a trace
+//! context, and none is published, so none is sent.
+
+mod options;
+mod text;
+
+use async_trait::async_trait;
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute as semconv;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::check::{Check, Context, Detail, Failure};
+use crate::checks::broker::{Wire, attributes};
+use crate::config::{KindOptions, Redaction, Secret};
+use crate::model::{Phase, Reason, Server};
+use crate::net::{self, Endpoint, TlsClient};
+
+pub(crate) use options::NatsOptions;
+use text::{Info, Op, operation};
+
+/// Most bytes that are read: what a server of a large cluster tells takes a few kilobytes.
+const MOST: usize = 64 * 1024;
+
+const PROTOCOL: &str = "NATS";
+
+/// A check of one server, made of its options.
+struct Nats {
+    endpoint: Endpoint,
+    /// Whether it must be asked with TLS, even if it asks for none.
+    secure: bool,
+    /// How to speak TLS, if need be.
+    tls: Option<TlsClient>,
+    /// `CONNECT` with the credentials, and `PING`.
+    commands: Secret,
+    redaction: Redaction,
+}
+
+#[async_trait]
+impl Check for Nats {
+    fn kind(&self) -> &'static str {
+        NatsOptions::NAME
+    }
+
+    fn server(&self) -> Option<Server> {
+        Some(self.endpoint.server())
+    }
+
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        let mut attributes = attributes("nats", "ping", &self.endpoint);
+        attributes.push(KeyValue::new(semconv::NETWORK_PROTOCOL_NAME, "nats"));
+        cx.client("ping", attributes, Box::pin(self.ask(cx))).await
+    }
+}
+
+impl Nats {
+    async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
+        let stream = net::connect(cx, &self.endpoint).await?;
+        let mut wire = Wire::new(&self.endpoint, PROTOCOL, stream, MOST);
+        let info = cx.phase(Phase::Request, self.greeting(&mut wire)).await?;
+        if !self.secure && !info.tls_required {
+            return self.ping(cx, wire, &info).await;
+        }
+        if !info.tls_required && !info.tls_available {
+            return Err(self.no_tls("offers no TLS; write nats:// if it is to go without"));
+        }
+        let Some(client) = &self.tls else {
+            return Err(self.no_tls("wants TLS; write tls:// or leave out `tls = false`"));
+        };
+        // What came before TLS could be anybody's, and must not be read as if it came within.
+        if !wire.waiting().is_empty() {
+            return Err(wire.strange());
+        }
+        let stream = net::handshake(cx, client, &self.endpoint, wire.into_stream()).await?;
+        self.ping(cx, Wire::new(&self.endpoint, PROTOCOL, stream, MOST), &info).await
+    }
+
+    /// What a server says first.
+    async fn greeting<S>(&self, wire: &mut Wire<'_, S>) -> Result<Info, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match wire.next(operation).await? {
+            Op::Info(info) => Ok(*info),
+            Op::Err(text) => Err(self.refused(&text, None)),
+            Op::Pong | Op::Other => Err(wire.strange()),
+        }
+    }
+
+    /// Logs in and has `PING` answered.
+    async fn ping<S>(
+        &self,
+        cx: &Context,
+        mut wire: Wire<'_, S>,
+        info: &Info,
+    ) -> Result<Detail, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        cx.phase(Phase::Request, async {
+            wire.send(self.commands.expose().as_bytes()).await;
+            wire.first().await
+        })
+        .await?;
+        let pong = cx.phase(Phase::Transfer, self.pong(&mut wire, info));
+        if !(pong.await? || info.ldm) {
+            return Ok(Detail::ok());
+        }
+        let what = "is in lame duck mode: it sheds its clients before it stops";
+        Ok(Detail::warning(format!("{} {what}", self.endpoint)))
+    }
+
+    /// Awaits `PONG`; whether the server says meanwhile that it is about to stop.
+    async fn pong<S>(&self, wire: &mut Wire<'_, S>, info: &Info) -> Result<bool, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut leaves = false;
+        loop {
+            match wire.next(operation).await? {
+                Op::Pong => return Ok(leaves),
+                Op::Err(text) => return Err(self.refused(&text, Some(info))),
+                // It may tell of a change at any time.
+                Op::Info(news) => leaves |= news.ldm,
+                Op::Other => {}
+            }
+        }
+    }
+
+    fn refused(&self, text: &str, info: Option<&Info>) -> Failure {
+        let reason = text::reason(text);
+        let shown = net::brief(self.redaction.clean(text));
+        let mut told = format!("{} answered: {shown}", self.endpoint);
+        // A nonce is what a client with a key would sign.
+        if reason == Reason::AuthFailed && info.is_some_and(|info| info.nonce.is_some()) {
+            told.push_str("; it knows clients by keys, of which this kind has none");
+        }
+        Failure::new(reason, told)
+    }
+
+    fn no_tls(&self, what: &str) -> Failure {
+        Failure::new(Reason::TlsFailed, format!("{} {what}", self.endpoint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// What a run holds while it waits, times the thousands that may wait at once.
+    #[tokio::test]
+    async fn a_run_takes_little_memory() {
+        let options: NatsOptions = toml::from_str("url = 'nats://127.0.0.1:1'").unwrap();
+        let check = options.make().unwrap();
+        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
+        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
+        assert!(run + ask < 4096, "{run} and {ask} bytes");
+    }
+}

@@ -1,0 +1,144 @@
+//! The protocol of NATS, as far as this kind has it said: lines that start with a word.
+
+use serde::Deserialize;
+
+use crate::checks::broker::{Parsed, Strange};
+use crate::model::Reason;
+
+const END: &[u8] = b"\r\n";
+
+/// The longest word that a server's line starts with, `HMSG` or `-ERR`, and what follows it.
+const LONGEST_WORD: usize = 5;
+
+/// What a server says in one line.
+#[derive(Debug)]
+pub(super) enum Op {
+    /// What it is and wants.
+    Info(Box<Info>),
+    /// The answer to `PING`.
+    Pong,
+    /// What it refuses, without the quotes around it.
+    Err(String),
+    /// `+OK` and `PING`, which ask for nothing within the time of a run.
+    Other,
+}
+
+/// What `INFO` tells, as far as it matters here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Info {
+    /// It takes only clients that speak TLS.
+    pub(super) tls_required: bool,
+    /// It takes clients that speak TLS as well.
+    pub(super) tls_available: bool,
+    /// It is in lame duck mode.
+    pub(super) ldm: bool,
+    /// What a client with a key is to sign.
+    pub(super) nonce: Option<String>,
+}
+
+/// The operation that `bytes` start with.
+pub(super) fn operation(bytes: &[u8]) -> Parsed<Op> {
+    let Some(end) = bytes.windows(END.len()).position(|pair| pair == END) else {
+        // A line without end is told from another protocol by its first word.
+        let word = bytes.get(..LONGEST_WORD).unwrap_or(bytes);
+        return if begins_one(word) { Ok(None) } else { Err(Strange::Malformed) };
+    };
+    let line = str::from_utf8(&bytes[..end]).map_err(|_| Strange::Malformed)?;
+    let (word, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+    let operation = match word.to_ascii_uppercase().as_str() {
+        "INFO" => Op::Info(serde_json::from_str(rest).map_err(|_| Strange::Malformed)?),
+        "PONG" => Op::Pong,
+        "-ERR" => Op::Err(rest.trim().trim_matches('\'').to_owned()),
+        "+OK" | "PING" => Op::Other,
+        _ => return Err(Strange::Malformed),
+    };
+    Ok(Some((operation, end + END.len())))
+}
+
+/// Whether `start` may be the start of a line.
+fn begins_one(start: &[u8]) -> bool {
+    let start = start.to_ascii_uppercase();
+    let words = ["INFO ", "INFO\t", "PONG\r", "-ERR ", "-ERR\t", "+OK\r", "PING\r"];
+    words.iter().any(|word| {
+        let length = start.len().min(word.len());
+        start[..length] == word.as_bytes()[..length]
+    })
+}
+
+/// What a text behind `-ERR` stands for.
+pub(super) fn reason(text: &str) -> Reason {
+    let text = text.to_ascii_lowercase();
+    let says = |part: &str| text.contains(part);
+    if says("authorization") || says("authentication") || says("credentials") {
+        Reason::AuthFailed
+    } else if says("maximum") && says("connections") {
+        Reason::Overloaded
+    } else if says("tls required") {
+        Reason::TlsFailed
+    } else if says("shutdown") {
+        Reason::NotServing
+    } else if says("parser error") || says("unknown protocol") || says("invalid client protocol") {
+        Reason::Protocol
+    } else {
+        Reason::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn operations_are_told_by_their_first_word() {
+        let of = |text: &str| operation(text.as_bytes());
+        assert!(matches!(of("PONG\r\nINFO"), Ok(Some((Op::Pong, 6)))));
+        assert!(matches!(of("+OK\r\n"), Ok(Some((Op::Other, 5)))));
+        assert!(matches!(of("ping\r\n"), Ok(Some((Op::Other, 6)))));
+        let Ok(Some((Op::Err(text), 12))) = of("-ERR 'No.'\r\n") else { panic!("an error") };
+        assert_eq!(text, "No.");
+        let info = r#"INFO {"tls_required":true,"ldm":true,"nonce":"x","max_payload":1}"#;
+        let Ok(Some((Op::Info(info), _))) = of(&format!("{info} \r\n")) else { panic!("INFO") };
+        assert!(info.tls_required && info.ldm && info.nonce.is_some() && !info.tls_available);
+        for wrong in
+            ["HTTP/1.1 400 Bad Request\r\n", "INFO {\r\n", "INFO\r\n", "\r\n", "H", "PONGO"]
+        {
+            assert_eq!(of(wrong).err(), Some(Strange::Malformed), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_error_stands_for_a_reason() {
+        for (text, wanted) in [
+            ("Authorization Violation", Reason::AuthFailed),
+            ("User Authentication Expired", Reason::AuthFailed),
+            ("Authentication Timeout", Reason::AuthFailed),
+            ("maximum connections exceeded", Reason::Overloaded),
+            ("maximum account active connections exceeded", Reason::Overloaded),
+            ("Secure Connection - TLS Required", Reason::TlsFailed),
+            ("Server Shutdown", Reason::NotServing),
+            ("Unknown Protocol Operation", Reason::Protocol),
+            ("Stale Connection", Reason::Other),
+        ] {
+            assert_eq!(reason(text), wanted, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_a_part_of_a_line_is_none(
+            bytes in proptest::collection::vec(prop_oneof![
+                any::<u8>(), Just(b'\r'), Just(b'\n'), Just(b'P'), Just(b'-'),
+            ], 0..40),
+            valid in "(PONG|PING|\\+OK|-ERR '[a-z ]{0,20}')\r\n",
+        ) {
+            let _ = operation(&bytes);
+            for part in 0..valid.len() {
+                prop_assert!(matches!(operation(&valid.as_bytes()[..part]), Ok(None)));
+            }
+            prop_assert!(matches!(operation(valid.as_bytes()), Ok(Some(_))));
+        }
+    }
+}
