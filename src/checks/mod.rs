@@ -42,6 +42,8 @@ mod tcp;
 mod tls;
 #[cfg(feature = "vitalsign")]
 mod vitalsign;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +91,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<tls::TlsOptions>(),
     #[cfg(feature = "vitalsign")]
     Kind::of::<vitalsign::VitalsignOptions>(),
+    #[cfg(feature = "websocket")]
+    Kind::of::<websocket::WebsocketOptions>(),
 ];
 
 /// A check that is told instead of asking, and fails after a silence longer than `grace`; `token`

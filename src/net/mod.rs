@@ -12,6 +12,8 @@ mod connect;
 mod endpoint;
 mod failure;
 #[cfg(feature = "http")]
+pub(crate) mod headers;
+#[cfg(feature = "http")]
 pub(crate) mod http1;
 #[cfg(any(feature = "memcached", feature = "smtp"))]
 mod lines;

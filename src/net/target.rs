@@ -23,11 +23,27 @@ impl Target {
     ///
     /// # Errors
     /// What is wrong with it and what would be right; never the URL itself.
-    pub(crate) fn new(mut url: Url) -> Result<Self, &'static str> {
+    pub(crate) fn new(url: Url) -> Result<Self, &'static str> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the scheme is not HTTP's; write http:// or https://");
         }
-        let wrong = "the URL names no host; write \"http://host/path\"";
+        Self::parts(url, "the URL names no host; write \"http://host/path\"")
+    }
+
+    /// Takes the `url` of a WebSocket apart.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[cfg(feature = "websocket")]
+    pub(crate) fn websocket(url: Url) -> Result<Self, &'static str> {
+        if !matches!(url.scheme(), "ws" | "wss") {
+            return Err("the scheme is not WebSocket's; write ws:// or wss://");
+        }
+        Self::parts(url, "the URL names no host; write \"ws://host/path\"")
+    }
+
+    /// Takes `url` apart; `wrong` is said where it names no host.
+    fn parts(mut url: Url, wrong: &'static str) -> Result<Self, &'static str> {
         let host = url.host().ok_or(wrong)?;
         let port = url.port_or_known_default().ok_or(wrong)?;
         let endpoint = Endpoint::new(host.into(), port)
@@ -65,7 +81,7 @@ impl Target {
     }
 
     pub(crate) fn is_secure(&self) -> bool {
-        self.url.scheme() == "https"
+        matches!(self.url.scheme(), "https" | "wss")
     }
 
     /// Scheme, host and port are the same: what is secret may be sent to both.

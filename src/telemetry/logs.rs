@@ -27,6 +27,9 @@ const CHATTY: [&str; 10] = [
     "tower",
 ];
 
+/// Libraries that tell what they carry, secrets included: below `warn` they are never heard.
+const TELLTALE: [&str; 2] = ["tokio_tungstenite", "tungstenite"];
+
 /// Where lines go.
 pub struct Output {
     writer: BoxMakeWriter,
@@ -101,8 +104,7 @@ impl Logs {
             .with_writer(output.writer)
             // With standard error closed, a complaint about it would panic.
             .log_internal_errors(false);
-        let no_run_spans = filter_fn(|metadata| metadata.target() != traces::TARGET);
-        let filter = self.filter.and(no_run_spans);
+        let filter = self.filter.and(filter_fn(is_for_people));
         if json {
             let fields = format::JsonFields::new();
             let layer = layer.json().fmt_fields(fields).flatten_event(true);
@@ -111,6 +113,16 @@ impl Logs {
             layer.with_ansi(self.colour && output.terminal).with_filter(filter).boxed()
         }
     }
+}
+
+/// Whether it belongs into a log at all, whatever the level that was asked for.
+fn is_for_people(metadata: &Metadata<'_>) -> bool {
+    let tells = |library: &&str| {
+        let rest = metadata.target().strip_prefix(*library);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    let telltale = *metadata.level() > LevelFilter::WARN && TELLTALE.iter().any(tells);
+    metadata.target() != traces::TARGET && !telltale
 }
 
 fn of_level(level: &str) -> Result<EnvFilter, Problem> {

@@ -15,6 +15,7 @@ mod redis;
 mod smtp;
 mod tcp;
 mod tls;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -84,6 +84,10 @@ fn names(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
             &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT],
             &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT, SERVER[0], SERVER[1]],
         ),
+        "websocket" => (
+            &[semconv::HTTP_REQUEST_METHOD, semconv::HTTP_RESPONSE_STATUS_CODE, semconv::URL_FULL],
+            &[semconv::HTTP_REQUEST_METHOD, semconv::URL_FULL, SERVER[0], SERVER[1]],
+        ),
         "mqtt" | "nats" => (
             &[
                 semconv::MESSAGING_DESTINATION_NAME,

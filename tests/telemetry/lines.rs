@@ -77,6 +77,20 @@ fn at_debug_the_libraries_stay_quiet_unless_rust_log_asks_for_them() {
 }
 
 #[test]
+fn a_library_that_tells_what_it_carries_is_never_heard_below_a_warning() {
+    let running = Setup::new().env("RUST_LOG", "trace,tungstenite=trace").build();
+    with_default(&running.dispatch, || {
+        tracing::trace!(target: "tungstenite::protocol", "a frame with what was sent");
+        tracing::debug!(target: "tokio_tungstenite", "a frame");
+        tracing::debug!(target: "tungstenites", "another");
+        tracing::warn!(target: "tungstenite", "trouble");
+    });
+    let lines = running.lines.all();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(!running.lines.text().contains("frame"));
+}
+
+#[test]
 fn a_level_that_is_none_is_refused() {
     let mut setup = Setup::new();
     setup.settings.log_level = "verbose".to_owned();

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use percent_encoding::percent_decode_str;
+use hyper::header::HeaderName;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,7 +15,8 @@ use url::Url;
 use crate::check::Check;
 use crate::config::{ByteSize, KindOptions, OptionError, Secret, Tls, TlsOptions};
 use crate::model::Measurement;
-use crate::net::http1::{ALPN, bearer, sensitive};
+use crate::net::headers::{BasicAuth, HeaderOptions};
+use crate::net::http1::ALPN;
 use crate::net::{NOT_AFTER, Target, TlsClient};
 
 use super::Http;
@@ -66,16 +64,6 @@ pub(crate) struct HttpOptions {
     tls: Option<Tls>,
 }
 
-/// A user name and a password.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct BasicAuth {
-    /// The user name, without a colon.
-    username: String,
-    /// The password.
-    password: Secret,
-}
-
 /// What an answer must be; all of it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -104,16 +92,6 @@ const fn one_mebibyte() -> ByteSize {
     ByteSize(1 << 20)
 }
 
-/// Headers that frame the exchange itself.
-const FRAMING: [HeaderName; 6] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::EXPECT,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
 impl KindOptions for HttpOptions {
     const NAME: &'static str = "http";
     const SUMMARY: &'static str = "one request; status, headers, body";
@@ -130,7 +108,13 @@ impl HttpOptions {
         let mut errors = Vec::new();
         let url = self.url(&mut errors);
         let method = self.method(&mut errors);
-        let headers = self.headers(url.as_ref(), &mut errors);
+        let sent = HeaderOptions {
+            headers: &self.headers,
+            basic_auth: self.basic_auth.as_ref(),
+            bearer: self.bearer.as_ref(),
+            reserved: &[],
+        };
+        let headers = sent.read(url.as_ref(), &mut errors);
         let expect = self.expect(method.as_ref(), &mut errors);
         let (tls, tls_elsewhere) = self.tls(url.as_ref(), &mut errors);
         let target = url.and_then(|url| {
@@ -179,68 +163,6 @@ impl HttpOptions {
         };
         errors.push(OptionError::new("method", wrong));
         None
-    }
-
-    /// The configured headers and the credentials, which are one of them.
-    fn headers(&self, url: Option<&Url>, errors: &mut Vec<OptionError>) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let mut wrong = |text: &str| {
-                errors.push(OptionError::new(format!("headers.{name}"), text));
-            };
-            let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
-                wrong("this is no header name; write letters, digits and -");
-                continue;
-            };
-            if FRAMING.contains(&parsed) {
-                wrong("the check itself sets this header; leave it out");
-                continue;
-            }
-            match sensitive(value.expose()) {
-                None => wrong("the value holds a character that no header can; write it as ASCII"),
-                Some(value) => {
-                    if headers.insert(parsed, value).is_some() {
-                        wrong("this header is given twice; headers differ in more than case");
-                    }
-                }
-            }
-        }
-        if let Some(credentials) = self.credentials(url, &headers, errors) {
-            headers.insert(header::AUTHORIZATION, credentials);
-        }
-        headers
-    }
-
-    /// The `Authorization` that the URL, `basic_auth` or `bearer` ask for; only one may.
-    fn credentials(
-        &self,
-        url: Option<&Url>,
-        headers: &HeaderMap,
-        errors: &mut Vec<OptionError>,
-    ) -> Option<HeaderValue> {
-        let colon = "the user name holds a colon; it must have none";
-        let text = "the token holds a character that no header can; write it as ASCII";
-        let in_url = url.filter(|u| !u.username().is_empty() || u.password().is_some());
-        let given = [
-            ("url", in_url.map(|url| of_url(url).ok_or(colon))),
-            ("basic_auth", self.basic_auth.as_ref().map(|auth| auth.header().ok_or(colon))),
-            ("bearer", self.bearer.as_ref().map(|token| bearer(token).ok_or(text))),
-        ];
-        let mut first = headers.contains_key(header::AUTHORIZATION).then_some("headers");
-        let mut credentials = None;
-        for (option, header) in given {
-            let Some(header) = header else { continue };
-            match (first, header) {
-                (Some(first), _) => {
-                    let text = format!("credentials are in `{first}` already; give them once");
-                    errors.push(OptionError::new(option, text));
-                }
-                (None, Err(text)) => errors.push(OptionError::new(option, text)),
-                (None, Ok(header)) => credentials = Some(header),
-            }
-            first = first.or(Some(option));
-        }
-        credentials
     }
 
     fn expect(&self, method: Option<&Method>, errors: &mut Vec<OptionError>) -> Expect {
@@ -322,25 +244,4 @@ impl HttpOptions {
             follow.then(|| made(TlsClient::for_strangers(options, ALPN), false)).flatten();
         (here, elsewhere)
     }
-}
-
-impl BasicAuth {
-    fn header(&self) -> Option<HeaderValue> {
-        basic(self.username.as_bytes(), self.password.expose().as_bytes())
-    }
-}
-
-fn of_url(url: &Url) -> Option<HeaderValue> {
-    let user: Vec<u8> = percent_decode_str(url.username()).collect();
-    let password: Vec<u8> = percent_decode_str(url.password().unwrap_or_default()).collect();
-    basic(&user, &password)
-}
-
-/// RFC 7617: the user name ends at the first colon.
-fn basic(user: &[u8], password: &[u8]) -> Option<HeaderValue> {
-    if user.contains(&b':') {
-        return None;
-    }
-    let pair = [user, b":", password].concat();
-    sensitive(&format!("Basic {}", BASE64.encode(pair)))
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use opentelemetry_semantic_conventions::attribute as semconv;
 use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Ends, Scene};
-use crate::support::peer::{self, Peer};
+use crate::support::peer::{self, Peer, http_answer};
 
 #[tokio::test]
 async fn caches_follow_the_conventions() {
@@ -56,4 +57,43 @@ async fn mail_follows_the_conventions() {
     let clients = scene.play().await;
     let protocol = clients["smtp-good"].attribute(semconv::NETWORK_PROTOCOL_NAME);
     assert_eq!(protocol.as_deref(), Some("smtp"));
+}
+
+#[tokio::test]
+async fn websockets_follow_the_conventions() {
+    let opened = |request: &str, frames: &[u8]| {
+        let key = request.lines().find_map(|line| line.strip_prefix("sec-websocket-key: "));
+        let accept = derive_accept_key(key.expect("a key").as_bytes());
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        [head.as_bytes(), frames].concat()
+    };
+    let good = Peer::http(move |request| match request.split(' ').nth(1).unwrap_or_default() {
+        "/" => opened(request, b"\x8a\x09vitalsign\x88\x02\x03\xe8"),
+        "/closed" => opened(request, b"\x88\x02\x03\xe9"),
+        "/other" => opened(request, b"\x81\x02no"),
+        _ => http_answer("404 Not Found", "", ""),
+    })
+    .await;
+    let (_reserved, refusing) = peer::refusing();
+    let mut scene = Scene::default();
+    let at = |path: &str| format!("url = \"ws://u:hunter2@{}{path}\"", good.address);
+    scene.check("websocket", "good", Ends::Good, &at("/"));
+    scene.check("websocket", "closed", Ends::Failed("not_serving"), &at("/closed"));
+    scene.check("websocket", "missing", Ends::Failed("unexpected_status"), &at("/missing"));
+    let other = at("/other") + "\nexpect.regex = \"yes\"";
+    scene.check("websocket", "other", Ends::Answered("unexpected_body"), &other);
+    let refused = format!("url = \"ws://{refusing}/\"");
+    scene.check("websocket", "refused", Ends::Failed("connection_refused"), &refused);
+
+    let clients = scene.play().await;
+    let said = |name: &str, key| clients[name].attribute(key);
+    let url = format!("ws://{}/", good.address);
+    assert_eq!(said("websocket-good", semconv::URL_FULL), Some(url));
+    let status = semconv::HTTP_RESPONSE_STATUS_CODE;
+    assert_eq!(said("websocket-good", status).as_deref(), Some("IntValue(101)"));
+    assert_eq!(said("websocket-missing", status).as_deref(), Some("IntValue(404)"));
+    assert!(!format!("{clients:?}").contains("hunter2"));
 }
