@@ -20,6 +20,7 @@ mod kinds;
 mod kinds_local;
 mod kinds_sql;
 mod layers;
+mod library;
 mod rules;
 mod server;
 mod server_tls;

@@ -1,0 +1,1 @@
+//! What belongs to the process is the host's.
