@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "feed",
             "history",
             "maintenance",
+            "metrics",
             "model",
             "plan",
             "recent",

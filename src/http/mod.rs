@@ -65,6 +65,9 @@ impl Health {
     /// of its own; `Router::nest` puts them where there is room, as in
     /// `router.nest_service("/vitals", health.into_app())`.
     ///
+    /// `/metrics` is left out where the series go to a host's [recorder](crate::metrics::Exposition)
+    /// and its exporter was not given: such a host has a route of its own.
+    ///
     /// The right to details needs to know who asks: serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or no client counts as local.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
@@ -97,11 +100,12 @@ impl Health {
 
 /// What programs ask for.
 fn surface(routes: &Arc<Routes>) -> Surface {
-    probe::router(routes)
+    let surface = probe::router(routes)
         .merge(status::router(routes))
         .merge(past::router(routes))
-        .merge(metrics::router(routes))
-        .merge(events::router(routes))
+        .merge(events::router(routes));
+    // A host that exposes metrics its own way may have a route of that name.
+    if routes.health.has_metrics_page() { surface.merge(metrics::router(routes)) } else { surface }
 }
 
 /// The answer to a request whose token is refused.
