@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use axum::routing::get as route;
+use http_body_util::BodyExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::sleep;
+use tower::ServiceExt;
 use vitalsign::metrics::{self, Exposition, Format, encode};
 use vitalsign::{
     Builder, Check, Context, Declared, Detail, Failure, Health, Measurement, Phase, Reason, Status,
@@ -248,6 +251,19 @@ async fn a_host_with_a_page_of_its_own_merges_the_router() {
     assert_eq!(page.matches("\nhealth_ready 1\n").count(), 1, "{page}");
     assert_eq!(get(app, "/ready").await.0, StatusCode::OK);
     assert_eq!(get(health.router(), "/metrics").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_page_for_people_links_to_metrics_where_there_are_any() {
+    for (exposition, links) in [(Exposition::Route, true), (recorder().0, false)] {
+        let health = Health::builder("small").metrics(exposition).build().expect("no checks");
+        let request = Request::get("/").body(Body::empty()).expect("a request");
+        let answer = health.into_app().oneshot(request).await.expect("an answer");
+        let page = answer.into_body().collect().await.expect("a body").to_bytes();
+        let page = String::from_utf8_lossy(&page);
+        assert!(page.contains("For machines"), "{page}");
+        assert_eq!(page.contains("metrics\">Metrics</a>"), links, "{page}");
+    }
 }
 
 #[tokio::test]
