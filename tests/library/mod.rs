@@ -1,8 +1,10 @@
 //! The library within a host: what it leaves alone, and what it does together with what is the
 //! host's.
 
+mod closures;
 mod global;
 mod labels;
+mod observed;
 mod recorder;
 
 use std::collections::BTreeMap;

@@ -35,14 +35,14 @@ fn recorder() -> (Exposition, PrometheusHandle) {
 }
 
 /// `builder` started with a recorder of its own.
-fn recorded(builder: Builder) -> (Health, PrometheusHandle) {
+pub(super) fn recorded(builder: Builder) -> (Health, PrometheusHandle) {
     let (exposition, handle) = recorder();
     (builder.metrics(exposition).build().expect("checks"), handle)
 }
 
 /// What the page shows of `health`, and what the recorder has beside the same; whatever both have
 /// must be the same.
-fn compare(health: &Health, handle: &PrometheusHandle) -> (Samples, Samples) {
+pub(super) fn compare(health: &Health, handle: &PrometheusHandle) -> (Samples, Samples) {
     let page = encode(health.state(), Format::Text);
     let page = samples(std::str::from_utf8(&page).expect("UTF-8"));
     let mut recorded = samples(&handle.render());
@@ -54,7 +54,7 @@ fn compare(health: &Health, handle: &PrometheusHandle) -> (Samples, Samples) {
     (page, recorded)
 }
 
-type Samples = BTreeMap<String, f64>;
+pub(super) type Samples = BTreeMap<String, f64>;
 
 fn assert_the_same(health: &Health, handle: &PrometheusHandle) {
     let (page, rest) = compare(health, handle);
@@ -241,16 +241,58 @@ async fn a_recorder_hears_what_is_suppressed_as_its_dependency_comes_and_goes() 
 }
 
 #[tokio::test]
-async fn a_host_with_a_page_of_its_own_merges_the_router() {
+async fn a_host_with_a_page_of_its_own_merges_any_of_the_routers() {
     let (health, handle) = recorded(Health::builder("small").check("a", fine(seldom())));
     all_ran(&health).await;
-    let own = Router::new().route("/metrics", route(move || async move { handle.render() }));
-    let app = own.merge(health.router());
-    let (status, page) = get(app.clone(), "/metrics").await;
-    assert_eq!(status, StatusCode::OK);
-    assert_eq!(page.matches("\nhealth_ready 1\n").count(), 1, "{page}");
-    assert_eq!(get(app, "/ready").await.0, StatusCode::OK);
-    assert_eq!(get(health.router(), "/metrics").await.0, StatusCode::NOT_FOUND);
+    let page = move || route(move || async move { handle.render() });
+    let own = |path: &str| Router::new().route(path, page.clone()());
+    let both = health.probe_router().merge(health.detail_router());
+    for (host, at) in [
+        (own("/metrics").merge(health.router()), ""),
+        (own("/internal/metrics").merge(health.router_at("internal")), "/internal"),
+        (own("/metrics").merge(health.probe_router()), ""),
+        (own("/metrics").merge(both), ""),
+    ] {
+        let (status, page) = get(host.clone(), &format!("{at}/metrics")).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(page.matches("\nhealth_ready 1\n").count(), 1, "{page}");
+        assert_eq!(get(host, &format!("{at}/ready")).await.0, StatusCode::OK);
+    }
+}
+
+/// The routers of `health` without a host's routes, and where `/metrics` would be in each.
+fn routers(health: &Health) -> [(&'static str, Router, &'static str); 5] {
+    [
+        ("router", health.router(), "/metrics"),
+        ("router_at", health.router_at("/internal"), "/internal/metrics"),
+        ("detail_router", health.detail_router(), "/metrics"),
+        ("into_app", Router::new().fallback_service(health.clone().into_app()), "/metrics"),
+        ("probe_router", health.probe_router(), "/metrics"),
+    ]
+}
+
+#[tokio::test]
+async fn no_router_has_metrics_that_go_elsewhere_and_all_but_that_of_the_probes_have_the_others() {
+    let (exposition, handle) = recorder();
+    let with = |exposition: Exposition| Health::builder("small").metrics(exposition);
+    let elsewhere = with(exposition.clone()).build().expect("no checks");
+    for (name, router, path) in routers(&elsewhere) {
+        assert_eq!(get(router, path).await.0, StatusCode::NOT_FOUND, "{name}");
+    }
+    let (_, document) = get(elsewhere.detail_router(), "/openapi.json").await;
+    assert!(document.contains("\"/status\"") && !document.contains("\"/metrics\""), "{document}");
+
+    let shown = with(exposition).metric_label("app", "b").exporter(handle);
+    for health in [Health::builder("small"), shown].map(|builder| builder.build().expect("it")) {
+        for (name, router, path) in routers(&health) {
+            let (status, page) = get(router, path).await;
+            let has = name != "probe_router";
+            assert_eq!(status == StatusCode::OK, has, "{name}: {page}");
+            assert_eq!(page.contains("health_ready"), has, "{name}: {page}");
+        }
+        let (_, document) = get(health.detail_router(), "/openapi.json").await;
+        assert!(document.contains("\"/metrics\""), "{document}");
+    }
 }
 
 #[tokio::test]
