@@ -58,6 +58,8 @@ impl Engine {
             },
             keeps_tail: false,
             trace_url: None,
+            labels: crate::state::Labels::default(),
+            mirror: None,
             sinks: Vec::new(),
             remembered: crate::state::Remembered::default(),
             tolerated_ticks: 30,

@@ -15,9 +15,10 @@ use crate::config::{Details, Secret};
 use crate::feed::{Feed, Subscription};
 use crate::history::History;
 use crate::maintenance::Maintenance;
+use crate::metrics::Claim;
 use crate::plan::{self, Defaults, PlanError};
 use crate::recent::Recent;
-use crate::scheduler::{Changes, Scheduler};
+use crate::scheduler::{Changes, Scheduled, Scheduler};
 use crate::state::{HealthState, Snapshot};
 use crate::window::Window;
 
@@ -47,6 +48,8 @@ struct Inner {
     /// The task that opens and closes maintenance windows.
     keeper: AbortHandle,
     waker: AbortHandle,
+    /// Given back last of all.
+    _claim: Option<Claim>,
 }
 
 /// Who may see what over HTTP.
@@ -71,6 +74,8 @@ impl Drop for Inner {
         self.keeper.abort();
         // With it end the subscriptions.
         self.waker.abort();
+        // A recorder would go on showing the last values as if they were still so.
+        self.state.withdraw();
     }
 }
 
@@ -169,8 +174,15 @@ impl Health {
     /// # Errors
     /// [`PlanError`] when they cannot be run; nothing changes then.
     pub fn set_checks(&self, checks: Vec<(String, Declared)>) -> Result<Changes, PlanError> {
-        let plan = plan::plan(checks, &self.inner.defaults)?;
+        let plan = self.plan(checks)?;
         Ok(self.inner.scheduler.apply(plan))
+    }
+
+    fn plan(&self, checks: Vec<(String, Declared)>) -> Result<Vec<Scheduled>, PlanError> {
+        let plan = plan::plan(checks, &self.inner.defaults)?;
+        let labels = self.inner.state.labels();
+        plan::refuse_labels(&plan, |label| labels.contains(label))?;
+        Ok(plan)
     }
 
     /// Makes `windows` the maintenance windows: one that is open then holds at once, one that is not
@@ -193,7 +205,7 @@ impl Health {
         checks: Vec<(String, Declared)>,
         windows: Vec<Window>,
     ) -> Result<Changes, PlanError> {
-        let plan = plan::plan(checks, &self.inner.defaults)?;
+        let plan = self.plan(checks)?;
         Ok(self.inner.maintenance.set_around(windows, || self.inner.scheduler.apply(plan)))
     }
 
@@ -231,6 +243,11 @@ impl Health {
 
     pub(crate) fn streams_closed(&self) -> &CancellationToken {
         &self.inner.streams
+    }
+
+    /// Whether there is anything to show on a metrics page.
+    pub(crate) fn has_metrics_page(&self) -> bool {
+        !self.inner.state.is_mirrored() || self.inner.exporter.is_some()
     }
 
     pub(crate) fn exporter(&self) -> Option<&PrometheusHandle> {

@@ -102,6 +102,21 @@ pub(crate) fn plan(
     checks.into_iter().map(|(name, declared)| schedule(name, declared, defaults)).collect()
 }
 
+/// Refuses labels of checks that every series has already, by `taken`.
+pub(crate) fn refuse_labels(
+    plan: &[Scheduled],
+    taken: impl Fn(&str) -> bool,
+) -> Result<(), PlanError> {
+    for scheduled in plan {
+        if let Some(label) = scheduled.info.labels.keys().find(|label| taken(label)) {
+            let check = scheduled.info.name.to_string();
+            let problem = format!("its label `{label}` is a `metric_label` too; rename one");
+            return Err(PlanError::Option { check, problem });
+        }
+    }
+    Ok(())
+}
+
 /// A cycle among the dependencies, its first name repeated at its end.
 fn cycle(graph: &BTreeMap<String, Vec<String>>) -> Option<Vec<&str>> {
     let names: Vec<&str> = graph.keys().map(String::as_str).collect();

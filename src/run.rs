@@ -1,7 +1,7 @@
 //! One run of a check: its span, its deadline, its clock and its guard against panics.
 
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -60,7 +60,7 @@ pub(crate) async fn once(
     let duration = started.elapsed();
     let observed = cx.take_observed();
     let (outcome, reason, message) = match ended {
-        Err(panic) => (Outcome::Failure, Some(Reason::Panic), Some(panic_text(&*panic))),
+        Err(panic) => (Outcome::Failure, Some(Reason::Panic), Some(panic_text(panic))),
         Ok(Err(_)) => timed_out(info, &observed),
         Ok(Ok(_)) if duration > info.timeout => timed_out(info, &observed),
         Ok(Ok(Ok(detail))) => answered(info, duration, detail),
@@ -104,9 +104,14 @@ fn timed_out(info: &CheckInfo, observed: &Observed) -> Ending {
 }
 
 /// What a panic says, if that is a text of the program itself; a computed one may hold a secret.
-fn panic_text(payload: &(dyn Any + Send)) -> String {
-    match payload.downcast_ref::<&'static str>() {
+fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    let text = match payload.downcast_ref::<&'static str>() {
         Some(text) => format!("the check panicked: {text}"),
         None => "the check panicked".to_owned(),
+    };
+    // It is the check's own, and may panic once more as it goes; what that leaves stays for good.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
     }
+    text
 }

@@ -3,6 +3,8 @@
 //! In flows a plan (the checks that should run); it is applied as a difference to the one that
 //! runs. A task runs its check inline, so two runs of one check never overlap.
 
+mod nudge;
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,7 @@ use crate::check::{Check, Heartbeat};
 use crate::model::{CheckInfo, SkipReason};
 use crate::run::{self, Propagator};
 use crate::state::{Entry, HealthState, Planned};
+use nudge::Nudge;
 
 /// All checks of a plan start within this time, one after the other.
 const FIRST_RUNS: Duration = Duration::from_millis(900);
@@ -69,6 +72,8 @@ pub(crate) struct Scheduler {
     handle: Handle,
     running: Mutex<HashMap<Arc<str>, Running>>,
     heart: AbortHandle,
+    /// Where checks run beside whatever else the runtime does.
+    _nudge: Option<Nudge>,
 }
 
 /// What every check's task uses.
@@ -97,9 +102,12 @@ impl Scheduler {
     ) -> Self {
         state.beat();
         let heart = tokio::spawn(beat(handle.clone(), Arc::clone(&state))).abort_handle();
+        // From another runtime, the heart itself is a sign from outside.
+        let shares = Handle::current().id() == handle.id();
+        let nudge = shares.then(|| Nudge::start(handle.clone())).flatten();
         let limit = Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS));
         let shared = Arc::new(Shared { state, limit, propagator, epoch: Instant::now() });
-        Self { shared, handle, running: Mutex::default(), heart }
+        Self { shared, handle, running: Mutex::default(), heart, _nudge: nudge }
     }
 
     /// Makes `checks` the plan: what is untouched goes on, the rest is started or stopped.

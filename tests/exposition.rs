@@ -58,20 +58,20 @@ impl Check for Database {
     }
 }
 
-fn seldom() -> Options {
+pub(crate) fn seldom() -> Options {
     every(Duration::from_mins(2)).timeout(Duration::from_mins(1))
 }
 
-fn failing(options: Options, reason: Reason) -> Declared {
+pub(crate) fn failing(options: Options, reason: Reason) -> Declared {
     options.from_fn(move || async move { Err::<(), _>(Failure::new(reason, "it is so")) })
 }
 
-fn fine(options: Options) -> Declared {
+pub(crate) fn fine(options: Options) -> Declared {
     options.from_fn(|| async { Ok::<(), Failure>(()) })
 }
 
 /// A service with checks of every status, and one that has never finished a run.
-fn rich() -> Builder {
+pub(crate) fn rich() -> Builder {
     let labelled = seldom().label("team", "a \"b\" \\c\nd").label("tier", "é").objective(99.95);
     let gates = [Gate::Startup, Gate::Ready];
     Health::builder("orders")
@@ -84,7 +84,7 @@ fn rich() -> Builder {
 }
 
 /// Waits until every check but `silent` has run.
-async fn all_ran(health: &Health) {
+pub(crate) async fn all_ran(health: &Health) {
     let ran = |c: &vitalsign::state::CheckView| c.last_run.is_some() || &*c.info.name == "silent";
     while !health.state().snapshot().checks.iter().all(ran) {
         sleep(Duration::from_millis(5)).await;

@@ -33,6 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "feed",
             "history",
             "maintenance",
+            "metrics",
             "model",
             "plan",
             "recent",

@@ -22,6 +22,7 @@ mod kinds;
 mod kinds_local;
 mod kinds_sql;
 mod layers;
+mod library;
 mod observe;
 mod routers;
 mod rules;

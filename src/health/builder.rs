@@ -1,5 +1,6 @@
 //! How a [`Health`] is described and started.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,17 +12,18 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Access, Health, Inner};
-use crate::check::Declared;
+use crate::check::{Declared, names::is_label_name};
 use crate::config::{Details, Secret};
 use crate::feed::Feed;
 use crate::history::History;
 use crate::maintenance::Maintenance;
+use crate::metrics::{Claim, Exposition, is_own_label};
 use crate::model::Sink;
 use crate::plan::{self, Defaults, PlanError};
 use crate::recent::Recent;
 use crate::run::Propagator;
 use crate::scheduler::Scheduler;
-use crate::state::{HealthState, Remembered, ServiceInfo, Setup};
+use crate::state::{HealthState, Labels, Remembered, ServiceInfo, Setup};
 use crate::window::Window;
 
 /// Why a [`Health`] cannot be built.
@@ -34,6 +36,23 @@ pub enum BuildError {
     /// There is no runtime to run them on.
     #[error("checks need a tokio runtime; build inside of one, or name one with `check_runtime`")]
     NoRuntime,
+    /// A label that series cannot have.
+    #[error("metric label {key:?}: {problem}")]
+    MetricLabel {
+        /// The label.
+        key: String,
+        /// What is wrong; what would be right.
+        problem: &'static str,
+    },
+    /// Another [`Health`] records the same series to the same recorder.
+    #[error(
+        "another `Health` records series with the same labels{{{labels}}} to this recorder; give each \
+         a label of its own with `metric_label(key, value)`"
+    )]
+    SameSeries {
+        /// The labels of every series that both have: `a="b",c="d"`, or nothing.
+        labels: String,
+    },
 }
 
 /// Describes a [`Health`]; see [`Health::builder`].
@@ -50,6 +69,8 @@ pub struct Builder {
     keeps_tail: bool,
     trace_url: Option<String>,
     sinks: Vec<Arc<dyn Sink>>,
+    exposition: Exposition,
+    metric_labels: BTreeMap<String, String>,
     exporter: Option<PrometheusHandle>,
     history: Option<History>,
 }
@@ -80,6 +101,8 @@ impl Builder {
             keeps_tail: false,
             trace_url: None,
             sinks: Vec::new(),
+            exposition: Exposition::default(),
+            metric_labels: BTreeMap::new(),
             exporter: None,
             history: None,
         }
@@ -205,6 +228,38 @@ impl Builder {
         self
     }
 
+    /// Where the series of the checks and of the service are shown. Default: [`Exposition::Route`].
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// use metrics_exporter_prometheus::PrometheusBuilder;
+    /// use vitalsign::Health;
+    /// use vitalsign::metrics::Exposition;
+    ///
+    /// let host = PrometheusBuilder::new()
+    ///     .set_buckets(&vitalsign::state::BUCKETS)?
+    ///     .install_recorder()?; // first, so that it is there when handles are asked for
+    /// let health = Health::builder("orders").metrics(Exposition::Facade).build()?;
+    /// println!("{}", host.render()); // health_ready 1 and so on
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn metrics(mut self, exposition: Exposition) -> Self {
+        self.exposition = exposition;
+        self
+    }
+
+    /// Adds a label to each series of the checks and of this service (`health_…`), wherever they
+    /// are shown.
+    ///
+    /// Two [`Health`] values that record to one recorder need it, with distinct values.
+    #[must_use]
+    pub fn metric_label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metric_labels.insert(key.into(), value.into());
+        self
+    }
+
     /// The host's own metrics, shown by `/metrics` after the checks' series.
     #[must_use]
     pub fn exporter(mut self, exporter: PrometheusHandle) -> Self {
@@ -223,10 +278,15 @@ impl Builder {
     /// Starts the checks: the first run of each begins within a second.
     ///
     /// # Errors
-    /// [`BuildError`] when the checks cannot be run, or there is no runtime to run them on.
+    /// [`BuildError`] when the checks cannot be run, there is no runtime to run them on, or their
+    /// series cannot be told from others.
     pub fn build(self) -> Result<Health, BuildError> {
         let plan = plan::plan(self.checks, &self.defaults)?;
+        let labels = metric_labels(self.metric_labels)?;
+        plan::refuse_labels(&plan, |label| labels.contains(label))?;
         let here = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let claim = Claim::new(&self.exposition, &labels)
+            .map_err(|()| BuildError::SameSeries { labels: labels.text().to_owned() })?;
         let _guard = here.enter();
         let seconds = self.liveness_timeout.as_secs_f64().ceil();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
@@ -253,6 +313,8 @@ impl Builder {
             keeps_tail: self.keeps_tail,
             trace_url: self.trace_url,
             sinks,
+            mirror: self.exposition.mirror(&labels),
+            labels,
             tolerated_ticks,
         }));
         // Before the checks, so that they are in a window that is open from their first moment.
@@ -278,9 +340,26 @@ impl Builder {
             ticker,
             keeper,
             waker,
+            _claim: claim,
         };
         Ok(Health { inner: Arc::new(inner) })
     }
+}
+
+/// Labels of every series, if they may be.
+fn metric_labels(labels: BTreeMap<String, String>) -> Result<Labels, BuildError> {
+    for (key, value) in &labels {
+        let problem = if !is_label_name(key) || is_own_label(key) {
+            "it must match [a-zA-Z_][a-zA-Z0-9_]* and be no label that series have already, such as \
+             check, kind, status or le; choose another name"
+        } else if value.is_empty() {
+            "a label without a value is none; give it one"
+        } else {
+            continue;
+        };
+        return Err(BuildError::MetricLabel { key: key.clone(), problem });
+    }
+    Ok(Labels::new(labels))
 }
 
 /// The HTTP side's clock: it notices a check runtime that stands still, and stale statuses.

@@ -68,6 +68,9 @@ impl Health {
     /// of its own; `Router::nest` puts them where there is room, as in
     /// `router.nest_service("/vitals", health.into_app())`.
     ///
+    /// `/metrics` is left out where the series go to a host's [recorder](crate::metrics::Exposition)
+    /// and its exporter was not given: such a host has a route of its own.
+    ///
     /// The right to details needs to know who asks: serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or no client counts as local.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
@@ -131,11 +134,12 @@ fn surface(routes: &Arc<Routes>) -> Surface {
 
 /// What programs ask for, the probes apart.
 fn details(routes: &Arc<Routes>) -> Surface {
-    status::router(routes)
+    let details = status::router(routes)
         .merge(past::router(routes))
-        .merge(metrics::router(routes))
         .merge(events::router(routes))
-        .merge(heartbeat::router(routes))
+        .merge(heartbeat::router(routes));
+    // A host that exposes metrics its own way may have a route of that name.
+    if routes.health.has_metrics_page() { details.merge(metrics::router(routes)) } else { details }
 }
 
 /// The answer to a request whose token is refused.

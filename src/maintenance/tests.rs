@@ -77,6 +77,8 @@ impl Story {
             service,
             keeps_tail: false,
             trace_url: None,
+            labels: crate::state::Labels::default(),
+            mirror: None,
             sinks: vec![Arc::clone(&notes) as Arc<dyn Sink>],
             tolerated_ticks: 3,
             remembered: crate::state::Remembered::default(),

@@ -13,7 +13,7 @@ use crate::state::{Entry, Figures, Plan, suppressor};
 /// moment, and no lock is held while the page is written.
 struct Row<'a> {
     info: &'a CheckInfo,
-    /// `check="…",kind="…"`.
+    /// `check="…",kind="…"` and the labels of every series.
     series: &'a str,
     status: Status,
     last_result: Option<bool>,
@@ -179,25 +179,24 @@ fn counters(page: &mut Page, rows: &Rows<'_>) {
 fn settings(page: &mut Page, rows: &Rows<'_>) {
     rows.one(page, &names::CHECK_INTERVAL, |row| Some(row.info.interval));
     rows.one(page, &names::CHECK_TIMEOUT, |row| Some(row.info.timeout));
-    rows.one(page, &names::CHECK_OBJECTIVE, |row| row.info.objective.map(ratio));
+    rows.one(page, &names::CHECK_OBJECTIVE, |row| row.info.objective_ratio());
     rows.each(page, &names::CHECK_INFO, info);
 }
 
-/// A percentage as a ratio, rounded to 9 decimals: 99.9 is 0.999, not 0.9990000000000001.
-fn ratio(percent: f64) -> f64 {
-    (percent * 1e7).round() / 1e9
+fn info(page: &mut Page, name: &str, row: &Row<'_>) {
+    let labels = about(row.info);
+    page.info(name, row.series, labels.iter().map(|(label, value)| (&**label, &**value)));
 }
 
-fn info(page: &mut Page, name: &str, row: &Row<'_>) {
-    let gates: Vec<_> = row.info.gates.iter().map(Gate::as_str).collect();
-    let gates = gates.join(",");
-    let server = row.info.server.as_ref();
-    let address = server.map(|s| ("server_address", s.address.as_str()));
-    let port = server.and_then(|s| s.port).map(|port| port.to_string());
-    let port = port.as_deref().map(|port| ("server_port", port));
-    let labels = row.info.labels.iter().map(|(label, value)| (label.as_str(), value.as_str()));
-    let more = [("gates", gates.as_str())].into_iter().chain(address).chain(port).chain(labels);
-    page.info(name, row.series, more);
+/// The labels of `health_check_info` beside those of every series of a check.
+pub(super) fn about(info: &CheckInfo) -> Vec<(String, String)> {
+    let gates: Vec<_> = info.gates.iter().map(Gate::as_str).collect();
+    let server = info.server.as_ref();
+    let address = server.map(|s| ("server_address", s.address.clone()));
+    let port = server.and_then(|s| s.port).map(|port| ("server_port", port.to_string()));
+    let own = [("gates", gates.join(","))].into_iter().chain(address).chain(port);
+    let labels = info.labels.iter().map(|(label, value)| (label.clone(), value.clone()));
+    own.map(|(label, value)| (label.to_owned(), value)).chain(labels).collect()
 }
 
 /// A family that measurements become.
@@ -237,7 +236,7 @@ fn measurements(page: &mut Page, rows: &Rows<'_>) -> Vec<String> {
 }
 
 /// Whether `name` may name a family beside those of the table.
-fn is_free(name: &str) -> bool {
+pub(super) fn is_free(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let of_histogram = |stem: &str| {
         ["_bucket", "_sum", "_count", "_created"]
@@ -251,13 +250,6 @@ fn is_free(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_ratio_is_rounded_to_what_people_wrote() {
-        assert_eq!(ratio(99.9).to_string(), "0.999");
-        assert_eq!(ratio(99.95).to_string(), "0.9995");
-        assert_eq!(ratio(58.0).to_string(), "0.58");
-    }
 
     #[test]
     fn a_measurement_cannot_take_the_name_of_another_family() {

@@ -15,9 +15,10 @@ struct Family<'a> {
     samples: Vec<&'a str>,
 }
 
-/// Appends `rendered` to `page`, sorted by name, without the families that the state has written:
-/// those of the table, and `measured`.
-pub(super) fn append(page: &mut Page, rendered: &str, measured: &[String]) {
+/// Appends `rendered` to `page`, sorted by name, without the families that the state has `written`,
+/// if it has: those of the table, and what its measurements became.
+pub(super) fn append(page: &mut Page, rendered: &str, written: Option<&[String]>) {
+    let measured = written.unwrap_or_default();
     let mut families = parse(rendered);
     families.sort_by_key(|family| (family.name, family.kind));
     // A counter and a gauge may have been recorded under one name; no format has room for both.
@@ -27,7 +28,7 @@ pub(super) fn append(page: &mut Page, rendered: &str, measured: &[String]) {
         names::METRICS.iter().any(|m| m.origin == Origin::State && is(m))
             || measured.iter().any(|m| m == name)
     };
-    families.retain(|family| !of_state(family.name));
+    families.retain(|family| written.is_none() || !of_state(family.name));
     let taken: HashSet<&str> = families
         .iter()
         .map(|f| f.name)
@@ -162,7 +163,7 @@ mod tests {
 
     fn appended(format: Format) -> String {
         let mut page = Page::new(format, 0);
-        append(&mut page, &recorded(), &["health_check_lag_seconds".to_owned()]);
+        append(&mut page, &recorded(), Some(&["health_check_lag_seconds".to_owned()]));
         String::from_utf8(page.finish()).expect("UTF-8")
     }
 

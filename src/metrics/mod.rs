@@ -3,13 +3,15 @@
 //!
 //! In flow a [`HealthState`] and, where there is one, the handle of a Prometheus recorder; out
 //! flows a page in the Prometheus text format 0.0.4 or in OpenMetrics 1.0. Both hold the same
-//! families and series, and info and status families are gauges in both.
+//! families and series, and info and status families are gauges in both. Where the series go to a
+//! recorder instead ([`Exposition`]), the page is what the recorder holds.
 //!
 //! A check's measurement becomes a gauge named `health_check_` and its name. One whose name is no
 //! metric name, or is already taken by a family of [`METRICS`], is left out.
 
 mod checks;
 mod facade;
+mod mirror;
 mod names;
 mod page;
 mod process;
@@ -24,6 +26,9 @@ use crate::state::HealthState;
 use checks::Rows;
 use page::Page;
 
+pub(crate) use mirror::Claim;
+pub use mirror::Exposition;
+pub(crate) use names::is_own_label;
 pub use names::{METRICS, Metric, MetricType, Origin};
 pub use process::{collect, collect_process_and_runtime, describe, exporter};
 
@@ -53,25 +58,38 @@ impl Format {
 /// the async threads all the same when there are thousands of checks.
 #[must_use]
 pub fn encode(state: &HealthState, format: Format) -> Bytes {
-    render(state, None, format).into()
+    // A hung check runtime turns nothing stale; whoever reads does.
+    state.refresh(Instant::now());
+    let (page, _) = own(state, format);
+    page.finish().into()
 }
 
-/// Renders a whole page; the host's families follow the state's, none twice.
+/// Renders a whole page: the state's families, unless they are shown elsewhere, and the host's,
+/// none twice.
 pub(crate) fn render(
     state: &HealthState,
     host: Option<&PrometheusHandle>,
     format: Format,
 ) -> Vec<u8> {
-    // A hung check runtime turns nothing stale; whoever reads does.
     state.refresh(Instant::now());
+    let (mut page, written) = if state.is_mirrored() {
+        (Page::new(format, 0), None)
+    } else {
+        let (page, measured) = own(state, format);
+        (page, Some(measured))
+    };
+    if let Some(host) = host {
+        facade::append(&mut page, &host.render(), written.as_deref());
+    }
+    page.finish()
+}
+
+/// Begins a page with the state's families; the names are of those that measurements became.
+fn own(state: &HealthState, format: Format) -> (Page, Vec<String>) {
     let plan = arc_swap::Guard::into_inner(state.plan());
     let rows = Rows::of(&plan);
     let mut page = Page::new(format, rows.estimated_size());
     service::write(&mut page, state, plan.entries.len());
     let measured = checks::write(&mut page, &rows);
-    drop(rows);
-    if let Some(host) = host {
-        facade::append(&mut page, &host.render(), &measured);
-    }
-    page.finish()
+    (page, measured)
 }

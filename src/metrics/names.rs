@@ -3,6 +3,8 @@
 //! A check kind's own figures are not here: each [`Measurement`](crate::Measurement) names and
 //! describes itself.
 
+use ::metrics::{Recorder, Unit};
+
 /// What the values of a metric do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricType {
@@ -71,6 +73,34 @@ pub(super) fn family(name: &str, kind: MetricType) -> &str {
 pub(super) fn unit(family: &str) -> Option<&'static str> {
     let (_, last) = family.rsplit_once('_')?;
     ["seconds", "bytes", "ratio"].into_iter().find(|unit| *unit == last)
+}
+
+/// A unit as recorders know it.
+pub(super) fn recorded_unit(unit: Option<&str>) -> Unit {
+    match unit {
+        Some("seconds") => Unit::Seconds,
+        Some("bytes") => Unit::Bytes,
+        _ => Unit::Count,
+    }
+}
+
+/// Tells `recorder` what the metrics of `origin` are.
+pub(super) fn describe(recorder: &dyn Recorder, origin: Origin) {
+    for metric in METRICS.iter().filter(|m| m.origin == origin) {
+        let (name, help) = (metric.name.into(), metric.help.into());
+        let unit = Some(recorded_unit(metric.unit()));
+        match metric.kind {
+            MetricType::Counter => recorder.describe_counter(name, unit, help),
+            MetricType::Gauge => recorder.describe_gauge(name, unit, help),
+            MetricType::Histogram => recorder.describe_histogram(name, unit, help),
+        }
+    }
+}
+
+/// Whether a series of the state may have `label` of its own, or a recorder adds it.
+pub(crate) fn is_own_label(label: &str) -> bool {
+    let own = METRICS.iter().filter(|m| m.origin == Origin::State).flat_map(|m| m.labels);
+    own.chain(&["le", "quantile"]).any(|own| *own == label)
 }
 
 /// The metric called `name`.

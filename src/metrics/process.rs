@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use ::metrics::{counter, gauge};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::names::{METRICS, Metric, MetricType, Origin};
+use super::names::{self, Origin};
 use crate::state::BUCKETS;
 
 /// How often the figures of the process are read, and recorded histograms folded.
@@ -36,19 +36,7 @@ pub fn exporter() -> (PrometheusRecorder, PrometheusHandle) {
 
 /// Tells the current recorder what the metrics of the facade are, for their `# HELP` lines.
 pub fn describe() {
-    for metric in METRICS.iter().filter(|m| m.origin == Origin::Facade) {
-        let Metric { name, help, .. } = *metric;
-        let unit = match metric.unit() {
-            Some("seconds") => Unit::Seconds,
-            Some("bytes") => Unit::Bytes,
-            _ => Unit::Count,
-        };
-        match metric.kind {
-            MetricType::Counter => describe_counter!(name, unit, help),
-            MetricType::Gauge => describe_gauge!(name, unit, help),
-            MetricType::Histogram => describe_histogram!(name, unit, help),
-        }
-    }
+    ::metrics::with_recorder(|recorder| names::describe(recorder, Origin::Facade));
 }
 
 /// Goes on reading the figures of the process and of `runtimes`, each with the value of its

@@ -14,6 +14,11 @@ const REVISION: &str = match option_env!("VITALSIGN_REVISION") {
     _ => "unknown",
 };
 
+/// Labels of `health_build_info`.
+pub(super) fn build() -> [(&'static str, &'static str); 3] {
+    [("version", VERSION), ("revision", REVISION), ("rustc_version", RUSTC_VERSION)]
+}
+
 /// Writes them; `checks` is how many checks the plan has.
 pub(super) fn write(page: &mut Page, state: &HealthState, checks: usize) {
     let (status, probes) = {
@@ -26,20 +31,21 @@ pub(super) fn write(page: &mut Page, state: &HealthState, checks: usize) {
         ];
         (tally.status(), probes)
     };
+    let common = state.labels().text();
+    let comma = if common.is_empty() { "" } else { "," };
+    let labels = [common];
+    let labels = if common.is_empty() { &[][..] } else { &labels };
     page.metric(&names::STATUS, |page, name| {
         for one in ServiceStatus::ALL {
-            page.sample(name, &["status=\"", one.as_str(), "\""], *one == status);
+            let labels = [common, comma, "status=\"", one.as_str(), "\""];
+            page.sample(name, &labels, *one == status);
         }
     });
     for (metric, yes) in probes {
-        page.metric(metric, |page, name| page.sample(name, &[], yes));
+        page.metric(metric, |page, name| page.sample(name, labels, yes));
     }
-    page.metric(&names::CHECKS_CONFIGURED, |page, name| page.sample(name, &[], checks as u64));
+    page.metric(&names::CHECKS_CONFIGURED, |page, name| page.sample(name, labels, checks as u64));
     let delays = state.delays().clone();
-    page.metric(&names::SCHEDULING_DELAY, |page, name| page.histogram(name, "", &delays));
-    page.metric(&names::BUILD_INFO, |page, name| {
-        let labels =
-            [("version", VERSION), ("revision", REVISION), ("rustc_version", RUSTC_VERSION)];
-        page.info(name, "", labels);
-    });
+    page.metric(&names::SCHEDULING_DELAY, |page, name| page.histogram(name, common, &delays));
+    page.metric(&names::BUILD_INFO, |page, name| page.info(name, common, build()));
 }

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 use super::figures::Figures;
 use super::fold::{Fold, Thresholds};
+use super::labels::{Labels, escaped};
+use super::mirror::CheckMirror;
 use super::observe::Newest;
 use super::tally::Weight;
 use crate::model::{
@@ -18,9 +20,11 @@ use crate::model::{
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) info: Arc<CheckInfo>,
-    /// `check="…",kind="…"`, prepared once for the metrics page.
+    /// `check="…",kind="…"` and the labels of every series, prepared once for the metrics page.
     pub(crate) series: Box<str>,
     cell: Mutex<Cell>,
+    /// Locked within the cell's lock or without it, never around it.
+    mirror: Mutex<Option<Box<dyn CheckMirror>>>,
 }
 
 /// The mutable part of an entry.
@@ -79,6 +83,7 @@ impl Entry {
     /// A check without any run; `before` is its status before this process, and since when.
     pub(crate) fn new(
         info: Arc<CheckInfo>,
+        labels: &Labels,
         gating: bool,
         maintenance: bool,
         before: Option<(Status, SystemTime)>,
@@ -86,6 +91,7 @@ impl Entry {
     ) -> Self {
         Self::with_cell(
             info,
+            labels,
             Cell {
                 fold: Fold::default(),
                 since: now,
@@ -107,7 +113,7 @@ impl Entry {
     }
 
     /// A changed check: it keeps its status until its own first run, and its counters for good.
-    pub(crate) fn succeeding(info: Arc<CheckInfo>, old: &Self) -> Self {
+    pub(crate) fn succeeding(info: Arc<CheckInfo>, labels: &Labels, old: &Self) -> Self {
         let mut before = old.lock();
         let mut cell = before.clone();
         // What the old question still answers would be lost from here on.
@@ -120,19 +126,27 @@ impl Entry {
         if info.kind != old.info.kind {
             cell.figures = Figures::default();
         }
-        Self::with_cell(info, cell)
+        let entry = Self::with_cell(info, labels, cell);
+        *entry.mirror() = old.mirror().take();
+        entry
     }
 
-    fn with_cell(info: Arc<CheckInfo>, cell: Cell) -> Self {
+    fn with_cell(info: Arc<CheckInfo>, labels: &Labels, cell: Cell) -> Self {
         // A name needs no escapes, but nothing keeps a kind of the host's from having some.
-        let kind = info.kind.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let series = format!("check=\"{}\",kind=\"{kind}\"", info.name).into();
-        Self { info, series, cell: Mutex::new(cell) }
+        let own = format!("check=\"{}\",kind=\"{}\"", info.name, escaped(info.kind));
+        let comma = if labels.text().is_empty() { "" } else { "," };
+        let series = [&own, comma, labels.text()].concat().into();
+        Self { info, series, cell: Mutex::new(cell), mirror: Mutex::default() }
     }
 
     /// Locks the cell. No code that holds it can panic half-way through a change that matters.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Cell> {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locks what mirrors its series.
+    pub(super) fn mirror(&self) -> MutexGuard<'_, Option<Box<dyn CheckMirror>>> {
+        self.mirror.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long after the last run that counts the status is forgotten.

@@ -10,9 +10,12 @@ mod body;
 mod entry;
 mod figures;
 mod fold;
+mod labels;
 mod maintained;
+mod mirror;
 mod observe;
 mod record;
+mod reflect;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -31,7 +34,9 @@ use crate::model::{CheckInfo, Gate, ServiceStatus, Sink, Status, Trace};
 pub(crate) use body::Body;
 pub(crate) use entry::{Cell, Entry, Ids};
 pub(crate) use figures::{Exemplar, Figures, Histogram};
+pub(crate) use labels::Labels;
 pub(crate) use maintained::Maintained;
+pub(crate) use mirror::{CheckMirror, Mirror};
 pub(crate) use observe::{Call, slowness};
 pub(crate) use record::Planned;
 pub(crate) use tally::Tally;
@@ -60,6 +65,8 @@ pub(crate) struct Plan {
     pub(crate) entries: Vec<Arc<Entry>>,
     /// For each gate the entries that name it, sorted by name.
     gates: [Vec<Arc<Entry>>; Gate::ALL.len()],
+    /// The entries that depend on a check, by its name.
+    dependents: HashMap<Arc<str>, Vec<Arc<Entry>>>,
 }
 
 impl Plan {
@@ -68,7 +75,13 @@ impl Plan {
         let gating =
             |gate: Gate| entries.iter().filter(|e| e.info.gates.contains(gate)).cloned().collect();
         let gates = [gating(Gate::Health), gating(Gate::Ready), gating(Gate::Startup)];
-        Self { entries, gates }
+        let mut dependents = HashMap::<_, Vec<_>>::new();
+        for entry in &entries {
+            for on in &entry.info.depends_on {
+                dependents.entry(Arc::clone(on)).or_default().push(Arc::clone(entry));
+            }
+        }
+        Self { entries, gates, dependents }
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<Entry>> {
@@ -78,6 +91,11 @@ impl Plan {
 
     pub(crate) fn gating(&self, gate: Gate) -> &[Arc<Entry>] {
         &self.gates[gate as usize]
+    }
+
+    /// The entries that depend on the check `name`.
+    fn dependents(&self, name: &str) -> &[Arc<Entry>] {
+        self.dependents.get(name).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -91,6 +109,10 @@ pub struct HealthState {
     /// URL of a trace, with `{trace_id}` in it.
     trace_url: Option<String>,
     sinks: Vec<Arc<dyn Sink>>,
+    labels: Labels,
+    mirror: Option<Arc<dyn Mirror>>,
+    /// Held while it is looked up and mirrored who is suppressed; never within an entry's lock.
+    suppressing: Mutex<()>,
     plan: ArcSwap<Plan>,
     /// The checks in maintenance; held while a plan is applied, so that none of it is missed.
     maintained: Mutex<Maintained>,
@@ -129,6 +151,10 @@ pub(crate) struct Setup {
     /// URL of a trace, with `{trace_id}` in it.
     pub(crate) trace_url: Option<String>,
     pub(crate) sinks: Vec<Arc<dyn Sink>>,
+    /// Labels of every series.
+    pub(crate) labels: Labels,
+    /// What shows the series instead of the page.
+    pub(crate) mirror: Option<Arc<dyn Mirror>>,
     /// Ticks without a beat after which the process is no longer live.
     pub(crate) tolerated_ticks: u32,
     pub(crate) remembered: Remembered,
@@ -153,6 +179,9 @@ impl HealthState {
             keeps_tail: setup.keeps_tail,
             trace_url: setup.trace_url,
             sinks: setup.sinks,
+            labels: setup.labels,
+            mirror: setup.mirror,
+            suppressing: Mutex::default(),
             plan: ArcSwap::default(),
             maintained: Mutex::default(),
             tally: Mutex::new(Tally::new(now, setup.remembered.service)),
@@ -198,6 +227,15 @@ impl HealthState {
 
     pub(crate) fn plan(&self) -> arc_swap::Guard<Arc<Plan>> {
         self.plan.load()
+    }
+
+    pub(crate) fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Whether the series are shown elsewhere than on the page.
+    pub(crate) fn is_mirrored(&self) -> bool {
+        self.mirror.is_some()
     }
 
     fn maintained(&self) -> MutexGuard<'_, Maintained> {

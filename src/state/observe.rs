@@ -159,6 +159,7 @@ impl HealthState {
             }
             cell.newest = Some(Newest::Other(run));
         }
+        self.reflect_call(entry, &cell, duration);
         drop(cell);
         if first {
             self.watch(entry);

@@ -71,10 +71,12 @@ impl HealthState {
             }
             (stale, Recorded { status, transition: folded.transition, kept })
         });
+        self.reflect_run(entry, &cell, run.duration);
         if let Some(at) = entry.stale_at(&cell) {
             self.fresh_until.fetch_min(self.nanos_of(at), Ordering::AcqRel);
         }
         drop(cell);
+        self.reflect_dependents(entry, stale.iter().chain(&recorded.transition));
         // Written once the entry is free: a log that blocks must not block a probe.
         for transition in stale.iter().chain(&recorded.transition) {
             self.log_transition(&entry.info, transition);
@@ -89,12 +91,16 @@ impl HealthState {
             return;
         }
         cell.skip(reason);
+        self.reflect(entry, &cell);
         self.tell(entry, Event::Skipped(reason));
     }
 
     /// Counts the time that a run started after it was due.
     pub(crate) fn delayed(&self, delay: Duration) {
         self.delays().record(delay, None, SystemTime::UNIX_EPOCH);
+        if let Some(mirror) = &self.mirror {
+            mirror.delayed(delay);
+        }
     }
 
     /// Makes `checks` the plan and returns their entries in the same order.
@@ -112,7 +118,7 @@ impl HealthState {
         let mut new = |info: Arc<CheckInfo>| {
             let (maintenance, before) =
                 (maintained.holds(&info.name), remembered.remove(&info.name));
-            Arc::new(Entry::new(info, first, maintenance, before, now))
+            Arc::new(Entry::new(info, &self.labels, first, maintenance, before, now))
         };
         let entries: Vec<Arc<Entry>> = checks
             .into_iter()
@@ -120,7 +126,7 @@ impl HealthState {
                 Planned::Untouched(entry) => entry,
                 Planned::New(info) => new(info),
                 Planned::Changed(info) => match old.find(&info.name) {
-                    Some(before) => Arc::new(Entry::succeeding(info, before)),
+                    Some(before) => Arc::new(Entry::succeeding(info, &self.labels, before)),
                     None => new(info),
                 },
             })
@@ -132,6 +138,7 @@ impl HealthState {
         // What comes is counted before what goes, so that no sum dips in between.
         for entry in plan.entries.iter().filter(|e| !kept(&old, e)) {
             let cell = entry.lock();
+            self.reflect_planned(entry, &cell);
             self.retally(|t| t.replace(Weight::default(), cell.weight(&entry.info), now));
             if cell.maintenance && old.find(&entry.info.name).is_none() {
                 self.tell(entry, Event::Maintenance(true));
@@ -144,12 +151,14 @@ impl HealthState {
         for entry in old.entries.iter().filter(|e| !kept(&plan, e)) {
             let mut cell = entry.lock();
             cell.retire();
+            entry.withdraw();
             self.retally(|t| t.replace(cell.weight(&entry.info), Weight::default(), now));
             if plan.find(&entry.info.name).is_none() {
                 self.tell_calls(entry, &mut cell);
                 self.tell(entry, Event::Removed);
             }
         }
+        self.reflect_plan(&plan);
         self.retally(|tally| tally.plan(now));
         self.fresh_until.store(0, Ordering::Release);
         self.touch();
@@ -178,6 +187,7 @@ impl HealthState {
             cell.maintenance = maintenance;
             self.tell(entry, Event::Maintenance(maintenance));
         });
+        self.reflect(entry, &cell);
         // What shows the check alone shows this too, whatever it weighs.
         self.touch();
     }
@@ -204,7 +214,9 @@ impl HealthState {
             }
             if let Some(transition) = stale {
                 self.tell(entry, Event::Transition(&transition));
+                self.reflect(entry, &cell);
                 drop(cell);
+                self.reflect_dependents(entry, [&transition]);
                 self.log_transition(&entry.info, &transition);
             }
         }
@@ -274,6 +286,9 @@ impl HealthState {
         let mut tally = self.tally();
         let before = tally.status();
         f(&mut tally);
+        if let Some(mirror) = &self.mirror {
+            mirror.service(&tally);
+        }
         if tally.status() != before {
             for sink in &self.sinks {
                 sink.service(tally.status(), tally.since());

@@ -48,6 +48,8 @@ fn empty(keeps_tail: bool, sinks: Vec<Arc<dyn Sink>>) -> HealthState {
         service,
         keeps_tail,
         trace_url: None,
+        labels: crate::state::Labels::default(),
+        mirror: None,
         sinks,
         tolerated_ticks: 3,
         remembered: Remembered::default(),
@@ -380,6 +382,6 @@ fn what_a_replaced_check_still_reports_reaches_nobody() {
 #[test]
 fn a_check_is_replaced_from_the_moment_its_state_is_handed_on() {
     let (state, old) = one(info("db"));
-    let _new = Entry::succeeding(with_threshold(2), &old);
+    let _new = Entry::succeeding(with_threshold(2), &Labels::default(), &old);
     assert!(state.record(&old, run(Outcome::Failure)).is_none());
 }

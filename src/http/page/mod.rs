@@ -190,7 +190,8 @@ impl Pages {
         let work = move || {
             let hour = |check: &str| routes.health.recent().hour(check, now);
             let trace = |id: &str| trace_link(&routes, id);
-            let cx = Cx { now, details, base: &base, hour: &hour, trace: &trace };
+            let metrics = routes.health.has_metrics_page();
+            let cx = Cx { now, details, base: &base, metrics, hour: &hour, trace: &trace };
             make(&routes, &cx).map(Body::new).ok()
         };
         tokio::task::spawn_blocking(work).await.ok().flatten()

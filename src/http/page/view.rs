@@ -26,6 +26,8 @@ pub(super) struct Cx<'a> {
     pub(super) details: bool,
     /// From the page to the service's root, ending in a slash.
     pub(super) base: &'a str,
+    /// Whether there is a metrics page to link to.
+    pub(super) metrics: bool,
     /// The last hour of a check.
     pub(super) hour: &'a dyn Fn(&str) -> [Minute; MINUTES],
     /// Where a trace can be looked at, by its id in hexadecimal digits.
@@ -49,6 +51,7 @@ pub(super) struct Frame<'a> {
     pub(super) script: &'static Asset,
     pub(super) service: &'a ServiceInfo,
     pub(super) details: bool,
+    pub(super) metrics: bool,
     pub(super) made: Moment,
     pub(super) version: &'static str,
 }
@@ -69,6 +72,7 @@ impl<'a> Frame<'a> {
             script: assets::script(),
             service,
             details: cx.details,
+            metrics: cx.metrics,
             made: cx.moment(cx.now),
             version: env!("CARGO_PKG_VERSION"),
         }
