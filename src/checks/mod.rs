@@ -17,6 +17,8 @@ mod icmp;
 #[cfg(feature = "memcached")]
 mod memcached;
 mod memory;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "nats")]
@@ -69,6 +71,8 @@ pub const KINDS: &[Kind] = &[
     #[cfg(feature = "memcached")]
     Kind::of::<memcached::MemcachedOptions>(),
     Kind::of::<memory::MemoryOptions>(),
+    #[cfg(feature = "mongodb")]
+    Kind::of::<mongodb::MongodbOptions>(),
     #[cfg(feature = "mysql")]
     Kind::of::<mysql::MysqlOptions>(),
     #[cfg(feature = "nats")]

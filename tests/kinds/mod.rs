@@ -9,6 +9,7 @@ mod grpc;
 mod http;
 mod icmp;
 mod memcached;
+mod mongodb;
 mod nats;
 mod redis;
 mod smtp;
