@@ -17,6 +17,8 @@ mod icmp;
 #[cfg(feature = "memcached")]
 mod memcached;
 mod memory;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 #[cfg(feature = "mysql")]
@@ -71,6 +73,8 @@ pub const KINDS: &[Kind] = &[
     #[cfg(feature = "memcached")]
     Kind::of::<memcached::MemcachedOptions>(),
     Kind::of::<memory::MemoryOptions>(),
+    #[cfg(feature = "mongodb")]
+    Kind::of::<mongodb::MongodbOptions>(),
     #[cfg(feature = "mqtt")]
     Kind::of::<mqtt::MqttOptions>(),
     #[cfg(feature = "mysql")]

@@ -9,6 +9,7 @@ mod grpc;
 mod http;
 mod icmp;
 mod memcached;
+mod mongodb;
 mod mqtt;
 mod nats;
 mod redis;

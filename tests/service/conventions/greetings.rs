@@ -97,3 +97,45 @@ async fn websockets_follow_the_conventions() {
     assert_eq!(said("websocket-missing", status).as_deref(), Some("IntValue(404)"));
     assert!(!format!("{clients:?}").contains("hunter2"));
 }
+
+#[tokio::test]
+async fn document_stores_follow_the_conventions() {
+    // As `bson.encode` of MongoDB's Python driver has them: hello of a member of no set, or of one
+    // that recovers; ping; and code 18.
+    let alone = b"\x25\0\0\0\x08isWritablePrimary\0\x01\x01ok\0\0\0\0\0\0\0\xf0?\0";
+    let recovering = b"\x36\0\0\0\x08isWritablePrimary\0\0\x02setName\0\x04\0\0\0rs0\0\
+        \x01ok\0\0\0\0\0\0\0\xf0?\0";
+    let ping = b"\x11\0\0\0\x01ok\0\0\0\0\0\0\0\xf0?\0";
+    let error = b"\x1b\0\0\0\x01ok\0\0\0\0\0\0\0\0\0\x10code\0\x12\0\0\0\0";
+    let answers = |first: &[u8], second: &[u8]| {
+        let message = |number: u8, document: &[u8]| {
+            let length = u8::try_from(21 + document.len()).expect("it is short");
+            let header =
+                [length, 0, 0, 0, 9, 0, 0, 0, number, 0, 0, 0, 0xdd, 7, 0, 0, 0, 0, 0, 0, 0];
+            [&header[..], document].concat()
+        };
+        peer::answering([message(1, first), message(2, second)].concat())
+    };
+    let good = Peer::start(answers(alone, ping)).await;
+    let denying = Peer::start(answers(alone, error)).await;
+    let resting = Peer::start(answers(recovering, ping)).await;
+    let (_reserved, refusing) = peer::refusing();
+    let mut scene = Scene::default();
+    for (case, at, ends) in [
+        ("good", good.address, Ends::Good),
+        ("denied", denying.address, Ends::Failed("auth_failed")),
+        ("resting", resting.address, Ends::Answered("not_serving")),
+        ("refused", refusing, Ends::Failed("connection_refused")),
+    ] {
+        scene.check("mongodb", case, ends, &format!("url = \"mongodb://{at}\""));
+    }
+    let role = format!("url = \"mongodb://{}\"\nexpect.role = \"secondary\"", good.address);
+    scene.check("mongodb", "role", Ends::Answered("unexpected_status"), &role);
+
+    let clients = scene.play().await;
+    let said = |name: &str, key| clients[name].attribute(key);
+    assert_eq!(said("mongodb-good", semconv::DB_SYSTEM_NAME).as_deref(), Some("mongodb"));
+    assert_eq!(said("mongodb-good", semconv::DB_NAMESPACE).as_deref(), Some("admin"));
+    let code = said("mongodb-denied", semconv::DB_RESPONSE_STATUS_CODE);
+    assert_eq!(code.as_deref(), Some("18"));
+}
