@@ -161,13 +161,15 @@ impl HealthState {
         self.tally().ready()
     }
 
-    /// What the probe of `gate` answers.
+    /// What the probe of `gate` answers when it is asked for nothing else: its status, and
+    /// [`to_json`](Answer::to_json) its body. The axum routes answer with the same.
     #[must_use]
     pub fn probe(&self, gate: Gate) -> Answer {
         self.answer::<&str>(gate, &[])
     }
 
-    /// What the probe of `gate` answers, as if the checks in `except` did not exist.
+    /// What the probe of `gate` answers, as if the checks in `except` did not exist; a name that is no
+    /// check's is passed over.
     #[must_use]
     pub fn answer<S: AsRef<str>>(&self, gate: Gate, except: &[S]) -> Answer {
         self.refresh(Instant::now());

@@ -3,4 +3,5 @@
 mod embed;
 mod frameworks;
 mod kinds;
+mod manifest;
 mod passive;

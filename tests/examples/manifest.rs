@@ -1,0 +1,62 @@
+//! What `Cargo.toml` names is where it is needed, and no example goes untested.
+
+use std::fs;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+/// A file of the repository.
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
+}
+
+/// The files of the manifest's targets of one sort, which lie in `folder` unless it says otherwise.
+fn targets(manifest: &Table, sort: &str, folder: &str) -> Vec<String> {
+    let targets = manifest[sort].as_array().expect("a list");
+    let path = |target: &Value| {
+        let named = target.get("path").and_then(Value::as_str).map(str::to_owned);
+        let name = target["name"].as_str().expect("a name");
+        named.unwrap_or_else(|| format!("{folder}/{name}.rs"))
+    };
+    targets.iter().map(path).collect()
+}
+
+#[test]
+fn every_example_is_in_the_manifest_and_started_by_a_test() {
+    let manifest: Table = read("Cargo.toml").parse().expect("TOML");
+    let mut named = targets(&manifest, "example", "examples");
+    named.sort();
+    let folder = |path: &str| {
+        let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+        let names = entries.expect("a folder").map(|e| e.expect("an entry").file_name());
+        let paths = names.map(|name| format!("{path}/{}", name.to_str().expect("text")));
+        let mut sources: Vec<_> = paths.filter(|path| path.ends_with(".rs")).collect();
+        sources.sort();
+        sources
+    };
+    assert_eq!(named, folder("examples"));
+    let tests: String = folder("tests/examples").iter().map(|path| read(path)).collect();
+    for path in named {
+        let name = path.trim_start_matches("examples/").trim_end_matches(".rs");
+        let start = format!("Example::start(\"{name}\"");
+        assert!(tests.contains(&start), "no test starts {path}");
+    }
+}
+
+#[test]
+fn the_image_is_built_with_all_that_the_manifest_names() {
+    let manifest: Table = read("Cargo.toml").parse().expect("TOML");
+    let ignored = read(".dockerignore");
+    let sent: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    for (sort, folder) in
+        [("bench", "benches"), ("bin", "src"), ("example", "examples"), ("test", "")]
+    {
+        for path in targets(&manifest, sort, folder) {
+            let is_sent = sent.iter().any(|of| Path::new(&path).starts_with(of));
+            assert!(
+                is_sent,
+                "{path} is not sent to the build, which refuses a manifest without it"
+            );
+        }
+    }
+}
