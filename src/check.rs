@@ -362,6 +362,15 @@ impl Options {
 
     /// Declares a check that awaits what `f` returns, of kind `function`. `Ok` with nothing or a
     /// [`Detail`] is good; any error, or a [`Failure`], fails the run.
+    ///
+    /// A panic in `f`, in its future or as that is dropped fails the run for [`Reason::Panic`], and
+    /// the check is asked again when it is due. A future that does not end is dropped at the timeout,
+    /// with what it holds. What nobody can end is a thread that it blocks (see
+    /// [`check_runtime`](crate::Builder::check_runtime)) and the tasks that it has spawned. A panic
+    /// while another one unwinds, and any where the program is built with `panic = "abort"`, ends the
+    /// process, as everywhere.
+    ///
+    /// [`Reason::Panic`]: crate::Reason::Panic
     pub fn from_fn<F, Fut, T, E>(self, f: F) -> Declared
     where
         F: Fn() -> Fut + Send + Sync + 'static,

@@ -103,8 +103,8 @@ impl Scheduler {
         state.beat();
         let heart = tokio::spawn(beat(handle.clone(), Arc::clone(&state))).abort_handle();
         // From another runtime, the heart itself is a sign from outside.
-        let same = Handle::current().id() == handle.id();
-        let nudge = same.then(|| Nudge::start(handle.clone())).flatten();
+        let at_home = Handle::current().id() == handle.id();
+        let nudge = at_home.then(|| Nudge::start(handle.clone())).flatten();
         let limit = Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS));
         let shared = Arc::new(Shared { state, limit, propagator, epoch: Instant::now() });
         Self { shared, handle, running: Mutex::default(), heart, _nudge: nudge }

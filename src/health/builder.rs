@@ -185,6 +185,14 @@ impl Builder {
 
     /// Runs the checks on another runtime than the one that serves: one that blocks its thread
     /// then delays no probe. Default: the current one.
+    ///
+    /// On the current one, a check that blocks its thread takes a worker from the host until it
+    /// lets go. The other workers go on answering, a tenth of a second late at most, as long as
+    /// there are any; a runtime of one thread answers nothing meanwhile, `/health` neither. So give
+    /// checks that may block a runtime of their own, or have them await
+    /// [`spawn_blocking`](tokio::task::spawn_blocking). What such a check waits for is cancelled by
+    /// nobody: its run fails for [`Reason::Timeout`](crate::Reason::Timeout) when it lets go, and its
+    /// status is unknown once it is stale.
     #[must_use]
     pub fn check_runtime(mut self, handle: Handle) -> Self {
         self.runtime = Some(handle);
@@ -250,10 +258,12 @@ impl Builder {
         self
     }
 
-    /// Adds a label to each series of the checks and of this service (`health_…`), wherever they
-    /// are shown.
+    /// Adds a label to each series of the checks and of the state of this service, wherever they are
+    /// shown.
     ///
-    /// Two [`Health`] values that record to one recorder need it, with distinct values.
+    /// Two [`Health`] values that record to one recorder need it, with distinct values. What is
+    /// measured of HTTP requests, and the figures of a history (`health_history_…`) and of alerts,
+    /// are the process's and go without it.
     #[must_use]
     pub fn metric_label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metric_labels.insert(key.into(), value.into());
@@ -261,6 +271,11 @@ impl Builder {
     }
 
     /// The host's own metrics, shown by `/metrics` after the checks' series.
+    ///
+    /// Each `/metrics` that is given an exporter shows what it holds: when two are given the same,
+    /// both do. Where the checks' series are the route's own, it leaves out families of their names
+    /// that the exporter holds too, such as those of another [`Health`] that records there; they are
+    /// on the page of a host that shows that exporter, or on the route of that other one.
     #[must_use]
     pub fn exporter(mut self, exporter: PrometheusHandle) -> Self {
         self.exporter = Some(exporter);

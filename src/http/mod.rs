@@ -78,7 +78,8 @@ impl Health {
     }
 
     /// The routes of [`router`](Self::router) under `path`, such as `/internal`, for a host whose
-    /// own routes have those names, or two [`Health`] values in one router.
+    /// own routes have those names, or two [`Health`] values in one router, where each has a
+    /// `/metrics` with its own series.
     ///
     /// Slashes at either end may be left out; with nothing else it is `router`. A path that axum
     /// cannot nest panics there, as [`Router::nest`] says.
@@ -96,8 +97,8 @@ impl Health {
         problem::finish(probes, RequestMetrics::new()).with_state(())
     }
 
-    /// What [`router`](Self::router) has beside the probes: the status, metrics, events and the
-    /// past, for a listener of their own.
+    /// What [`router`](Self::router) has beside the probes: the status, events, the past, and
+    /// metrics where that has them, for a listener of their own.
     pub fn detail_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let details = details(&self.routes()).finish();
         problem::finish(details, RequestMetrics::new()).with_state(())

@@ -35,7 +35,8 @@
 //! # What a call costs
 //!
 //! A call that leaves the status alone takes the lock of its check for some ten nanoseconds,
-//! looks at two clocks and adds to counters: a success allocates nothing and tells nobody. Once a
+//! looks at two clocks and adds to counters: a success allocates nothing and tells nobody but a
+//! recorder, where the series go to [one](crate::metrics::Exposition), at once and exactly. Once a
 //! second the sinks (history, alerts) hear of all such calls together, as
 //! [`Event::Observed`](crate::Event::Observed). A call that changes the status is told at once.
 //!

@@ -33,7 +33,7 @@ pub(super) fn executor_stalled(scope: &Scope<'_>) -> String {
            {live} == 0\n  \
            unless on (job, instance) (\n    \
              {down} == 1\n    \
-             and {SAME_CHECK} {gating}\n  \
+             and {SAME_CHECK} {gating} == 1\n  \
            )\n\
          )\n\
          or\n\
@@ -68,7 +68,8 @@ pub(super) fn traces_dropped(scope: &Scope<'_>) -> String {
 /// Checks of which a probe that orchestrators go on asking depends; a startup probe is over once
 /// it has succeeded.
 fn gating(scope: &Scope<'_>) -> String {
-    scope.series_where("health_check_info", "gates=~\".*(health|ready).*\"")
+    // A recorder of a host keeps the series of gates that a check had before, as NaN.
+    scope.series_where("health_check_info", "gates=~\".*(health|ready).*\"") + " == 1"
 }
 
 pub(super) fn gating_check_down(scope: &Scope<'_>) -> String {

@@ -102,8 +102,9 @@ impl Held {
         often().from_fn(move || {
             let holds = held.upgrade();
             async move {
-                let _holds = holds;
-                pending::<Result<(), Failure>>().await
+                let never = pending::<Result<(), Failure>>().await;
+                drop(holds);
+                never
             }
         })
     }
@@ -114,8 +115,8 @@ impl Held {
         often().from_fn(move || {
             let holds = held.upgrade();
             tokio::spawn(async move {
-                let _holds = holds;
                 pending::<()>().await;
+                drop(holds);
             });
             ready(Ok::<_, Failure>(()))
         })

@@ -39,6 +39,7 @@ async fn child() {
     let Ok(child) = std::env::var(CHILD) else { return };
     match child.as_str() {
         "bare host" => bare_host().await,
+        "threaded host" => tokio::task::spawn_blocking(threaded_host).await.expect("it ends"),
         _ => equipped_host().await,
     }
     println!("{child} is done");
@@ -52,6 +53,39 @@ fn nothing_of_the_process_is_touched() {
 #[test]
 fn a_hosts_own_recorder_and_subscriber_are_used() {
     alone("equipped host");
+}
+
+#[test]
+fn the_only_thread_of_its_own_ends_with_it() {
+    alone("threaded host");
+}
+
+/// Threads of this process that give a host's runtime signs.
+fn nudges() -> usize {
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let name = |thread: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(thread.expect("a thread").path().join("comm")).unwrap_or_default()
+    };
+    threads.map(name).filter(|name| name.trim_end() == "vitalsign-nudge").count()
+}
+
+/// Hosts of several threads and of one, and one whose checks run elsewhere.
+fn threaded_host() {
+    let several =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let one = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let (several, one) = (several.expect("a runtime"), one.expect("a runtime"));
+    let small = || Health::builder("small").check("a", fine(seldom()));
+    let in_one = one.block_on(async { small().build() }).expect("checks");
+    let checks_on = one.handle().clone();
+    let apart = several.block_on(async { small().check_runtime(checks_on).build() });
+    assert_eq!(nudges(), 0);
+    let in_several = several.block_on(async { small().build() }).expect("checks");
+    assert_eq!(nudges(), 1);
+    drop((in_one, apart, in_several));
+    while nudges() > 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The signals that this process catches and ignores.

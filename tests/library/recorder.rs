@@ -349,3 +349,33 @@ async fn two_on_one_recorder_need_labels_that_differ() {
     all_ran(&third).await;
     assert_eq!(up("one"), 1.0);
 }
+
+#[tokio::test]
+async fn an_exporter_is_shown_by_each_route_that_is_given_it() {
+    let (host, handle) = metrics::exporter();
+    ::metrics::with_local_recorder(&host, || ::metrics::counter!("jobs_total").increment(7));
+    let small = || Health::builder("small").exporter(handle.clone());
+    let (one, two) = (small().build().expect("one"), small().build().expect("two"));
+    let recorded = small().metrics(Exposition::Recorder(Arc::new(host))).metric_label("app", "b");
+    let recorded = recorded.build().expect("others' series");
+    let label = "{app=\"b\"}";
+    for (health, labels) in [(&one, ""), (&two, ""), (&recorded, label)] {
+        let (_, page) = get(health.router(), "/metrics").await;
+        assert!(page.contains("\njobs_total 7\n"), "{page}");
+        let ready = format!("\nhealth_ready{labels} 1\n");
+        assert!(page.contains(&ready) && page.matches("\nhealth_ready").count() == 1, "{page}");
+    }
+}
+
+#[tokio::test]
+async fn what_http_tells_is_of_the_process_and_goes_to_its_recorder() {
+    let (process, of_process) = metrics::exporter();
+    let _guard = ::metrics::set_default_local_recorder(&process);
+    let (health, handle) = recorded(Health::builder("small").metric_label("app", "b"));
+    assert_eq!(get(health.router(), "/ready").await.0, StatusCode::OK);
+    let name = "http_server_request_duration_seconds_count{http_request_method=\"GET\",\
+                http_route=\"/ready\",http_response_status_code=\"200\"} 1\n";
+    let (process, own) = (of_process.render(), handle.render());
+    assert!(process.contains(name) && !process.contains("health_ready"), "{process}");
+    assert!(own.contains("health_ready") && !own.contains("http_server"), "{own}");
+}

@@ -52,9 +52,12 @@ pub enum Exposition {
     /// unless the host gives its [exporter](crate::Builder::exporter): the route then shows what that
     /// one holds, the checks' series once among it.
     Facade,
-    /// In this recorder, which is not the process's; otherwise as [`Facade`](Self::Facade).
+    /// In this recorder; otherwise as [`Facade`](Self::Facade).
     ///
-    /// What HTTP and the history record goes to the process's recorder all the same.
+    /// What HTTP, a history and alerts record goes to the process's recorder all the same, whose it
+    /// is. Name that one as `Facade`: a recorder that is installed for the process and also given
+    /// here is not recognised as one, nor is one in two `Arc`s, so that two [`Health`](crate::Health)
+    /// values could record the same series there.
     Recorder(Arc<dyn Recorder + Send + Sync>),
 }
 
