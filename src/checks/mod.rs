@@ -1,6 +1,9 @@
 //! The built-in check kinds, one file or folder each, and the list of them.
 
-#[cfg(feature = "nats")]
+#[cfg(feature = "amqp")]
+mod amqp;
+#[cfg(any(feature = "amqp", feature = "nats"))]
+#[allow(dead_code, reason = "not every kind uses all of it")]
 mod broker;
 mod command;
 mod disk;
@@ -52,6 +55,8 @@ use crate::model::Measurement;
 
 /// Every built-in kind, sorted by name.
 pub const KINDS: &[Kind] = &[
+    #[cfg(feature = "amqp")]
+    Kind::of::<amqp::AmqpOptions>(),
     Kind::of::<command::CommandOptions>(),
     Kind::of::<disk::DiskOptions>(),
     #[cfg(feature = "dns")]

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
+use crate::kinds::amqp;
 use crate::support::certs::{Authority, file};
 use crate::support::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
 use crate::support::mariadb::MariaDb;
@@ -84,7 +85,7 @@ fn names(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
             &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT],
             &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT, SERVER[0], SERVER[1]],
         ),
-        "nats" => (
+        "amqp" | "nats" => (
             &[
                 semconv::MESSAGING_DESTINATION_NAME,
                 semconv::MESSAGING_OPERATION_NAME,
@@ -392,9 +393,26 @@ async fn brokers_follow_the_conventions() {
     let denied = format!("url = \"nats://u:hunter2@{}\"", denying.address);
     scene.check("nats", "denied", Ends::Failed("auth_failed"), &denied);
 
+    let refused = format!("url = \"amqp://u:hunter2@{refusing}\"");
+    scene.check("amqp", "refused", Ends::Failed("connection_refused"), &refused);
+    let ok = Peer::start(peer::answering(amqp::answers(3))).await;
+    let at = |peer: &Peer| format!("url = \"amqp://u:hunter2@{}\"\nqueue = \"q\"", peer.address);
+    scene.check("amqp", "good", Ends::Good, &at(&ok));
+    let bounded = format!("{}\nmax_messages = 2", at(&ok));
+    scene.check("amqp", "bounded", Ends::Answered("out_of_range"), &bounded);
+    let denying = Peer::start(peer::answering(amqp::denial())).await;
+    scene.check("amqp", "denied", Ends::Failed("auth_failed"), &at(&denying));
+
     let clients = scene.play().await;
-    let said = clients["nats-good"].attribute(semconv::MESSAGING_SYSTEM);
-    assert_eq!(said.as_deref(), Some("nats"));
+    for (name, system) in [("nats-good", "nats"), ("amqp-good", "rabbitmq")] {
+        let said = clients[name].attribute(semconv::MESSAGING_SYSTEM);
+        assert_eq!(said.as_deref(), Some(system));
+    }
+    let destination = clients["amqp-good"].attribute(semconv::MESSAGING_DESTINATION_NAME);
+    assert_eq!(
+        (clients["amqp-good"].span.name.as_str(), destination.as_deref()),
+        ("declare q", Some("q"))
+    );
     assert!(!format!("{clients:?}").contains("hunter2"));
 }
 
