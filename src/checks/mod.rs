@@ -2,7 +2,7 @@
 
 #[cfg(feature = "amqp")]
 mod amqp;
-#[cfg(any(feature = "amqp", feature = "nats"))]
+#[cfg(any(feature = "amqp", feature = "kafka", feature = "nats"))]
 #[allow(dead_code, reason = "not every kind uses all of it")]
 mod broker;
 mod command;
@@ -17,6 +17,8 @@ mod heartbeat;
 mod http;
 #[cfg(feature = "icmp")]
 mod icmp;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "memcached")]
 mod memcached;
 mod memory;
@@ -69,6 +71,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<http::HttpOptions>(),
     #[cfg(feature = "icmp")]
     Kind::of::<icmp::IcmpOptions>(),
+    #[cfg(feature = "kafka")]
+    Kind::of::<kafka::KafkaOptions>(),
     #[cfg(feature = "memcached")]
     Kind::of::<memcached::MemcachedOptions>(),
     Kind::of::<memory::MemoryOptions>(),

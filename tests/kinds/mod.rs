@@ -9,6 +9,7 @@ mod dns;
 mod grpc;
 mod http;
 mod icmp;
+pub(crate) mod kafka;
 mod memcached;
 mod nats;
 mod redis;

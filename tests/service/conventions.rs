@@ -1,5 +1,6 @@
 //! The CLIENT spans of every kind, against the names that OpenTelemetry publishes.
 
+mod brokers;
 mod greetings;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,6 @@ use tokio::net::{TcpListener, UdpSocket};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
-use crate::kinds::amqp;
 use crate::support::certs::{Authority, file};
 use crate::support::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
 use crate::support::mariadb::MariaDb;
@@ -85,7 +85,7 @@ fn names(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
             &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT],
             &[semconv::NETWORK_PROTOCOL_NAME, semconv::NETWORK_TRANSPORT, SERVER[0], SERVER[1]],
         ),
-        "amqp" | "nats" => (
+        "amqp" | "kafka" | "nats" => (
             &[
                 semconv::MESSAGING_DESTINATION_NAME,
                 semconv::MESSAGING_OPERATION_NAME,
@@ -378,42 +378,6 @@ async fn databases_follow_the_conventions() {
     }
     let all = format!("{clients:?}");
     assert!(!all.contains("hunter2") && !all.contains("Pa55word"), "{all}");
-}
-
-#[tokio::test]
-async fn brokers_follow_the_conventions() {
-    let (_reserved, refusing) = peer::refusing();
-    let mut scene = Scene::default();
-    let refused = format!("url = \"nats://u:hunter2@{refusing}\"");
-    scene.check("nats", "refused", Ends::Failed("connection_refused"), &refused);
-    let ok = Peer::start(peer::greeting(b"INFO {}\r\n", "PONG\r\n")).await;
-    scene.check("nats", "good", Ends::Good, &format!("url = \"nats://{}\"", ok.address));
-    let refusal = "-ERR 'Authorization Violation'\r\n";
-    let denying = Peer::start(peer::greeting(b"INFO {}\r\n", refusal)).await;
-    let denied = format!("url = \"nats://u:hunter2@{}\"", denying.address);
-    scene.check("nats", "denied", Ends::Failed("auth_failed"), &denied);
-
-    let refused = format!("url = \"amqp://u:hunter2@{refusing}\"");
-    scene.check("amqp", "refused", Ends::Failed("connection_refused"), &refused);
-    let ok = Peer::start(peer::answering(amqp::answers(3))).await;
-    let at = |peer: &Peer| format!("url = \"amqp://u:hunter2@{}\"\nqueue = \"q\"", peer.address);
-    scene.check("amqp", "good", Ends::Good, &at(&ok));
-    let bounded = format!("{}\nmax_messages = 2", at(&ok));
-    scene.check("amqp", "bounded", Ends::Answered("out_of_range"), &bounded);
-    let denying = Peer::start(peer::answering(amqp::denial())).await;
-    scene.check("amqp", "denied", Ends::Failed("auth_failed"), &at(&denying));
-
-    let clients = scene.play().await;
-    for (name, system) in [("nats-good", "nats"), ("amqp-good", "rabbitmq")] {
-        let said = clients[name].attribute(semconv::MESSAGING_SYSTEM);
-        assert_eq!(said.as_deref(), Some(system));
-    }
-    let destination = clients["amqp-good"].attribute(semconv::MESSAGING_DESTINATION_NAME);
-    assert_eq!(
-        (clients["amqp-good"].span.name.as_str(), destination.as_deref()),
-        ("declare q", Some("q"))
-    );
-    assert!(!format!("{clients:?}").contains("hunter2"));
 }
 
 /// A good run, one of an answer that is not expected, and two that the server refuses.

@@ -22,4 +22,5 @@ pub(crate) mod redis;
 pub(crate) mod service;
 pub(crate) mod spans;
 pub(crate) mod stage;
+pub(crate) mod tansu;
 pub(crate) mod udp;
