@@ -148,6 +148,7 @@ async fn rabbitmq_is_asked_for_all_that_the_kind_promises() {
     lets_in_by_the_right_password_alone(&server).await;
     tells_virtual_hosts_apart(&server).await;
     tells_of_a_queue(&server).await;
+    takes_leave_in_order(&server);
     speaks_tls_and_knows_certificates(&server).await;
     freezes_and_stops(&mut server).await;
 }
@@ -229,6 +230,13 @@ async fn tells_of_a_queue(server: &RabbitMq) {
     }
 }
 
+/// What it was asked up to here has left no complaint about a client that went without a word.
+fn takes_leave_in_order(server: &RabbitMq) {
+    let log = server.log();
+    assert!(log.contains("accepting AMQP connection"), "{log}");
+    assert!(!log.contains("client unexpectedly closed"), "{log}");
+}
+
 async fn speaks_tls_and_knows_certificates(server: &RabbitMq) {
     let [right, wrong] = [&server.authority, &Authority::new()].map(|a| file(&a.pem));
     let url = server.tls_url(&app());
@@ -267,7 +275,7 @@ fn every_option_that_is_wrong_is_told_without_the_url() {
     let told = errors("amqp", &format!("{url}\nmax_messages = 1\ntls.cert = 'x'"));
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told[0].starts_with("url: it names several hosts, while one check asks one"));
-    assert_eq!(told[1], "max_messages: of which queue? Add `queue`");
+    assert_eq!(told[1], "max_messages: no queue is named; add `queue`");
     assert!(told[2].starts_with("tls.cert: a client certificate needs its key"), "{told:?}");
     for (options, wanted) in [
         ("url = 'amqps://broker'\ntls = false", "tls: amqps:// is asked with TLS"),

@@ -21,6 +21,8 @@ use super::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
 /// What Debian's own script starts, which may not be run by every user.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
+const LOG: &str = "log";
+
 /// The password of every user.
 pub(crate) const PASSWORD: &str = "hunter2-s3cr3t";
 
@@ -33,7 +35,7 @@ pub(crate) struct RabbitMq {
     // Before the directory, so that the node is gone when that is removed.
     node: Option<Daemon>,
     _names: Daemon,
-    _dir: TempDir,
+    dir: TempDir,
     port: u16,
     tls_port: u16,
     /// Who vouches for it, and for the clients that it knows by certificate.
@@ -91,15 +93,15 @@ impl RabbitMq {
             // Without a shell between, so that the process is the node itself.
             .env("RABBITMQ_ALLOW_INPUT", "1")
             .arg("-noinput");
-        let log = at.join("log");
-        let mut node = Daemon::start(node, &log);
+        let mut node = Daemon::start(node, &at.join(LOG));
         // Listeners of TLS start last.
         let listens =
             async || !node.runs() || TcpStream::connect(("127.0.0.1", tls_port)).await.is_ok();
         wait_for("RabbitMQ to listen", listens).await;
-        let log = std::fs::read_to_string(log).unwrap_or_default();
-        assert!(node.runs(), "RabbitMQ does not start: {log}");
-        Some(Self { node: Some(node), _names: names, _dir: dir, port, tls_port, authority })
+        let runs = node.runs();
+        let server = Self { node: Some(node), _names: names, dir, port, tls_port, authority };
+        assert!(runs, "RabbitMQ does not start: {}", server.log());
+        Some(server)
     }
 
     pub(crate) const fn port(&self) -> u16 {
@@ -114,6 +116,11 @@ impl RabbitMq {
     /// The same with TLS.
     pub(crate) fn tls_url(&self, credentials: &str) -> String {
         format!("amqps://{credentials}127.0.0.1:{}", self.tls_port)
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default()
     }
 
     /// Puts messages into a queue of the virtual host `/`.

@@ -148,7 +148,7 @@ fn watched(
             [("max_messages", max_messages.is_some()), ("min_consumers", min_consumers.is_some())];
         let wrong = bounds.iter().filter(|(_, given)| *given);
         let errors: Vec<_> = wrong
-            .map(|(option, _)| OptionError::new(*option, "of which queue? Add `queue`"))
+            .map(|(option, _)| OptionError::new(*option, "no queue is named; add `queue`"))
             .collect();
         return if errors.is_empty() { Ok(None) } else { Err(errors) };
     };
