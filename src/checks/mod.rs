@@ -1,6 +1,8 @@
 //! The built-in check kinds, one file or folder each, and the list of them.
 
-#[cfg(any(feature = "mqtt", feature = "nats"))]
+#[cfg(feature = "amqp")]
+mod amqp;
+#[cfg(feature = "tls")]
 mod broker;
 mod command;
 mod disk;
@@ -14,6 +16,8 @@ mod heartbeat;
 mod http;
 #[cfg(feature = "icmp")]
 mod icmp;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "memcached")]
 mod memcached;
 mod memory;
@@ -58,6 +62,8 @@ use crate::model::Measurement;
 
 /// Every built-in kind, sorted by name.
 pub const KINDS: &[Kind] = &[
+    #[cfg(feature = "amqp")]
+    Kind::of::<amqp::AmqpOptions>(),
     Kind::of::<command::CommandOptions>(),
     Kind::of::<disk::DiskOptions>(),
     #[cfg(feature = "dns")]
@@ -70,6 +76,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<http::HttpOptions>(),
     #[cfg(feature = "icmp")]
     Kind::of::<icmp::IcmpOptions>(),
+    #[cfg(feature = "kafka")]
+    Kind::of::<kafka::KafkaOptions>(),
     #[cfg(feature = "memcached")]
     Kind::of::<memcached::MemcachedOptions>(),
     Kind::of::<memory::MemoryOptions>(),

@@ -15,19 +15,10 @@ mod failure;
 pub(crate) mod headers;
 #[cfg(feature = "http")]
 pub(crate) mod http1;
-#[cfg(any(feature = "memcached", feature = "smtp"))]
 mod lines;
-#[cfg(any(
-    feature = "memcached",
-    feature = "mqtt",
-    feature = "nats",
-    feature = "redis",
-    feature = "smtp"
-))]
 mod received;
 mod resolve;
 #[cfg(feature = "scram")]
-#[allow(dead_code, reason = "the feature alone uses none of it, and not every kind each hash")]
 pub(crate) mod scram;
 mod stream;
 #[cfg(feature = "http")]
@@ -43,11 +34,8 @@ pub(crate) use endpoint::{Endpoint, Host, shared};
 #[cfg(feature = "reqwest-client")]
 pub(crate) use failure::reason_of;
 pub(crate) use failure::{brief, failure, reason_of_tls};
-#[cfg(any(feature = "memcached", feature = "smtp"))]
 pub(crate) use lines::Lines;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis", feature = "smtp"))]
 pub(crate) use received::Unread;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 pub(crate) use received::{MOST, Received};
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]

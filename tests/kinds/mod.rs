@@ -3,11 +3,13 @@
 //! A kind joins the common suite with a [`Subject`] and one line: `contract_suite!(subject)`, or
 //! `contract_suite!(subject, with credentials)`.
 
+pub(crate) mod amqp;
 mod another;
 mod dns;
 mod grpc;
 mod http;
 mod icmp;
+pub(crate) mod kafka;
 mod memcached;
 mod mongodb;
 mod mqtt;

@@ -1,5 +1,6 @@
 //! The CLIENT spans of every kind, against the names that OpenTelemetry publishes.
 
+mod brokers;
 mod greetings;
 
 use std::collections::BTreeMap;
@@ -88,7 +89,7 @@ fn names(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
             &[semconv::HTTP_REQUEST_METHOD, semconv::HTTP_RESPONSE_STATUS_CODE, semconv::URL_FULL],
             &[semconv::HTTP_REQUEST_METHOD, semconv::URL_FULL, SERVER[0], SERVER[1]],
         ),
-        "mqtt" | "nats" => (
+        "amqp" | "kafka" | "mqtt" | "nats" => (
             &[
                 semconv::MESSAGING_DESTINATION_NAME,
                 semconv::MESSAGING_OPERATION_NAME,
@@ -381,37 +382,6 @@ async fn databases_follow_the_conventions() {
     }
     let all = format!("{clients:?}");
     assert!(!all.contains("hunter2") && !all.contains("Pa55word"), "{all}");
-}
-
-#[tokio::test]
-async fn brokers_follow_the_conventions() {
-    let (_reserved, refusing) = peer::refusing();
-    let mut scene = Scene::default();
-    for kind in ["mqtt", "nats"] {
-        let refused = format!("url = \"{kind}://u:hunter2@{refusing}\"");
-        scene.check(kind, "refused", Ends::Failed("connection_refused"), &refused);
-    }
-    let answers: [(_, [&[u8]; 3]); 2] = [
-        ("mqtt", [b"", b"\x20\x02\0\0\xd0\0", b"\x20\x02\0\x05"]),
-        ("nats", [b"INFO {}\r\n", b"PONG\r\n", b"-ERR 'Authorization Violation'\r\n"]),
-    ];
-    let mut peers = Vec::new();
-    for (kind, [hello, good, denying]) in answers {
-        let ends = [("good", good, Ends::Good), ("denied", denying, Ends::Failed("auth_failed"))];
-        for (case, answer, ends) in ends {
-            let peer = Peer::start(peer::greeting(hello, answer)).await;
-            let url = format!("url = \"{kind}://u:hunter2@{}\"", peer.address);
-            scene.check(kind, case, ends, &url);
-            peers.push(peer);
-        }
-    }
-
-    let clients = scene.play().await;
-    for (name, system) in [("mqtt-good", "mqtt"), ("nats-good", "nats")] {
-        let said = clients[name].attribute(semconv::MESSAGING_SYSTEM);
-        assert_eq!(said.as_deref(), Some(system), "{name}");
-    }
-    assert!(!format!("{clients:?}").contains("hunter2"));
 }
 
 /// A good run, one of an answer that is not expected, and two that the server refuses.

@@ -38,6 +38,9 @@ impl Location {
     pub(crate) fn read(url: &Secret, form: &Form) -> Result<Self, String> {
         let wrong = |what: &str| format!("{what}; right is {}", form.right);
         let encoding = "with special characters of the password percent-encoded";
+        if names_several_hosts(url.expose()) {
+            return Err(wrong("it names several hosts, while one check asks one server"));
+        }
         let url =
             Url::parse(url.expose()).map_err(|_| format!("{}, {encoding}", wrong("not a URL")))?;
         let (secure, port) = match url.scheme() {
@@ -73,10 +76,17 @@ impl Location {
     }
 
     /// Hides the password from every message.
-    #[allow(dead_code, reason = "not every kind shows what a broker says")]
     pub(crate) fn redaction(&self) -> Redaction {
         Redaction::of(self.password.as_ref().map(|password| password.expose().to_owned()))
     }
+}
+
+/// Whether a list of hosts stands where URLs have one, as some client libraries take it.
+fn names_several_hosts(url: &str) -> bool {
+    let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
+    let hosts = authority.rsplit('@').next().unwrap_or_default();
+    hosts.contains(',')
 }
 
 /// The client of TLS for a URL that is `secure` or not, and the option `tls`; where the URL is
@@ -137,6 +147,8 @@ mod tests {
             ("amqp://:hunter2@broker:port", "not a URL;"),
             ("http://:hunter2@broker", "not a URL of this kind"),
             ("amqp://:hunter2@broker/?a=1", "it holds a ?"),
+            ("amqp://:hunter2@one:5672,two:5672", "it names several hosts"),
+            ("amqp://one,hunter2/", "it names several hosts"),
             ("amqp:///hunter2", "the host is missing"),
             ("amqp:hunter2", "the host is missing"),
             ("amqp://:hunter2@broker:0", "its host or port"),

@@ -14,7 +14,6 @@ pub(crate) enum Strange {
     /// It is in another protocol.
     Malformed,
     /// It announces more than is read.
-    #[allow(dead_code, reason = "not every protocol announces lengths")]
     TooLarge,
 }
 
@@ -84,7 +83,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Wire<'a, S> {
     }
 
     /// The connection, for another exchange over it.
-    #[allow(dead_code, reason = "not every protocol turns to TLS on the way")]
     pub(crate) fn into_stream(self) -> S {
         self.stream
     }

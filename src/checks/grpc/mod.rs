@@ -21,8 +21,8 @@ use serde::Deserialize;
 
 use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{KindOptions, OptionError, Tls};
-use crate::model::{Phase, Reason, Server};
-use crate::net::{self, Endpoint, Stream, TlsClient};
+use crate::model::{Measurement, Phase, Reason, Server};
+use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient};
 
 use call::{Answer, Call};
 
@@ -69,6 +69,7 @@ struct HealthCheckResponse {
 impl KindOptions for GrpcOptions {
     const NAME: &'static str = "grpc";
     const SUMMARY: &'static str = "grpc.health.v1.Health/Check";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use crate::check::Check;
 use crate::checks::broker::{Form, Location, tls_of};
 use crate::config::{KindOptions, OptionError, Secret, Tls};
+use crate::model::Measurement;
+use crate::net::NOT_AFTER;
 
 use super::Mqtt;
 
@@ -71,6 +73,7 @@ const FORM: Form = Form {
 impl KindOptions for MqttOptions {
     const NAME: &'static str = "mqtt";
     const SUMMARY: &'static str = "connect, ping";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

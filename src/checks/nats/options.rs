@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::check::Check;
 use crate::checks::broker::{Form, Location, tls_of};
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
-use crate::net::TlsClient;
+use crate::model::Measurement;
+use crate::net::{NOT_AFTER, TlsClient};
 
 use super::Nats;
 
@@ -35,6 +36,7 @@ const FORM: Form =
 impl KindOptions for NatsOptions {
     const NAME: &'static str = "nats";
     const SUMMARY: &'static str = "connect, PING; lame duck mode";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

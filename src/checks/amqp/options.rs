@@ -1,0 +1,202 @@
+//! The options of the `amqp` kind, and how a check is made of them.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::check::Check;
+use crate::checks::broker::{Form, Location, tls_of};
+use crate::config::{Count, KindOptions, OptionError, Redaction, Secret, Tls};
+use crate::model::Measurement;
+use crate::net::NOT_AFTER;
+
+use super::Amqp;
+use super::queue::{CONSUMERS, MESSAGES, Watched};
+
+/// Connects to a broker of AMQP 0-9-1, such as RabbitMQ, logs in and opens a virtual host;
+/// optionally asks for a queue, without declaring it.
+///
+/// A virtual host or queue that does not exist, or is down, fails the run with `not_serving`, one
+/// that is closed to the user with `auth_failed`, and one that takes no more connections with
+/// `overloaded`. A broker that says that it takes no messages makes the run a warning; RabbitMQ
+/// says so only to those who publish. AMQP 1.0 is another protocol.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AmqpOptions {
+    /// Where the broker is: `amqp://user:password@host:5672/vhost`, or `amqps://` (port 5671) with
+    /// TLS. All but the host may be left out: the virtual host is then `/`, and user and password
+    /// `guest`. Special characters of all parts are percent-encoded, a `/` in a virtual host as
+    /// `%2F`. With `tls.cert` and no user in the URL, the client certificate logs in (`EXTERNAL`).
+    url: Secret,
+    /// A queue that must exist.
+    queue: Option<String>,
+    /// Most messages that may wait in the queue; with more of them the run fails with
+    /// `out_of_range`. Needs `queue`.
+    max_messages: Option<u32>,
+    /// Fewest consumers that the queue must have; with fewer of them the run fails with
+    /// `out_of_range`. Needs `queue`.
+    min_consumers: Option<Count>,
+    /// How to speak TLS to an `amqps` URL.
+    tls: Option<Tls>,
+}
+
+const FORM: Form = Form {
+    plain: ("amqp", 5672),
+    secure: ("amqps", 5671),
+    right: "amqp://user:password@host:5672/vhost",
+};
+
+/// Most bytes of a name in the protocol.
+const LONGEST: usize = 255;
+
+/// Most bytes of a user and a password: an answer must fit the smallest frame, 4096.
+const LONGEST_LOGIN: usize = 2048;
+
+/// Who logs in where a URL names nobody, as clients have it.
+const GUEST: &str = "guest";
+
+impl KindOptions for AmqpOptions {
+    const NAME: &'static str = "amqp";
+    const SUMMARY: &'static str = "log in, open a virtual host; messages and consumers of a queue";
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&CONSUMERS, &MESSAGES, &NOT_AFTER];
+
+    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        self.make().map(|check| Arc::new(check) as Arc<dyn Check>)
+    }
+}
+
+impl AmqpOptions {
+    /// Makes the check of options that are right.
+    pub(super) fn make(self) -> Result<Amqp, Vec<OptionError>> {
+        let mut errors = Vec::new();
+        let has_certificate =
+            matches!(&self.tls, Some(Tls(Some(options))) if options.cert.is_some());
+        let asked = Location::read(&self.url, &FORM)
+            .and_then(|location| Login::of(&location, has_certificate).map(|l| (location, l)))
+            .map_err(|text| errors.push(OptionError::new("url", text)));
+        let secure = asked.as_ref().ok().map(|(location, _)| location.secure);
+        let queue = watched(self.queue, self.max_messages, self.min_consumers)
+            .map_err(|wrong| errors.extend(wrong));
+        let tls = tls_of(&FORM, secure, self.tls).map_err(|wrong| errors.extend(wrong));
+        let (Ok((location, login)), Ok(queue), Ok(tls)) = (asked, queue, tls) else {
+            return Err(errors);
+        };
+        Ok(Amqp {
+            endpoint: location.endpoint,
+            tls,
+            mechanism: login.mechanism,
+            redaction: login.redaction,
+            response: login.response,
+            virtual_host: login.virtual_host,
+            queue,
+        })
+    }
+}
+
+/// Who asks for what, in the words of the protocol.
+struct Login {
+    mechanism: &'static str,
+    response: Secret,
+    virtual_host: String,
+    redaction: Redaction,
+}
+
+impl Login {
+    /// Takes it from a URL.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right; never any of the URL.
+    fn of(location: &Location, has_certificate: bool) -> Result<Self, String> {
+        let wrong = |what: &str| Err(format!("{what}; right is {}", FORM.right));
+        let virtual_host = location.path.clone().filter(|path| !path.is_empty());
+        let virtual_host = virtual_host.unwrap_or_else(|| "/".to_owned());
+        if virtual_host.len() > LONGEST {
+            return wrong("its virtual host is longer than 255 bytes");
+        }
+        let (user, password) = match (location.user.as_str(), &location.password) {
+            ("", None) if has_certificate => {
+                let response = Secret::new("");
+                let redaction = Redaction::default();
+                return Ok(Self { mechanism: "EXTERNAL", response, virtual_host, redaction });
+            }
+            ("", None) => (GUEST, GUEST),
+            ("", Some(_)) => return wrong("it holds a password and no user"),
+            (_, None) => return wrong("it holds a user and no password"),
+            (user, Some(password)) => (user, password.expose()),
+        };
+        if user.contains('\0') || password.contains('\0') {
+            return wrong("its user or password holds a NUL");
+        }
+        if user.len() + password.len() > LONGEST_LOGIN {
+            return wrong("its user and password are longer than 2048 bytes");
+        }
+        // RFC 4616: nobody to act as, then who logs in.
+        let response = Secret::new(format!("\0{user}\0{password}"));
+        let redaction = location.redaction();
+        Ok(Self { mechanism: "PLAIN", response, virtual_host, redaction })
+    }
+}
+
+fn watched(
+    queue: Option<String>,
+    max_messages: Option<u32>,
+    min_consumers: Option<Count>,
+) -> Result<Option<Watched>, Vec<OptionError>> {
+    let Some(name) = queue else {
+        let bounds =
+            [("max_messages", max_messages.is_some()), ("min_consumers", min_consumers.is_some())];
+        let wrong = bounds.iter().filter(|(_, given)| *given);
+        let errors: Vec<_> = wrong
+            .map(|(option, _)| OptionError::new(*option, "no queue is named; add `queue`"))
+            .collect();
+        return if errors.is_empty() { Ok(None) } else { Err(errors) };
+    };
+    // Without a name, the protocol takes the queue that the channel declared last.
+    if name.is_empty() || name.len() > LONGEST {
+        let text = "this is no queue's name; write one of 1 to 255 bytes, such as \"orders\"";
+        return Err(vec![OptionError::new("queue", text)]);
+    }
+    let min_consumers = min_consumers.map(|Count(fewest)| fewest);
+    Ok(Some(Watched { name, max_messages, min_consumers }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(url: &str, has_certificate: bool) -> Result<Login, String> {
+        let location = Location::read(&Secret::new(url), &FORM).expect(url);
+        Login::of(&location, has_certificate)
+    }
+
+    #[test]
+    fn a_url_says_who_logs_in_and_where() {
+        for (url, certificate, mechanism, response, host) in [
+            ("amqp://broker", false, "PLAIN", "\0guest\0guest", "/"),
+            ("amqp://broker/", true, "EXTERNAL", "", "/"),
+            ("amqp://a%40:b%3A@broker/%2Forders", true, "PLAIN", "\0a@\0b:", "/orders"),
+            ("amqps://a:b@broker/orders", false, "PLAIN", "\0a\0b", "orders"),
+        ] {
+            let login = of(url, certificate).expect(url);
+            assert_eq!(login.mechanism, mechanism, "{url}");
+            assert_eq!(login.response.expose(), response, "{url}");
+            assert_eq!(login.virtual_host, host, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_the_protocol_cannot_say_is_refused() {
+        let long = "a".repeat(2048);
+        for (url, what) in [
+            ("amqp://hunter2@broker", "it holds a user and no"),
+            ("amqp://:hunter2@broker", "it holds a password and no"),
+            ("amqp://a:hunter2%00@broker", "its user or password holds a NUL"),
+            (&format!("amqp://a:hunter2{long}@broker"), "its user and password are longer"),
+            (&format!("amqp://broker/hunter2{long}"), "its virtual host is longer"),
+        ] {
+            let error = of(url, false).err().expect(url);
+            assert!(error.starts_with(what) && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

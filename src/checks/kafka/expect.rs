@@ -1,0 +1,91 @@
+//! What is expected of a cluster and a topic.
+
+use crate::check::{Context, Detail, Failure};
+use crate::model::{Measurement, Reason};
+use crate::net::Endpoint;
+
+use super::codec::{Cluster, Topic};
+
+/// How many brokers there are.
+pub(super) static BROKERS: Measurement =
+    Measurement { name: "brokers", help: "Brokers of a cluster that are alive." };
+
+/// How much of a topic lacks copies.
+pub(super) static UNDER_REPLICATED: Measurement = Measurement {
+    name: "under_replicated_partitions",
+    help: "Partitions of a topic of which a replica is not in sync.",
+};
+
+/// The error codes of the protocol that a topic may have and that say more than that it fails.
+const UNKNOWN_TOPIC: i16 = 3;
+const NOT_AUTHORIZED: i16 = 29;
+
+/// What the cluster must be.
+#[derive(Debug)]
+pub(super) struct Expect {
+    /// A topic that must exist, with a leader for each partition.
+    pub(super) topic: Option<String>,
+    pub(super) min_brokers: Option<u32>,
+}
+
+impl Expect {
+    /// Notes what is told of the `cluster` of the broker `at`, and judges it.
+    pub(super) fn judge(
+        &self,
+        cx: &Context,
+        at: &Endpoint,
+        cluster: &Cluster,
+    ) -> Result<Detail, Failure> {
+        let count = cluster.brokers;
+        cx.measure(&BROKERS, count.into());
+        let caveat = self.topic.as_ref().map(|name| topic(cx, at, name, cluster)).transpose()?;
+        if let Some(fewest) = self.min_brokers.filter(|fewest| count < *fewest) {
+            let text = format!("{at} knows {count} brokers, below min_brokers, {fewest}");
+            return Err(Failure::new(Reason::OutOfRange, text).answered());
+        }
+        if !cluster.has_controller {
+            return Ok(Detail::warning(format!("the cluster of {at} has no controller")));
+        }
+        Ok(caveat.flatten().map_or_else(Detail::ok, Detail::warning))
+    }
+}
+
+/// Whether the topic is as it must be; the caveat, where copies are missing.
+fn topic(
+    cx: &Context,
+    at: &Endpoint,
+    name: &str,
+    cluster: &Cluster,
+) -> Result<Option<String>, Failure> {
+    let Some(topic) = cluster.topics.iter().find(|topic| topic.name == name) else {
+        let text = format!("{at} tells nothing of the topic {name}");
+        return Err(Failure::new(Reason::UnexpectedBody, text).answered());
+    };
+    let Topic { error, partitions, leaderless, under_replicated, .. } = topic;
+    match *error {
+        UNKNOWN_TOPIC => {
+            let text = format!("{at} has no topic {name}");
+            return Err(Failure::new(Reason::NotServing, text));
+        }
+        NOT_AUTHORIZED => {
+            let text = format!("{at} does not let this user see the topic {name}");
+            return Err(Failure::new(Reason::AuthFailed, text));
+        }
+        // Without a leader at all is told below, with the number of partitions.
+        0 => {}
+        code if *partitions == 0 => {
+            let text = format!("{at} answered to the topic {name} with error {code}");
+            return Err(Failure::new(Reason::NotServing, text));
+        }
+        _ => {}
+    }
+    cx.measure(&UNDER_REPLICATED, (*under_replicated).into());
+    if *leaderless > 0 {
+        let text = format!("{leaderless} of {partitions} partitions of {name} have no leader");
+        return Err(Failure::new(Reason::NotServing, text).answered());
+    }
+    let caveat = format!(
+        "{under_replicated} of {partitions} partitions of {name} have a replica out of sync"
+    );
+    Ok((*under_replicated > 0).then_some(caveat))
+}

@@ -1,0 +1,159 @@
+//! The `kafka` kind: whether a broker lets a client in and tells of its cluster and of a topic.
+//!
+//! It speaks the protocol itself, over one connection that belongs to the run: a client library
+//! would go on to the other brokers of the cluster behind its back. Only records have headers that
+//! could carry a trace context, and none is produced, so none is sent.
+//!
+//! What it asks was tried against the broker Tansu; logging in, faults of topics, and what depends on
+//! a version, against peers that keep to the protocol's documentation.
+
+mod codec;
+mod expect;
+mod login;
+mod options;
+
+use async_trait::async_trait;
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute as semconv;
+
+use crate::check::{Check, Context, Detail, Failure};
+use crate::checks::broker::{Wire, attributes};
+use crate::config::{KindOptions, Redaction};
+use crate::model::{Phase, Reason, Server};
+use crate::net::{self, Endpoint, Stream, TlsClient};
+
+use codec::{API_VERSIONS, Api, Cluster, Fields, Known, METADATA};
+use expect::Expect;
+use login::Login;
+pub(crate) use options::KafkaOptions;
+
+/// Most bytes that are read: a topic of ten thousand partitions takes about half of it.
+const MOST: usize = 1024 * 1024;
+
+const PROTOCOL: &str = "Kafka";
+
+/// A check of one broker, made of its options.
+struct Kafka {
+    endpoint: Endpoint,
+    tls: Option<TlsClient>,
+    login: Option<Login>,
+    expect: Expect,
+    redaction: Redaction,
+}
+
+/// A connection, and the number of the last request.
+struct Talk<'a> {
+    wire: Wire<'a, Stream>,
+    number: i32,
+}
+
+impl<'a> Talk<'a> {
+    /// The numbers start with one that another protocol hardly has at its place.
+    fn new(wire: Wire<'a, Stream>) -> Self {
+        Self { wire, number: i32::from_be_bytes(*b"vita") }
+    }
+
+    async fn send(&mut self, api: Api, fields: &[u8]) {
+        self.number += 1;
+        self.wire.send(&codec::request(api, self.number, fields)).await;
+    }
+
+    /// The answer to what was sent last.
+    async fn hear<T>(&mut self, read: impl Fn(&mut Fields<'_>) -> Option<T>) -> Result<T, Failure> {
+        let number = self.number;
+        self.wire.next(|bytes| codec::answer(bytes, number, MOST, &read)).await
+    }
+}
+
+#[async_trait]
+impl Check for Kafka {
+    fn kind(&self) -> &'static str {
+        KafkaOptions::NAME
+    }
+
+    fn server(&self) -> Option<Server> {
+        Some(self.endpoint.server())
+    }
+
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        let mut attributes = attributes("kafka", "metadata", &self.endpoint);
+        attributes.push(KeyValue::new(semconv::NETWORK_PROTOCOL_NAME, "kafka"));
+        let mut name = "metadata".to_owned();
+        if let Some(topic) = &self.expect.topic {
+            attributes.push(KeyValue::new(semconv::MESSAGING_DESTINATION_NAME, topic.clone()));
+            name = format!("{name} {topic}");
+        }
+        cx.client(&name, attributes, Box::pin(self.ask(cx))).await
+    }
+}
+
+impl Kafka {
+    async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
+        let stream = net::open(cx, &self.endpoint, self.tls.as_ref()).await?;
+        let mut talk = Talk::new(Wire::new(&self.endpoint, PROTOCOL, stream, MOST));
+        cx.phase(Phase::Request, async {
+            talk.send(API_VERSIONS, &[]).await;
+            talk.wire.first().await
+        })
+        .await?;
+        let cluster = cx.phase(Phase::Transfer, self.talk(&mut talk)).await?;
+        self.expect.judge(cx, &self.endpoint, &cluster)
+    }
+
+    /// Logs in and asks for the metadata, each with requests that the broker knows.
+    async fn talk(&self, talk: &mut Talk<'_>) -> Result<Cluster, Failure> {
+        let known = talk.hear(Known::read).await?;
+        if known.error != 0 {
+            return Err(self.unknown(API_VERSIONS));
+        }
+        if let Some(login) = &self.login {
+            for api in login::APIS {
+                self.must_know(&known, api)?;
+            }
+            self.log_in(talk, login).await?;
+        }
+        self.must_know(&known, METADATA)?;
+        talk.send(METADATA, &codec::metadata(self.expect.topic.as_deref())).await;
+        let cluster = talk.hear(Cluster::read).await;
+        cluster.map_err(|failure| self.without_login(failure))
+    }
+
+    fn must_know(&self, known: &Known, api: Api) -> Result<(), Failure> {
+        if known.includes(api) { Ok(()) } else { Err(self.unknown(api)) }
+    }
+
+    fn unknown(&self, api: Api) -> Failure {
+        let Api { name, version, .. } = api;
+        let text = format!("{} does not know version {version} of {name}", self.endpoint);
+        Failure::new(Reason::Protocol, text)
+    }
+
+    /// A broker that wants a login closes without a word when it is asked without one.
+    fn without_login(&self, failure: Failure) -> Failure {
+        if self.login.is_some() || failure.reason() != Reason::ConnectionReset {
+            return failure;
+        }
+        let text = format!("{}; it may want a login", failure.message());
+        Failure::new(failure.reason(), text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// What a run holds while it waits, times the thousands that may wait at once.
+    #[tokio::test]
+    async fn a_run_takes_little_memory() {
+        let options = "url = 'kafka://a:b@127.0.0.1:1'\nsasl = 'scram-sha-512'";
+        let options: KafkaOptions = toml::from_str(options).unwrap();
+        let check = options.make().unwrap();
+        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
+        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
+        assert!(run + ask < 4096, "{run} and {ask} bytes");
+    }
+}

@@ -1,0 +1,168 @@
+//! The options of the `kafka` kind, and how a check is made of them.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::check::Check;
+use crate::checks::broker::{Form, Location, tls_of};
+use crate::config::{Count, KindOptions, OptionError, Secret, Tls};
+use crate::model::Measurement;
+use crate::net::NOT_AFTER;
+
+use super::Kafka;
+use super::expect::{BROKERS, Expect, UNDER_REPLICATED};
+use super::login::{Login, Sasl};
+
+/// Connects to one broker, logs in, and asks what it knows of its cluster and of a topic. It creates
+/// no topic.
+///
+/// A topic that does not exist or has a partition without leader fails the run with `not_serving`.
+/// Replicas out of sync, and a cluster without controller, make it a warning. It speaks versions of
+/// the protocol that Kafka has known from 1.0 to 4; it was tried against the broker Tansu, logins
+/// and faults of topics against scripted peers alone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KafkaOptions {
+    /// Where the broker is: `kafka://user:password@host:9092`, or `kafkas://` with TLS. Port and
+    /// credentials may be left out; special characters of them are percent-encoded. One check asks
+    /// one broker.
+    url: Secret,
+    /// How to log in: `"plain"`, `"scram-sha-256"` or `"scram-sha-512"`. Default `"plain"` where the
+    /// URL holds credentials, which it needs; it sends the password as it is.
+    sasl: Option<Sasl>,
+    /// A topic that must exist, with a leader for each partition.
+    topic: Option<String>,
+    /// Fewest brokers that the cluster must have alive; with fewer of them the run fails with
+    /// `out_of_range`.
+    min_brokers: Option<Count>,
+    /// How to speak TLS to a `kafkas` URL.
+    tls: Option<Tls>,
+}
+
+const FORM: Form = Form {
+    plain: ("kafka", 9092),
+    secure: ("kafkas", 9092),
+    right: "kafka://user:password@host:9092",
+};
+
+/// Most characters of a topic's name, as Kafka has it.
+const LONGEST: usize = 249;
+
+/// Most bytes of a user and of a password.
+const LONGEST_LOGIN: usize = 4096;
+
+impl KindOptions for KafkaOptions {
+    const NAME: &'static str = "kafka";
+    const SUMMARY: &'static str = "log in, metadata; leaders and replicas of a topic";
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&BROKERS, &UNDER_REPLICATED, &NOT_AFTER];
+
+    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        self.make().map(|check| Arc::new(check) as Arc<dyn Check>)
+    }
+}
+
+impl KafkaOptions {
+    /// Makes the check of options that are right.
+    pub(super) fn make(self) -> Result<Kafka, Vec<OptionError>> {
+        let mut errors = Vec::new();
+        let location = Location::read_host(&self.url, &FORM)
+            .map_err(|text| errors.push(OptionError::new("url", text)));
+        let login = match &location {
+            Ok(location) => login(location, self.sasl).map_err(|error| errors.push(error)),
+            Err(()) => Err(()),
+        };
+        if self.topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
+            let text = "this is no topic's name; write up to 249 letters, digits, `.`, `_` and `-`";
+            errors.push(OptionError::new("topic", text));
+        }
+        let secure = location.as_ref().ok().map(|location| location.secure);
+        let tls = tls_of(&FORM, secure, self.tls).map_err(|wrong| errors.extend(wrong));
+        let (Ok(location), Ok(login), Ok(tls), []) = (location, login, tls, errors.as_slice())
+        else {
+            return Err(errors);
+        };
+        let min_brokers = self.min_brokers.map(|Count(fewest)| fewest);
+        Ok(Kafka {
+            redaction: location.redaction(),
+            endpoint: location.endpoint,
+            tls,
+            login,
+            expect: Expect { topic: self.topic, min_brokers },
+        })
+    }
+}
+
+/// Who logs in, as the URL says.
+fn login(location: &Location, sasl: Option<Sasl>) -> Result<Option<Login>, OptionError> {
+    let wrong = |what: &str| {
+        let text = format!("{what}; right is {}", FORM.right);
+        Err(OptionError::new("url", text))
+    };
+    let (user, password) = match (location.user.as_str(), &location.password) {
+        ("", None) if sasl.is_some() => {
+            let text = format!("nobody is there to log in; write {} as `url`", FORM.right);
+            return Err(OptionError::new("sasl", text));
+        }
+        ("", None) => return Ok(None),
+        ("", Some(_)) => return wrong("it holds a password and no user"),
+        (_, None) => return wrong("it holds a user and no password"),
+        (user, Some(password)) => (user, password),
+    };
+    if user.contains('\0') || password.expose().contains('\0') {
+        return wrong("its user or password holds a NUL");
+    }
+    if user.len().max(password.expose().len()) > LONGEST_LOGIN {
+        return wrong("its user or password is longer than 4096 bytes");
+    }
+    let sasl = sasl.unwrap_or_default();
+    Ok(Some(Login { sasl, user: user.to_owned(), password: password.clone() }))
+}
+
+/// Whether Kafka may have a topic of this name.
+fn is_topic(name: &str) -> bool {
+    let is_known = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=LONGEST).contains(&name.len())
+        && name.bytes().all(is_known)
+        && ![".", ".."].contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_named_as_kafka_has_it() {
+        let longest = "a".repeat(249);
+        for name in ["orders", "a.B_c-1", "...", &longest] {
+            assert!(is_topic(name), "{name}");
+        }
+        for name in ["", ".", "..", "a b", "é", "a/b", &format!("{longest}a")] {
+            assert!(!is_topic(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_login_needs_both_a_user_and_a_password() {
+        let of = |url: &str, sasl| {
+            let location = Location::read_host(&Secret::new(url), &FORM).expect(url);
+            login(&location, sasl).map_err(|error| format!("{}: {}", error.path, error.message))
+        };
+        assert!(matches!(of("kafka://broker", None), Ok(None)));
+        let plain = of("kafka://a:b%40@broker", None).ok().flatten().expect("a login");
+        assert!(plain.sasl == Sasl::Plain && plain.user == "a" && plain.password.expose() == "b@");
+        let scram = of("kafka://a:b@broker", Some(Sasl::ScramSha512)).ok().flatten();
+        assert_eq!(scram.map(|login| login.sasl), Some(Sasl::ScramSha512));
+        for (url, sasl, wanted) in [
+            ("kafka://broker", Some(Sasl::Plain), "sasl: nobody is there to log in;"),
+            ("kafka://hunter2@broker", None, "url: it holds a user and no password;"),
+            ("kafka://:hunter2@broker", None, "url: it holds a password and no user;"),
+            ("kafka://a:hunter2%00@broker", None, "url: its user or password holds a NUL;"),
+        ] {
+            let error = of(url, sasl).err().expect(url);
+            assert!(error.starts_with(wanted) && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

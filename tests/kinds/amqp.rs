@@ -1,0 +1,288 @@
+//! The `amqp` kind, against RabbitMQ.
+
+use std::sync::LazyLock;
+
+use opentelemetry::trace::Status;
+use vitalsign::{Detail, Failure, Outcome, Reason};
+
+use super::{SECRET, Subject, contract_suite};
+use crate::support::certs::{Authority, file};
+use crate::support::checks::{self, PATIENT, SHORT, ask, check, errors, failure, figure};
+use crate::support::peer::{self, Peer};
+use crate::support::rabbitmq::{CERTIFIED, PASSWORD, RabbitMq};
+use crate::support::spans::{Spans, attribute, events};
+
+/// A frame that holds a method.
+fn method(channel: u8, [class, number]: [u8; 2], fields: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(4 + fields.len()).unwrap().to_be_bytes();
+    let method = [0, class, 0, number];
+    [&[1, 0, channel][..], &length, &method, fields, &[0xCE]].concat()
+}
+
+fn start(mechanisms: &str) -> Vec<u8> {
+    let length = u32::try_from(mechanisms.len()).unwrap().to_be_bytes();
+    let fields = [b"\0\x09\0\0\0\0", &length[..], mechanisms.as_bytes(), b"\0\0\0\x05en_US"];
+    method(0, [10, 10], &fields.concat())
+}
+
+fn refusal(channel: u8, of: [u8; 2], code: u16, text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).unwrap();
+    let fields = [&code.to_be_bytes()[..], &[length], text.as_bytes(), &[0; 4]];
+    method(channel, of, &fields.concat())
+}
+
+/// From the greeting to an open virtual host.
+fn opened() -> Vec<u8> {
+    let tune = method(0, [10, 30], &[7, 255, 0, 2, 0, 0, 0, 60]);
+    [start("EXTERNAL PLAIN"), tune, method(0, [10, 41], b"\0")].concat()
+}
+
+fn close_ok() -> Vec<u8> {
+    method(0, [10, 51], b"")
+}
+
+/// All that a broker answers that has a queue with as many messages and no consumer.
+pub(crate) fn answers(messages: u8) -> Vec<u8> {
+    let declared = method(1, [50, 11], &[1, b'q', 0, 0, 0, messages, 0, 0, 0, 0]);
+    [opened(), method(1, [20, 11], b"\0\0\0\0"), declared, close_ok()].concat()
+}
+
+/// What a broker answers that knows no such login.
+pub(crate) fn denial() -> Vec<u8> {
+    let refused = refusal(0, [10, 50], 403, "ACCESS_REFUSED - Login was refused");
+    [start("PLAIN"), refused].concat()
+}
+
+fn subject() -> Subject {
+    static HEARTBEATS: LazyLock<Vec<u8>> = LazyLock::new(|| b"\x08\0\0\0\0\0\0\xce".repeat(1000));
+    Subject {
+        kind: "amqp",
+        options: |address| format!("url = 'amqp://app:{SECRET}@{address}'"),
+        healthy: peer::answering([opened(), close_ok()].concat()),
+        trickled: b"\x01\0\0\0\0\xf0\0\0\x0a\0\x0a",
+        endless: peer::endless(b"", &HEARTBEATS),
+        denying: Some(peer::answering(denial())),
+        garbage: Reason::Protocol,
+    }
+}
+
+contract_suite!(subject, with credentials);
+
+/// Asks the broker at `url` once.
+async fn asked(url: &str, more: &str) -> Result<Detail, Failure> {
+    ask(&*check("amqp", &format!("url = '{url}'\n{more}")), PATIENT).await
+}
+
+/// Why the broker at `url` fails.
+async fn failed(url: &str, more: &str) -> (Reason, String) {
+    let failure = failure("amqp", &format!("url = '{url}'\n{more}")).await;
+    assert!(!failure.message().contains(SECRET), "{}", failure.message());
+    (failure.reason(), failure.message().to_owned())
+}
+
+/// As [`failed`], of a peer that answers with these bytes.
+async fn fails(answer: Vec<u8>, more: &str) -> (Reason, String) {
+    let peer = Peer::start(peer::answering_once(answer)).await;
+    let failed = failed(&format!("amqp://app:{SECRET}@{}", peer.address), more).await;
+    peer.has_seen_closed(1).await;
+    failed
+}
+
+#[tokio::test]
+async fn a_broker_of_another_version_is_told_with_it() {
+    let another = [&method(0, [10, 10], &[&[1, 0][..], &[0; 12]].concat())[..], b""].concat();
+    for (answer, version) in [
+        (b"AMQP\x00\x01\x00\x00".to_vec(), "1.0"),
+        (b"AMQP\x01\x01\x00\x0a".to_vec(), "0-10"),
+        (another, "1-0"),
+    ] {
+        let (reason, text) = fails(answer, "").await;
+        assert_eq!(reason, Reason::Protocol);
+        assert!(text.ends_with(&format!("speaks AMQP {version}, not 0-9-1")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_ends_the_talk_is_told_apart() {
+    let forced = refusal(0, [10, 50], 320, "CONNECTION_FORCED - broker forced connection closure");
+    let repeated = refusal(0, [10, 50], 541, &format!("INTERNAL_ERROR - {SECRET}\n"));
+    let closed = Reason::ConnectionReset;
+    for (answer, wanted) in [
+        ([opened(), forced].concat(), Reason::NotServing),
+        ([start("PLAIN"), repeated].concat(), Reason::NotServing),
+        (start("GSSAPI"), Reason::AuthFailed),
+        (start("PLAIN"), closed),
+        (opened()[..60].to_vec(), closed),
+        (vec![1, 0, 0, 255, 255, 255, 255], Reason::TooLarge),
+        (close_ok(), Reason::Protocol),
+        ([start("PLAIN"), start("PLAIN")].concat(), Reason::Protocol),
+    ] {
+        let (reason, text) = fails(answer, "queue = 'q'").await;
+        assert_eq!(reason, wanted, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_goes_without_a_word_at_the_end_has_served() {
+    let peer = Peer::start(peer::answering_once(opened())).await;
+    assert_eq!(asked(&format!("amqp://{}", peer.address), "").await, Ok(Detail::ok()));
+}
+
+#[tokio::test]
+async fn a_broker_that_takes_no_messages_is_a_warning_until_it_does() {
+    let blocked = method(0, [10, 60], b"\x0dlow on memory");
+    let again = method(0, [10, 61], b"");
+    for (said, caveat) in [(blocked.clone(), true), ([blocked, again].concat(), false)] {
+        let peer = Peer::start(peer::answering([opened(), said, close_ok()].concat())).await;
+        let verdict = asked(&format!("amqp://{}", peer.address), "").await.expect("it answers");
+        let wanted = format!("{} takes no messages: low on memory", peer.address);
+        assert_eq!(verdict, if caveat { Detail::warning(wanted) } else { Detail::ok() });
+    }
+}
+
+/// One node for all of it, as it takes seconds to start.
+#[tokio::test]
+async fn rabbitmq_is_asked_for_all_that_the_kind_promises() {
+    let Some(mut server) = RabbitMq::start().await else { return };
+    follows_the_conventions(&server).await;
+    lets_in_by_the_right_password_alone(&server).await;
+    tells_virtual_hosts_apart(&server).await;
+    tells_of_a_queue(&server).await;
+    takes_leave_in_order(&server);
+    speaks_tls_and_knows_certificates(&server).await;
+    freezes_and_stops(&mut server).await;
+}
+
+/// The user that may ask.
+fn app() -> String {
+    format!("app:{PASSWORD}@")
+}
+
+async fn follows_the_conventions(server: &RabbitMq) {
+    let (spans, _guard) = Spans::record();
+    assert_eq!(asked(&server.url(&app(), ""), "").await, Ok(Detail::ok()));
+    let span = spans.only();
+    assert_eq!((&*span.name, &span.status), ("open", &Status::Unset));
+    assert_eq!(events(&span), ["connect", "request", "transfer"]);
+    let port = server.port().to_string();
+    for (key, value) in [
+        ("messaging.system", "rabbitmq"),
+        ("messaging.operation.name", "open"),
+        ("network.protocol.name", "amqp"),
+        ("server.address", "127.0.0.1"),
+        ("server.port", &port),
+    ] {
+        assert_eq!(attribute(&span, key).as_deref(), Some(value), "{key}");
+    }
+}
+
+async fn lets_in_by_the_right_password_alone(server: &RabbitMq) {
+    for credentials in ["app:not-the-one@", "nobody:at-all@", ""] {
+        let (reason, text) = failed(&server.url(credentials, ""), "").await;
+        assert_eq!(reason, Reason::AuthFailed, "{text}");
+        assert!(text.contains("answered: 403 ACCESS_REFUSED"), "{text}");
+        assert!(!text.contains("not-the-one"), "{text}");
+    }
+}
+
+async fn tells_virtual_hosts_apart(server: &RabbitMq) {
+    assert_eq!(asked(&server.url(&app(), "/"), "").await, Ok(Detail::ok()));
+    assert_eq!(asked(&server.url(&app(), "/%2F"), "").await, Ok(Detail::ok()));
+    for (path, wanted) in [
+        ("/missing", Reason::NotServing),
+        ("/closed", Reason::AuthFailed),
+        ("/full", Reason::Overloaded),
+    ] {
+        let (reason, text) = failed(&server.url(&app(), path), "").await;
+        assert_eq!(reason, wanted, "{text}");
+        assert!(text.contains("answered: 530 NOT_ALLOWED"), "{text}");
+    }
+}
+
+async fn tells_of_a_queue(server: &RabbitMq) {
+    let url = server.url(&app(), "");
+    server.publish("orders", 3).await;
+    let run = async |more: &str| {
+        let options = format!("url = '{url}'\nqueue = 'orders'\n{more}");
+        checks::run(check("amqp", &options)).await
+    };
+    for (more, wanted) in [
+        ("max_messages = 3", None),
+        ("max_messages = 2", Some("holds 3 messages, above max_messages, 2")),
+        ("min_consumers = 1", Some("has 0 consumers, below min_consumers, 1")),
+    ] {
+        let run = run(more).await;
+        assert_eq!(figure(&run, "queue_messages"), Some(3.0));
+        assert_eq!(figure(&run, "queue_consumers"), Some(0.0));
+        match wanted {
+            None => assert_eq!(run.outcome, Outcome::Success, "{:?}", run.message),
+            Some(wanted) => {
+                assert_eq!(run.reason, Some(Reason::OutOfRange));
+                assert!(run.message.as_ref().is_some_and(|m| m.ends_with(wanted)), "{run:?}");
+            }
+        }
+    }
+    for _ in 0..2 {
+        // The second time shows that the first has declared none.
+        let (reason, text) = failed(&url, "queue = 'missing'").await;
+        assert_eq!(reason, Reason::NotServing, "{text}");
+        assert!(text.contains("answered: 404 NOT_FOUND - no queue 'missing'"), "{text}");
+    }
+}
+
+/// What it was asked up to here has left no complaint about a client that went without a word.
+fn takes_leave_in_order(server: &RabbitMq) {
+    let log = server.log();
+    assert!(log.contains("accepting AMQP connection"), "{log}");
+    assert!(!log.contains("client unexpectedly closed"), "{log}");
+}
+
+async fn speaks_tls_and_knows_certificates(server: &RabbitMq) {
+    let [right, wrong] = [&server.authority, &Authority::new()].map(|a| file(&a.pem));
+    let url = server.tls_url(&app());
+    let trusting = |ca: &tempfile::NamedTempFile| format!("tls.ca = '{}'\n", ca.path().display());
+    let (spans, _guard) = Spans::record();
+    assert_eq!(asked(&url, &trusting(&right)).await, Ok(Detail::ok()));
+    assert_eq!(events(&spans.only()), ["connect", "tls", "request", "transfer"]);
+    assert_eq!(failed(&url, &trusting(&wrong)).await.0, Reason::TlsUntrusted);
+    for (name, wanted) in [(CERTIFIED, None), ("nobody", Some(Reason::AuthFailed))] {
+        let identity = server.authority.issue(name);
+        let [cert, key] = [&identity.cert, &identity.key].map(|pem| file(pem));
+        let [cert, key] = [cert.path().display(), key.path().display()];
+        let more = format!("{}tls.cert = '{cert}'\ntls.key = '{key}'", trusting(&right));
+        let verdict = asked(&server.tls_url(""), &more).await;
+        assert_eq!(verdict.err().map(|failure| failure.reason()), wanted, "{name}");
+    }
+    // Without TLS where TLS is spoken.
+    let plain = server.tls_url(&app()).replace("amqps", "amqp");
+    assert_eq!(failed(&plain, "").await.0, Reason::Protocol);
+}
+
+async fn freezes_and_stops(server: &mut RabbitMq) {
+    let check = check("amqp", &format!("url = '{}'", server.url(&app(), "")));
+    server.freeze();
+    assert_eq!(ask(&*check, SHORT).await.expect_err("it is frozen").reason(), Reason::Timeout);
+    server.thaw();
+    assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
+    server.stop().await;
+    let refused = ask(&*check, PATIENT).await.expect_err("nothing listens");
+    assert_eq!(refused.reason(), Reason::ConnectionRefused);
+}
+
+#[test]
+fn every_option_that_is_wrong_is_told_without_the_url() {
+    let url = format!("url = 'amqp://:{SECRET}@one,two'");
+    let told = errors("amqp", &format!("{url}\nmax_messages = 1\ntls.cert = 'x'"));
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("url: it names several hosts, while one check asks one"));
+    assert_eq!(told[1], "max_messages: no queue is named; add `queue`");
+    assert!(told[2].starts_with("tls.cert: a client certificate needs its key"), "{told:?}");
+    for (options, wanted) in [
+        ("url = 'amqps://broker'\ntls = false", "tls: amqps:// is asked with TLS"),
+        ("url = 'amqp://broker'\nqueue = ''", "queue: this is no queue's name"),
+        ("url = 'amqp://broker'\nqueue = 'q'\nmin_consumers = 0", "min_consumers: "),
+    ] {
+        let told = errors("amqp", options);
+        assert!(told.len() == 1 && told[0].starts_with(wanted), "{told:?}");
+    }
+}
