@@ -1,7 +1,7 @@
 //! What `Cargo.toml` names is where it is needed, and no example goes untested.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
@@ -21,21 +21,23 @@ fn targets(manifest: &Table, sort: &str, folder: &str) -> Vec<String> {
     targets.iter().map(path).collect()
 }
 
+/// The Rust files in `folder`, sorted.
+fn sources(folder: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pattern = root.join(folder).join("*.rs");
+    let files = glob::glob(pattern.to_str().expect("text")).expect("a pattern");
+    let files = files.map(|file| file.expect("a readable folder"));
+    let inside = |file: PathBuf| file.strip_prefix(root).map(Path::to_path_buf).expect("it is");
+    files.map(inside).map(|path| path.to_str().expect("text").to_owned()).collect()
+}
+
 #[test]
 fn every_example_is_in_the_manifest_and_started_by_a_test() {
     let manifest: Table = read("Cargo.toml").parse().expect("TOML");
     let mut named = targets(&manifest, "example", "examples");
     named.sort();
-    let folder = |path: &str| {
-        let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
-        let names = entries.expect("a folder").map(|e| e.expect("an entry").file_name());
-        let paths = names.map(|name| format!("{path}/{}", name.to_str().expect("text")));
-        let mut sources: Vec<_> = paths.filter(|path| path.ends_with(".rs")).collect();
-        sources.sort();
-        sources
-    };
-    assert_eq!(named, folder("examples"));
-    let tests: String = folder("tests/examples").iter().map(|path| read(path)).collect();
+    assert_eq!(named, sources("examples"));
+    let tests: String = sources("tests/examples").iter().map(|path| read(path)).collect();
     for path in named {
         let name = path.trim_start_matches("examples/").trim_end_matches(".rs");
         let start = format!("Example::start(\"{name}\"");
