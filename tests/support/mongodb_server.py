@@ -1,7 +1,7 @@
 """A peer that speaks MongoDB's protocol, encoded by MongoDB's own driver.
 
 Arguments: PORT TLS_PORT CERT_FILE KEY_FILE USER PASSWORD. What it is, and what it refuses, is chosen
-by the name of the application that says hello; `locked` wants a login before `ping`.
+by the name of the application that says hello.
 """
 
 import asyncio
@@ -57,6 +57,9 @@ ERRORS = {
     "without SCRAM-SHA-256": ("saslStart", 334, "MechanismUnavailable", "Unable to use SCRAM-SHA-256"),
 }
 
+# These want a login before `ping`.
+LOCKED = ("locked", "long-winded")
+
 
 def error(code, name, text):
     return {"ok": 0.0, "errmsg": text, "code": code, "codeName": name}
@@ -68,7 +71,7 @@ def digest(key, text):
 
 class Session:
     def __init__(self):
-        self.application, self.logged_in = "", False
+        self.application, self.proved, self.logged_in = "", False, False
 
     def answer(self, command):
         name = next(iter(command))
@@ -88,7 +91,7 @@ class Session:
             return self.start(command)
         if name == "saslContinue":
             return self.go_on(command)
-        if name == "ping" and self.application == "locked" and not self.logged_in:
+        if name == "ping" and self.application in LOCKED and not self.logged_in:
             return error(13, "Unauthorized", "Command ping requires authentication")
         return {"ok": 1.0}
 
@@ -108,8 +111,8 @@ class Session:
 
     def go_on(self, command):
         assert command["conversationId"] == 1, command
-        if self.logged_in and not self.skip:
-            assert command["payload"] == b"", command
+        if self.proved and not self.skip:
+            self.logged_in = command["payload"] == b""
             return {"conversationId": 1, "done": True, "payload": b"", "ok": 1.0}
         last = command["payload"].decode()
         without_proof, proof = last.rsplit(",p=", 1)
@@ -121,10 +124,11 @@ class Session:
         right = without_proof == f"c=biws,r={self.nonce}" and base64.b64decode(proof) == expected
         if not (self.known and right):
             return error(18, "AuthenticationFailed", "Authentication failed.")
-        self.logged_in = True
+        self.proved = True
         # As a server that does not know of `skipEmptyExchange`, before MongoDB 4.4.
         if self.application == "long-winded":
             self.skip = False
+        self.logged_in = self.skip
         server = base64.b64encode(digest(digest(salted, b"Server Key"), said)).decode()
         return {"conversationId": 1, "done": self.skip, "payload": f"v={server}".encode(), "ok": 1.0}
 
