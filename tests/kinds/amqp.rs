@@ -1,14 +1,15 @@
 //! The `amqp` kind, against RabbitMQ.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use opentelemetry::trace::Status;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vitalsign::{Detail, Failure, Outcome, Reason};
 
 use super::{SECRET, Subject, contract_suite};
 use crate::support::certs::{Authority, file};
 use crate::support::checks::{self, PATIENT, SHORT, ask, check, errors, failure, figure};
-use crate::support::peer::{self, Peer};
+use crate::support::peer::{self, Peer, Script};
 use crate::support::rabbitmq::{CERTIFIED, PASSWORD, RabbitMq};
 use crate::support::spans::{Spans, attribute, events};
 
@@ -90,7 +91,7 @@ async fn fails(answer: Vec<u8>, more: &str) -> (Reason, String) {
 
 #[tokio::test]
 async fn a_broker_of_another_version_is_told_with_it() {
-    let another = [&method(0, [10, 10], &[&[1, 0][..], &[0; 12]].concat())[..], b""].concat();
+    let another = method(0, [10, 10], &[&[1, 0][..], &[0; 12]].concat());
     for (answer, version) in [
         (b"AMQP\x00\x01\x00\x00".to_vec(), "1.0"),
         (b"AMQP\x01\x01\x00\x0a".to_vec(), "0-10"),
@@ -137,6 +138,43 @@ async fn a_broker_that_takes_no_messages_is_a_warning_until_it_does() {
         let verdict = asked(&format!("amqp://{}", peer.address), "").await.expect("it answers");
         let wanted = format!("{} takes no messages: low on memory", peer.address);
         assert_eq!(verdict, if caveat { Detail::warning(wanted) } else { Detail::ok() });
+    }
+}
+
+/// A peer that gives this answer to the first bytes, and notes all that it is sent.
+fn noting(answer: Vec<u8>) -> (Script, Arc<Mutex<Vec<u8>>>) {
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&noted);
+    let script: Script = Arc::new(move |mut wire| {
+        let (answer, notes) = (answer.clone(), Arc::clone(&notes));
+        Box::pin(async move {
+            let mut sent = vec![0; 8];
+            wire.read_exact(&mut sent).await.ok()?;
+            wire.write_all(&answer).await.ok()?;
+            // Whether by FIN or RST: the other side is done.
+            let _ = wire.read_to_end(&mut sent).await;
+            *notes.lock().unwrap() = sent;
+            None
+        })
+    });
+    (script, noted)
+}
+
+#[tokio::test]
+async fn an_end_that_the_broker_makes_is_agreed_to() {
+    let of_channel = refusal(1, [20, 40], 404, "NOT_FOUND - no queue 'q'");
+    let missing = [opened(), method(1, [20, 11], b"\0\0\0\0"), of_channel, close_ok()].concat();
+    let farewell = [method(1, [20, 41], b""), method(0, [10, 50], b"\0\xc8\0\0\0\0\0")].concat();
+    for (answer, reason, last) in
+        [(denial(), Reason::AuthFailed, close_ok()), (missing, Reason::NotServing, farewell)]
+    {
+        let (script, noted) = noting(answer);
+        let peer = Peer::start(script).await;
+        let url = format!("amqp://app:{SECRET}@{}", peer.address);
+        assert_eq!(failed(&url, "queue = 'q'").await.0, reason);
+        peer.has_seen_closed(1).await;
+        let noted = noted.lock().unwrap();
+        assert!(noted.ends_with(&last), "{}", String::from_utf8_lossy(&noted));
     }
 }
 
@@ -222,6 +260,12 @@ async fn tells_of_a_queue(server: &RabbitMq) {
             }
         }
     }
+    let (spans, guard) = Spans::record();
+    assert_eq!(failed(&url, "queue = 'orders'\nmin_consumers = 1").await.0, Reason::OutOfRange);
+    let span = spans.only();
+    assert_eq!((&*span.name, &span.status), ("declare orders", &Status::Unset));
+    assert_eq!(attribute(&span, "messaging.destination.name").as_deref(), Some("orders"));
+    drop(guard);
     for _ in 0..2 {
         // The second time shows that the first has declared none.
         let (reason, text) = failed(&url, "queue = 'missing'").await;
@@ -279,6 +323,10 @@ fn every_option_that_is_wrong_is_told_without_the_url() {
     assert!(told[2].starts_with("tls.cert: a client certificate needs its key"), "{told:?}");
     for (options, wanted) in [
         ("url = 'amqps://broker'\ntls = false", "tls: amqps:// is asked with TLS"),
+        (
+            "url = 'amqp://broker'\nqueue = 'q'\nmax_messages = -1",
+            "max_messages: this is no number",
+        ),
         ("url = 'amqp://broker'\nqueue = ''", "queue: this is no queue's name"),
         ("url = 'amqp://broker'\nqueue = 'q'\nmin_consumers = 0", "min_consumers: "),
     ] {

@@ -43,12 +43,25 @@ pub(crate) struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// A node of a test's own; none, with a notice, where it is not installed.
+    /// A node that is ready; none, with a notice, where it is not installed.
     pub(crate) async fn start() -> Option<Self> {
         if !Path::new(SERVER).exists() {
             left_out("rabbitmq-server");
             return None;
         }
+        // Its ports were free a moment ago; should another have taken one, the next ones will do.
+        for _ in 0..3 {
+            let mut server = Self::launch().await;
+            if server.node.as_mut().is_some_and(Daemon::runs) {
+                return Some(server);
+            }
+            eprintln!("RabbitMQ does not start: {}", server.log());
+        }
+        panic!("RabbitMQ does not start");
+    }
+
+    /// Starts a node, until it listens or ends.
+    async fn launch() -> Self {
         let user = User::named("rabbitmq");
         let dir = server_dir();
         let at = dir.path();
@@ -76,8 +89,9 @@ impl RabbitMq {
         // Else the node starts a daemon of it that outlives the test.
         let mut names = user.command("epmd");
         environment(&mut names);
-        let names = Daemon::start(names, &at.join("epmd.log"));
-        let epmd = async || TcpStream::connect(("127.0.0.1", names_port)).await.is_ok();
+        let mut names = Daemon::start(names, &at.join("epmd.log"));
+        let epmd =
+            async || !names.runs() || TcpStream::connect(("127.0.0.1", names_port)).await.is_ok();
         wait_for("epmd to listen", epmd).await;
 
         let mut node = user.command(SERVER);
@@ -98,10 +112,7 @@ impl RabbitMq {
         let listens =
             async || !node.runs() || TcpStream::connect(("127.0.0.1", tls_port)).await.is_ok();
         wait_for("RabbitMQ to listen", listens).await;
-        let runs = node.runs();
-        let server = Self { node: Some(node), _names: names, dir, port, tls_port, authority };
-        assert!(runs, "RabbitMQ does not start: {}", server.log());
-        Some(server)
+        Self { node: Some(node), _names: names, dir, port, tls_port, authority }
     }
 
     pub(crate) const fn port(&self) -> u16 {

@@ -32,8 +32,9 @@ pub(crate) struct AmqpOptions {
     /// A queue that must exist.
     queue: Option<String>,
     /// Most messages that may wait in the queue; with more of them the run fails with
-    /// `out_of_range`. Needs `queue`.
-    max_messages: Option<u32>,
+    /// `out_of_range`. 0 or more; needs `queue`.
+    #[schemars(range(min = 0, max = 4_294_967_295_u32))]
+    max_messages: Option<i64>,
     /// Fewest consumers that the queue must have; with fewer of them the run fails with
     /// `out_of_range`. Needs `queue`.
     min_consumers: Option<Count>,
@@ -140,7 +141,7 @@ impl Login {
 
 fn watched(
     queue: Option<String>,
-    max_messages: Option<u32>,
+    max_messages: Option<i64>,
     min_consumers: Option<Count>,
 ) -> Result<Option<Watched>, Vec<OptionError>> {
     let Some(name) = queue else {
@@ -157,6 +158,10 @@ fn watched(
         let text = "this is no queue's name; write one of 1 to 255 bytes, such as \"orders\"";
         return Err(vec![OptionError::new("queue", text)]);
     }
+    let max_messages = max_messages.map(u32::try_from).transpose().map_err(|_| {
+        let text = "this is no number of messages; write a whole number from 0 to 4294967295";
+        vec![OptionError::new("max_messages", text)]
+    })?;
     let min_consumers = min_consumers.map(|Count(fewest)| fewest);
     Ok(Some(Watched { name, max_messages, min_consumers }))
 }
@@ -192,6 +197,7 @@ mod tests {
             ("amqp://hunter2@broker", "it holds a user and no"),
             ("amqp://:hunter2@broker", "it holds a password and no"),
             ("amqp://a:hunter2%00@broker", "its user or password holds a NUL"),
+            ("amqp://a%00:hunter2@broker", "its user or password holds a NUL"),
             (&format!("amqp://a:hunter2{long}@broker"), "its user and password are longer"),
             (&format!("amqp://broker/hunter2{long}"), "its virtual host is longer"),
         ] {

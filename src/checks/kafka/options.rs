@@ -160,6 +160,7 @@ mod tests {
             ("kafka://hunter2@broker", None, "url: it holds a user and no password;"),
             ("kafka://:hunter2@broker", None, "url: it holds a password and no user;"),
             ("kafka://a:hunter2%00@broker", None, "url: its user or password holds a NUL;"),
+            ("kafka://a%00:hunter2@broker", None, "url: its user or password holds a NUL;"),
         ] {
             let error = of(url, sasl).err().expect(url);
             assert!(error.starts_with(wanted) && !error.contains("hunter2"), "{error}");

@@ -219,6 +219,20 @@ async fn a_cluster_must_have_brokers_and_better_a_controller() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_as_expected_leaves_the_span_without_an_error() {
+    for (topic, more) in [
+        (("q", 0, &[(1, 2)][..]), "min_brokers = 2"),
+        (("q", 0, &[(-1, 2)]), ""),
+        (("x", 0, &[]), ""),
+    ] {
+        let (spans, _guard) = Spans::record();
+        let script = script::but_one(METADATA, Some(metadata(1, 1, &[topic])));
+        fails(script, "", &format!("topic = 'q'\n{more}")).await;
+        assert_eq!(spans.only().status, Status::Unset, "{topic:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_broker_is_asked_by_the_conventions_of_its_spans() {
     let Some(server) = Tansu::start(&[]).await else { return };
     server.create("orders");
