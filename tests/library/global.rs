@@ -77,10 +77,13 @@ fn threaded_host() {
     let (several, one) = (several.expect("a runtime"), one.expect("a runtime"));
     let small = || Health::builder("small").check("a", fine(seldom()));
     let in_one = one.block_on(async { small().build() }).expect("checks");
-    let checks_on = one.handle().clone();
-    let apart = several.block_on(async { small().check_runtime(checks_on).build() });
-    assert_eq!(nudges(), 0);
+    let checks_on = several.handle().clone();
+    let apart = one.block_on(async { small().check_runtime(checks_on).build() }).expect("checks");
     let in_several = several.block_on(async { small().build() }).expect("checks");
+    // A thread has its name a moment after it has started.
+    while nudges() == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     assert_eq!(nudges(), 1);
     drop((in_one, apart, in_several));
     while nudges() > 0 {
