@@ -328,7 +328,8 @@ async fn two_on_one_recorder_need_labels_that_differ() {
     let (exposition, handle) = recorder();
     let small = |reason: Option<Reason>| {
         let check = reason.map_or_else(|| fine(seldom()), |reason| failing(seldom(), reason));
-        Health::builder("small").metrics(exposition.clone()).check("db", check)
+        let small = Health::builder("small").metrics(exposition.clone()).check("db", check);
+        small.exporter(handle.clone())
     };
     let first = small(None).metric_label("app", "one").build().expect("the first");
     let error = small(None).metric_label("app", "one").build().expect_err("the same series");
@@ -342,6 +343,10 @@ async fn two_on_one_recorder_need_labels_that_differ() {
         samples(&handle.render())[&format!("health_check_up{labels}")]
     };
     assert_eq!((up("one"), up("two")), (1.0, 0.0));
+    for health in [&first, &second] {
+        let (_, page) = get(health.router(), "/metrics").await;
+        assert_eq!(samples(&page).len(), samples(&handle.render()).len(), "both services': {page}");
+    }
 
     drop(first);
     assert!(up("one").is_nan() && up("two") == 0.0, "what is dropped is not known");
