@@ -341,6 +341,9 @@ pub use window::{Day, Window, WindowError};
 #[cfg(all(doctest, feature = "postgres"))]
 #[doc = include_str!("../README.md")]
 struct _Readme;
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../docs/OBSERVING.md")]
+struct _Observing;
 #[cfg(all(doctest, feature = "postgres", feature = "reqwest-client"))]
 #[doc = include_str!("../docs/MIGRATING.md")]
 struct _Migrating;
