@@ -144,16 +144,16 @@ async fn a_broker_that_takes_no_messages_is_a_warning_until_it_does() {
 /// A peer that gives this answer to the first bytes, and notes all that it is sent.
 fn noting(answer: Vec<u8>) -> (Script, Arc<Mutex<Vec<u8>>>) {
     let noted = Arc::new(Mutex::new(Vec::new()));
-    let notes = Arc::clone(&noted);
+    let to = Arc::clone(&noted);
     let script: Script = Arc::new(move |mut wire| {
-        let (answer, notes) = (answer.clone(), Arc::clone(&notes));
+        let (answer, to) = (answer.clone(), Arc::clone(&to));
         Box::pin(async move {
             let mut sent = vec![0; 8];
             wire.read_exact(&mut sent).await.ok()?;
             wire.write_all(&answer).await.ok()?;
             // Whether by FIN or RST: the other side is done.
             let _ = wire.read_to_end(&mut sent).await;
-            *notes.lock().unwrap() = sent;
+            *to.lock().unwrap() = sent;
             None
         })
     });
@@ -174,7 +174,7 @@ async fn an_end_that_the_broker_makes_is_agreed_to() {
         assert_eq!(failed(&url, "queue = 'q'").await.0, reason);
         peer.has_seen_closed(1).await;
         let noted = noted.lock().unwrap();
-        assert!(noted.ends_with(&last), "{}", String::from_utf8_lossy(&noted));
+        assert!(noted.ends_with(&last), "{noted:?}");
     }
 }
 

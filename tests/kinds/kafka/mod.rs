@@ -93,7 +93,7 @@ async fn a_broker_that_closes_when_asked_without_a_login_may_want_one() {
     assert!(text.ends_with("; it may want a login"), "{text}");
     let (reason, text) = fails(closing(), &app(), "").await;
     assert_eq!(reason, Reason::ConnectionReset);
-    assert!(text.ends_with("before it had answered"), "{text}");
+    assert!(!text.contains("login"), "{text}");
 }
 
 #[tokio::test]
