@@ -1,0 +1,234 @@
+//! How a check is declared: what may be said about any, of whatever kind.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Check, Context, Detail, Failure};
+use crate::model::{Gate, Gates};
+
+/// A check with what its declaration says about it; whatever is `None` follows the defaults.
+#[derive(Clone)]
+pub struct Declared {
+    pub(crate) check: Arc<dyn Check>,
+    pub(crate) options: Options,
+    /// Digest of all that it was declared with; see [`Declared::revision`].
+    pub(crate) revision: Option<[u8; 32]>,
+}
+
+impl Declared {
+    /// Declares `check`, which may be shared.
+    #[must_use]
+    pub fn new(check: Arc<dyn Check>, options: Options) -> Self {
+        Self { check, options, revision: None }
+    }
+
+    /// Forgets what it depends on: for a run of this check alone.
+    #[must_use]
+    pub fn independent(mut self) -> Self {
+        self.options.depends_on.clear();
+        self
+    }
+
+    /// Sets a digest of everything that the check was declared with, secrets included: two
+    /// declarations of one digest are the same check, and a reload leaves it alone.
+    #[must_use]
+    pub fn revision(mut self, digest: [u8; 32]) -> Self {
+        self.revision = Some(digest);
+        self
+    }
+}
+
+/// What a declaration may say about any check, of whatever kind.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Options {
+    pub(crate) description: Option<String>,
+    pub(crate) interval: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) failure_threshold: Option<u32>,
+    pub(crate) success_threshold: Option<u32>,
+    pub(crate) gates: Option<Gates>,
+    pub(crate) depends_on: Vec<String>,
+    pub(crate) degraded_after: Option<Duration>,
+    pub(crate) objective: Option<f64>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) propagate: Option<bool>,
+    pub(crate) spare_when_observed: bool,
+}
+
+/// Starts a declaration of a check that runs every `interval`, more than zero: `every(secs(5))`.
+#[must_use]
+pub fn every(interval: Duration) -> Options {
+    Options { interval: Some(interval), ..Options::default() }
+}
+
+/// So many seconds; [`Duration`] has other units.
+#[must_use]
+pub const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+impl Options {
+    /// Shown to people on the status page. Default none.
+    #[must_use]
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.description = Some(text.into());
+        self
+    }
+
+    /// Longest one run may take; past it the run is cancelled. Less than the interval; default 2 s or
+    /// half the interval, whichever is less.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Failed runs in a row that make the check down. Default 3, at least 1.
+    #[must_use]
+    pub fn failure_threshold(mut self, runs: u32) -> Self {
+        self.failure_threshold = Some(runs);
+        self
+    }
+
+    /// Good runs in a row that bring it back. Default 1, at least 1.
+    #[must_use]
+    pub fn success_threshold(mut self, runs: u32) -> Self {
+        self.success_threshold = Some(runs);
+        self
+    }
+
+    /// The probes it gates, `[Gate::Ready]` by default; none makes it informative.
+    #[must_use]
+    pub fn gates(mut self, gates: impl IntoIterator<Item = Gate>) -> Self {
+        self.gates = Some(gates.into_iter().collect());
+        self
+    }
+
+    /// Names a check whose being down suppresses the alerts of this one; it adds to those named
+    /// before. It must be in the plan, and no check may depend on itself by way of others.
+    #[must_use]
+    pub fn depends_on(mut self, check: impl Into<String>) -> Self {
+        self.depends_on.push(check.into());
+        self
+    }
+
+    /// A success slower than this is a warning. Default: none is, however slow.
+    #[must_use]
+    pub fn degraded_after(mut self, limit: Duration) -> Self {
+        self.degraded_after = Some(limit);
+        self
+    }
+
+    /// Percent of good runs wanted over 30 days, above 0 and below 100, such as 99.9. Default none.
+    #[must_use]
+    pub fn objective(mut self, percent: f64) -> Self {
+        self.objective = Some(percent);
+        self
+    }
+
+    /// Adds a label to `health_check_info` and the status document; see
+    /// [`is_label_name`](crate::is_label_name).
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// Whether the dependency is sent the trace context, where its protocol can carry it. Default
+    /// true.
+    #[must_use]
+    pub fn propagate(mut self, wanted: bool) -> Self {
+        self.propagate = Some(wanted);
+        self
+    }
+
+    /// Whether a due run is left out while the host's own calls say that all is well: the newest
+    /// call that an [`Observer`](crate::Observer) of this check reported was good, no longer than an
+    /// interval ago. Default false.
+    ///
+    /// A run that is left out is not counted as skipped, and the calls keep the status fresh. After
+    /// a call that failed, and while the check is down, it is asked as ever. The phases and figures
+    /// of its own, such as a replication lag, stay those of its last run.
+    #[must_use]
+    pub fn spare_when_observed(mut self, wanted: bool) -> Self {
+        self.spare_when_observed = wanted;
+        self
+    }
+
+    /// Declares `check` with these options.
+    pub fn check(self, check: impl Check) -> Declared {
+        Declared::new(Arc::new(check), self)
+    }
+
+    /// Declares a check that awaits what `f` returns, of kind `function`. `Ok` with nothing or a
+    /// [`Detail`] is good; any error, or a [`Failure`], fails the run.
+    ///
+    /// A panic in `f`, in its future or as that is dropped fails the run for [`Reason::Panic`], and
+    /// the check is asked again when it is due. A future that does not end is dropped at the timeout,
+    /// with what it holds. What nobody can end is a thread that it blocks (see
+    /// [`check_runtime`](crate::Builder::check_runtime)) and the tasks that it has spawned. A panic
+    /// while another one unwinds, and any where the program is built with `panic = "abort"`, ends the
+    /// process, as everywhere.
+    ///
+    /// [`Reason::Panic`]: crate::Reason::Panic
+    pub fn from_fn<F, Fut, T, E>(self, f: F) -> Declared
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Into<Detail> + 'static,
+        E: Into<Failure> + 'static,
+    {
+        self.check(FromFn(f))
+    }
+}
+
+/// Declares a check that awaits what `f` returns, with the default options: every 10 s.
+pub fn from_fn<F, Fut, T, E>(f: F) -> Declared
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+    T: Into<Detail> + 'static,
+    E: Into<Failure> + 'static,
+{
+    Options::default().from_fn(f)
+}
+
+struct FromFn<F>(F);
+
+#[async_trait]
+impl<F, Fut, T, E> Check for FromFn<F>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+    T: Into<Detail> + 'static,
+    E: Into<Failure> + 'static,
+{
+    fn kind(&self) -> &'static str {
+        "function"
+    }
+
+    async fn run(&self, _cx: &Context) -> Result<Detail, Failure> {
+        let call = (self.0)();
+        call.await.map(Into::into).map_err(Into::into)
+    }
+}
+
+impl<C: Check> From<C> for Declared {
+    fn from(check: C) -> Self {
+        Options::default().check(check)
+    }
+}
+
+impl fmt::Debug for Declared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Declared")
+            .field("kind", &self.check.kind())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
