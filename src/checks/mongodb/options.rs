@@ -55,7 +55,7 @@ struct ExpectOptions {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "MongodbRole")]
 pub(super) enum Role {
-    /// Primary, secondary or arbiter of its replica set, or a member of none.
+    /// Primary, secondary or arbiter of its replica set, a member of none, or a `mongos`.
     #[default]
     Any,
     /// It takes writes: a primary, a `mongos` or a member of no replica set.

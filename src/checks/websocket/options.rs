@@ -18,7 +18,8 @@ use crate::net::{NOT_AFTER, Target, TlsClient};
 
 use super::Websocket;
 
-/// Opens a WebSocket (RFC 6455) and has a ping answered, or a message of yours.
+/// Opens a WebSocket (RFC 6455), has a ping answered, or a message of yours, and closes it, which
+/// the server must answer or end the connection.
 ///
 /// A server that closes the WebSocket instead of answering fails the run with `not_serving`, or
 /// with `overloaded` or `auth_failed` where its code says so.

@@ -182,6 +182,8 @@ async fn tls_is_spoken_where_the_url_or_the_option_asks_for_it_and_is_verified()
     let strangers = file(&Authority::new().pem);
     let ca = format!("tls.ca = '{}'", strangers.path().display());
     assert_eq!(failed(&url, &ca).await.0, Reason::TlsUntrusted);
+    // The URL alone, with the system's authorities.
+    assert_eq!(failed(&format!("{url}/?tls=true"), "").await.0, Reason::TlsUntrusted);
 }
 
 #[tokio::test]

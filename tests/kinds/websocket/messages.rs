@@ -123,8 +123,20 @@ fn leaving(frames: &'static [u8]) -> Script {
 
 #[tokio::test]
 async fn a_server_may_leave_without_a_farewell_but_not_without_an_answer() {
-    let peer = Peer::start(leaving(PONG)).await;
-    assert_eq!(asked(&peer, "").await, Ok(Detail::ok()));
+    // One that only says no more, and hears the farewell.
+    let opening = opening(PONG);
+    let falling_silent: Script = Arc::new(move |wire| {
+        let served = opening(wire);
+        Box::pin(async {
+            let mut wire = served.await?;
+            wire.shutdown().await.ok()?;
+            Some(wire)
+        })
+    });
+    for script in [leaving(PONG), falling_silent] {
+        let peer = Peer::start(script).await;
+        assert_eq!(asked(&peer, "").await, Ok(Detail::ok()));
+    }
     let peer = Peer::start(leaving(b"\x81\x05hello")).await;
     assert_eq!(failed(&peer, "").await.0, Reason::ConnectionReset);
 }
