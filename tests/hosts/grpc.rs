@@ -20,7 +20,7 @@ use vitalsign::testing::{Scripted, Step, eventually, eventually_service, scripte
 use vitalsign::{Builder, Declared, Detail, Health, Reason, ServiceStatus, Status, every};
 
 use crate::support::checks::{PATIENT, ask, check};
-use crate::support::daemon::left_out;
+use crate::support::python::interpreter;
 
 const SERVING: Result<ServingStatus, Code> = Ok(ServingStatus::Serving);
 const NOT_SERVING: Result<ServingStatus, Code> = Ok(ServingStatus::NotServing);
@@ -248,10 +248,7 @@ struct Python {
 impl Python {
     /// None, with a notice, where it is not installed.
     fn start(port: u16, arguments: &[&str]) -> Option<Self> {
-        let Some(python) = std::env::var_os("VITALSIGN_PYTHON") else {
-            left_out("grpcio-health-checking (PyPI; VITALSIGN_PYTHON names the interpreter)");
-            return None;
-        };
+        let python = interpreter("grpcio-health-checking")?;
         let mut child = Command::new(python)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/grpc_client.py"))
             .arg(port.to_string())

@@ -20,8 +20,9 @@ use vitalsign::{Context, Detail, Failure, Reason};
 use super::{Subject, contract_suite};
 use crate::support::certs::{self, Authority, file};
 use crate::support::checks::{PATIENT, ask, check, errors, failure};
-use crate::support::daemon::{free_port, left_out, wait_for};
+use crate::support::daemon::{free_port, wait_for};
 use crate::support::peer::{self, Peer};
+use crate::support::python::interpreter;
 use crate::support::spans::{Spans, attribute, events, id};
 
 const SETTINGS: u8 = 4;
@@ -309,10 +310,7 @@ async fn a_server_that_does_not_agree_on_http_2_is_told() {
 
 #[tokio::test]
 async fn a_server_that_somebody_else_wrote_is_understood() {
-    let Some(python) = std::env::var_os("VITALSIGN_PYTHON") else {
-        left_out("grpcio-health-checking (PyPI; VITALSIGN_PYTHON names the interpreter)");
-        return;
-    };
+    let Some(python) = interpreter("grpcio-health-checking") else { return };
     let authority = Authority::new();
     let identity = authority.issue("localhost");
     let [ca, cert, key] = [&authority.pem, &identity.cert, &identity.key].map(|pem| file(pem));

@@ -8,7 +8,7 @@ use vitalsign::{Detail, Failure, Reason};
 
 use super::{SECRET, Subject, contract_suite};
 use crate::support::certs::{Authority, file};
-use crate::support::checks::{PATIENT, SHORT, ask, check, errors, figure, run};
+use crate::support::checks::{PATIENT, ask, check, errors, figure, freeze_and_stop, run};
 use crate::support::daemon::wait_for;
 use crate::support::memcached::Memcached;
 use crate::support::peer::{self, Peer};
@@ -80,15 +80,9 @@ async fn memory_and_connections_in_use_are_figures() {
 
 #[tokio::test]
 async fn a_frozen_server_times_out_and_a_stopped_one_refuses() {
-    let Some(mut server) = Memcached::start(&[], &[]).await else { return };
+    let Some(server) = Memcached::start(&[], &[]).await else { return };
     let check = check("memcached", &format!("address = '{}'", server.address()));
-    server.freeze();
-    assert_eq!(ask(&*check, SHORT).await.expect_err("it is frozen").reason(), Reason::Timeout);
-    server.thaw();
-    assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
-    server.stop().await;
-    let refused = ask(&*check, PATIENT).await.expect_err("nothing listens");
-    assert_eq!(refused.reason(), Reason::ConnectionRefused);
+    freeze_and_stop(&*check, server.daemon).await;
 }
 
 #[tokio::test]

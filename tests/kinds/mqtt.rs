@@ -9,7 +9,7 @@ use vitalsign::{Detail, Failure, Reason};
 use super::{SECRET, Subject, contract_suite};
 use crate::support::broker::Broker;
 use crate::support::certs::{Authority, file};
-use crate::support::checks::{PATIENT, SHORT, ask, check, errors, failure};
+use crate::support::checks::{PATIENT, ask, check, errors, failure, freeze_and_stop};
 use crate::support::peer::{self, Peer, Script};
 use crate::support::spans::{Spans, attribute, events};
 
@@ -64,15 +64,9 @@ async fn a_broker_is_asked_by_the_conventions_of_its_spans() {
 
 #[tokio::test]
 async fn a_frozen_broker_times_out_and_a_stopped_one_refuses() {
-    let Some(mut server) = Broker::mosquitto("allow_anonymous true", &[]).await else { return };
+    let Some(server) = Broker::mosquitto("allow_anonymous true", &[]).await else { return };
     let check = check("mqtt", &format!("url = 'mqtt://{}'", server.address()));
-    server.freeze();
-    assert_eq!(ask(&*check, SHORT).await.expect_err("it is frozen").reason(), Reason::Timeout);
-    server.thaw();
-    assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
-    server.stop().await;
-    let refused = ask(&*check, PATIENT).await.expect_err("nothing listens");
-    assert_eq!(refused.reason(), Reason::ConnectionRefused);
+    freeze_and_stop(&*check, server.daemon).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use vitalsign::{Detail, Failure, Reason};
 use super::{SECRET, Subject, contract_suite};
 use crate::support::broker::Broker;
 use crate::support::certs::{Authority, Identity, file};
-use crate::support::checks::{PATIENT, SHORT, ask, check, errors, failure};
+use crate::support::checks::{PATIENT, ask, check, errors, failure, freeze_and_stop};
 use crate::support::daemon::wait_for;
 use crate::support::peer::{self, Peer};
 use crate::support::spans::{Spans, attribute, events};
@@ -108,15 +108,9 @@ async fn a_server_is_asked_by_the_conventions_of_its_spans() {
 
 #[tokio::test]
 async fn a_frozen_server_times_out_and_a_stopped_one_refuses() {
-    let Some(mut server) = Broker::nats("", &[]).await else { return };
+    let Some(server) = Broker::nats("", &[]).await else { return };
     let check = check("nats", &format!("url = 'nats://{}'", server.address()));
-    server.freeze();
-    assert_eq!(ask(&*check, SHORT).await.expect_err("it is frozen").reason(), Reason::Timeout);
-    server.thaw();
-    assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
-    server.stop().await;
-    let refused = ask(&*check, PATIENT).await.expect_err("nothing listens");
-    assert_eq!(refused.reason(), Reason::ConnectionRefused);
+    freeze_and_stop(&*check, server.daemon).await;
 }
 
 #[tokio::test]
@@ -175,7 +169,7 @@ async fn a_server_in_lame_duck_mode_is_a_warning() {
         let verdict = asked(&format!("nats://{}", peer.address), "").await.expect("it answers");
         assert!(format!("{verdict:?}").contains("lame duck"), "{verdict:?}");
     }
-    server.signal(Signal::USR2);
+    server.daemon.signal_all(Signal::USR2);
     wait_for("it to stop listening", async || asked(&url, "").await.is_err()).await;
     assert_eq!(failed(&url, "").await.0, Reason::ConnectionRefused);
 }

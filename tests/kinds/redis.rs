@@ -5,7 +5,7 @@ use vitalsign::{Detail, Failure, Reason};
 
 use super::{SECRET, Subject, contract_suite};
 use crate::support::certs::{Authority, file};
-use crate::support::checks::{PATIENT, SHORT, ask, check, errors, failure};
+use crate::support::checks::{PATIENT, ask, check, errors, failure, freeze_and_stop};
 use crate::support::daemon::{free_port, wait_for};
 use crate::support::peer;
 use crate::support::redis::Redis;
@@ -64,13 +64,7 @@ async fn a_server_is_asked_by_the_conventions_of_its_spans() {
 async fn a_frozen_server_times_out_and_a_stopped_one_refuses() {
     let Some(mut server) = Redis::start().await else { return };
     let check = check("redis", &format!("url = '{}'", server.url()));
-    server.freeze();
-    assert_eq!(ask(&*check, SHORT).await.expect_err("it is frozen").reason(), Reason::Timeout);
-    server.thaw();
-    assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
-    server.stop().await;
-    let refused = ask(&*check, PATIENT).await.expect_err("nothing listens");
-    assert_eq!(refused.reason(), Reason::ConnectionRefused);
+    freeze_and_stop(&*check, server.daemon()).await;
 }
 
 #[tokio::test]

@@ -4,17 +4,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use opentelemetry::trace::Status;
-use rustix::process::Signal;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use vitalsign::{Detail, Failure, Reason};
 
 use super::{SECRET, Subject, contract_suite};
 use crate::support::certs::{Authority, file};
-use crate::support::checks::{PATIENT, SHORT, ask, check, errors};
-use crate::support::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
+use crate::support::checks::{PATIENT, SHORT, ask, check, errors, freeze_and_stop};
 use crate::support::peer::{self, Peer, Script};
+use crate::support::python::Server;
 use crate::support::spans::{Spans, attribute, events};
 
 const HELLO: &str = "220 mail.test ready\r\n";
@@ -253,60 +251,24 @@ async fn a_server_without_plain_logins_is_told() {
     assert!(text.ends_with("does not offer AUTH PLAIN"), "{text}");
 }
 
-/// aiosmtpd on a port with STARTTLS and on one with TLS; gone when dropped.
-struct Mail {
-    daemon: Daemon,
-    starttls: u16,
-    tls: u16,
-    ca: NamedTempFile,
-    _dir: tempfile::TempDir,
+/// aiosmtpd, on a port with STARTTLS and on one with TLS.
+async fn aiosmtpd() -> Option<Server> {
+    Server::start("aiosmtpd", "smtp_server.py", ["app", SECRET]).await
 }
 
-impl Mail {
-    async fn start() -> Option<Self> {
-        let Some(python) = std::env::var_os("VITALSIGN_PYTHON") else {
-            left_out("aiosmtpd (PyPI; VITALSIGN_PYTHON names the interpreter)");
-            return None;
-        };
-        let authority = Authority::new();
-        let identity = authority.issue("127.0.0.1");
-        let (user, dir) = (User::own_self(), server_dir());
-        let [cert, key] =
-            [("cert.pem", &identity.cert), ("key.pem", &identity.key)].map(|(name, pem)| {
-                let path = dir.path().join(name);
-                user.write(&path, pem);
-                path
-            });
-        let [starttls, tls] = [free_port(), free_port()];
-        let mut command = user.command(python);
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/smtp_server.py"));
-        command.args([starttls.to_string(), tls.to_string()]).args([cert, key]);
-        command.args(["app", SECRET]);
-        let mut daemon = Daemon::start(command, &dir.path().join("log"));
-        wait_for("aiosmtpd to listen", async || {
-            let log = || std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-            assert!(daemon.runs(), "aiosmtpd does not start: {}", log());
-            TcpStream::connect(("127.0.0.1", tls)).await.is_ok()
-        })
-        .await;
-        let ca = file(&authority.pem);
-        Some(Self { daemon, starttls, tls, ca, _dir: dir })
-    }
-
-    /// Options of a check by `mode` on its port, which trusts the server.
-    fn options(&self, mode: &str, port: u16) -> String {
-        let ca = self.ca.path().display();
-        format!("address = '127.0.0.1:{port}'\nmode = '{mode}'\ntls.ca = '{ca}'")
-    }
+/// Options of a check by `mode` on a port of the server, which it trusts.
+fn trusting(mail: &Server, mode: &str, port: u16) -> String {
+    let ca = mail.ca.path().display();
+    format!("address = '127.0.0.1:{port}'\nmode = '{mode}'\ntls.ca = '{ca}'")
 }
 
 #[tokio::test]
 async fn a_server_that_somebody_else_wrote_is_understood_in_every_mode() {
-    let Some(mail) = Mail::start().await else { return };
+    let Some(mail) = aiosmtpd().await else { return };
     let login = |password: &str| format!("\nusername = 'app'\npassword = '{password}'");
-    let plain = format!("address = '127.0.0.1:{}'", mail.starttls);
-    let starttls = mail.options("starttls", mail.starttls);
-    let tls = mail.options("tls", mail.tls);
+    let plain = format!("address = '127.0.0.1:{}'", mail.plain);
+    let starttls = trusting(&mail, "starttls", mail.plain);
+    let tls = trusting(&mail, "tls", mail.tls);
     for options in [&plain, &starttls, &tls] {
         assert_eq!(asked(options).await, Ok(Detail::ok()), "{options}");
     }
@@ -320,14 +282,14 @@ async fn a_server_that_somebody_else_wrote_is_understood_in_every_mode() {
 
 #[tokio::test]
 async fn tls_is_verified_in_every_mode() {
-    let Some(mail) = Mail::start().await else { return };
+    let Some(mail) = aiosmtpd().await else { return };
     let strangers = file(&Authority::new().pem);
     for (mode, port, phases) in [
-        ("starttls", mail.starttls, &["connect", "request", "tls", "request", "transfer"][..]),
+        ("starttls", mail.plain, &["connect", "request", "tls", "request", "transfer"][..]),
         ("tls", mail.tls, &["connect", "tls", "request", "transfer"]),
     ] {
         let (spans, _guard) = Spans::record();
-        assert_eq!(asked(&mail.options(mode, port)).await, Ok(Detail::ok()));
+        assert_eq!(asked(&trusting(&mail, mode, port)).await, Ok(Detail::ok()));
         let span = spans.only();
         assert_eq!((&*span.name, &span.status), ("EHLO", &Status::Unset));
         let mut steps = events(&span);
@@ -336,22 +298,16 @@ async fn tls_is_verified_in_every_mode() {
         assert_eq!(attribute(&span, "network.protocol.name").as_deref(), Some("smtp"));
         let ca = mail.ca.path().display().to_string();
         let options =
-            mail.options(mode, port).replace(&ca, &strangers.path().display().to_string());
+            trusting(&mail, mode, port).replace(&ca, &strangers.path().display().to_string());
         assert_eq!(failed(&options).await.0, Reason::TlsUntrusted);
     }
 }
 
 #[tokio::test]
 async fn a_frozen_server_times_out_and_a_stopped_one_refuses() {
-    let Some(mail) = Mail::start().await else { return };
-    let check = check("smtp", &format!("address = '127.0.0.1:{}'", mail.starttls));
-    mail.daemon.signal_all(Signal::STOP);
-    assert_eq!(ask(&*check, SHORT).await.expect_err("it is frozen").reason(), Reason::Timeout);
-    mail.daemon.signal_all(Signal::CONT);
-    assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
-    mail.daemon.stop(Signal::TERM).await;
-    let refused = ask(&*check, PATIENT).await.expect_err("nothing listens");
-    assert_eq!(refused.reason(), Reason::ConnectionRefused);
+    let Some(mail) = aiosmtpd().await else { return };
+    let check = check("smtp", &format!("address = '127.0.0.1:{}'", mail.plain));
+    freeze_and_stop(&*check, mail.daemon).await;
 }
 
 #[test]

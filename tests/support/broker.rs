@@ -1,15 +1,14 @@
 //! A message broker of a test's own, whichever program it is.
 //!
 //! ```ignore
-//! let Some(mut server) = Broker::nats("").await else { return };
+//! let Some(server) = Broker::nats("").await else { return };
 //! let url = format!("nats://{}", server.address());
-//! server.freeze();
+//! server.daemon.signal_all(Signal::USR2);
 //! ```
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
@@ -19,7 +18,7 @@ use super::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
 #[derive(Debug)]
 pub(crate) struct Broker {
     // Before the directory, so that the server is gone when that is removed.
-    daemon: Option<Daemon>,
+    pub(crate) daemon: Daemon,
     _dir: TempDir,
     port: u16,
 }
@@ -79,7 +78,7 @@ impl Broker {
                 async || !daemon.runs() || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
             wait_for("the broker to listen", listens).await;
             if daemon.runs() {
-                return Self { daemon: Some(daemon), _dir: dir, port };
+                return Self { daemon, _dir: dir, port };
             }
         }
         let log = std::fs::read_to_string(log).unwrap_or_default();
@@ -89,26 +88,6 @@ impl Broker {
     /// `127.0.0.1` and the port.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
-    }
-
-    /// Shuts down and awaits the end.
-    pub(crate) async fn stop(&mut self) {
-        self.daemon.take().expect("a running server").stop(Signal::TERM).await;
-    }
-
-    /// Sends it a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
-        self.daemon.as_ref().expect("a running server").signal_all(signal);
-    }
-
-    /// Stops it in its tracks: connections stay open and nothing answers.
-    pub(crate) fn freeze(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    /// Lets it go on.
-    pub(crate) fn thaw(&self) {
-        self.signal(Signal::CONT);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use vitalsign::checks::KINDS;
@@ -11,6 +12,7 @@ use vitalsign::{
     Check, CheckInfo, Context, Declared, Detail, Event, Failure, Health, Reason, Run, Sink, every,
 };
 
+use super::daemon::Daemon;
 use super::spans;
 
 /// Long enough for any answer on loopback, however busy the machine.
@@ -49,6 +51,18 @@ pub(crate) async fn ask(check: &dyn Check, timeout: Duration) -> Result<Detail, 
 /// Asks a check of `kind` and `options` once and returns why that failed.
 pub(crate) async fn failure(kind: &str, options: &str) -> Failure {
     ask(&*check(kind, options), PATIENT).await.expect_err("the run fails")
+}
+
+/// Freezes a real server, lets it go on and stops it, and sees that `check` tells each.
+pub(crate) async fn freeze_and_stop(check: &dyn Check, server: Daemon) {
+    server.signal_all(Signal::STOP);
+    let frozen = ask(check, SHORT).await.expect_err("it is frozen");
+    assert_eq!(frozen.reason(), Reason::Timeout);
+    server.signal_all(Signal::CONT);
+    assert_eq!(ask(check, PATIENT).await, Ok(Detail::ok()));
+    server.stop(Signal::TERM).await;
+    let refused = ask(check, PATIENT).await.expect_err("nothing listens");
+    assert_eq!(refused.reason(), Reason::ConnectionRefused);
 }
 
 /// Lets the engine run `check` once and returns what it makes of it.

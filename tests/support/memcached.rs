@@ -1,15 +1,13 @@
 //! A memcached server of a test's own.
 //!
 //! ```ignore
-//! let Some(mut server) = Memcached::start(&["-c", "8"], &[]).await else { return };
+//! let Some(server) = Memcached::start(&["-c", "8"], &[]).await else { return };
 //! let address = server.address();
-//! server.freeze();
 //! ```
 
 use std::net::SocketAddr;
 use std::path::Path;
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
@@ -21,7 +19,7 @@ const SERVER: &str = "/usr/bin/memcached";
 #[derive(Debug)]
 pub(crate) struct Memcached {
     // Before the directory, so that the server is gone when that is removed.
-    daemon: Option<Daemon>,
+    pub(crate) daemon: Daemon,
     _dir: TempDir,
     port: u16,
 }
@@ -51,7 +49,7 @@ impl Memcached {
                 async || !daemon.runs() || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
             wait_for("memcached to listen", listens).await;
             if daemon.runs() {
-                return Some(Self { daemon: Some(daemon), _dir: dir, port });
+                return Some(Self { daemon, _dir: dir, port });
             }
         }
         let log = std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
@@ -60,20 +58,5 @@ impl Memcached {
 
     pub(crate) fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
-    }
-
-    /// Shuts down and awaits the end.
-    pub(crate) async fn stop(&mut self) {
-        self.daemon.take().expect("a running server").stop(Signal::TERM).await;
-    }
-
-    /// Stops it in its tracks: connections stay open and nothing answers.
-    pub(crate) fn freeze(&self) {
-        self.daemon.as_ref().expect("a running server").signal_all(Signal::STOP);
-    }
-
-    /// Lets it go on.
-    pub(crate) fn thaw(&self) {
-        self.daemon.as_ref().expect("a running server").signal_all(Signal::CONT);
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod otlp;
 pub(crate) mod peer;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
+pub(crate) mod python;
 pub(crate) mod rabbitmq;
 pub(crate) mod redis;
 pub(crate) mod service;

@@ -86,12 +86,17 @@ impl Redis {
 
     /// Shuts down and awaits the end.
     pub(crate) async fn stop(&mut self) {
-        self.daemon.take().expect("a running server").stop(Signal::TERM).await;
+        self.daemon().stop(Signal::TERM).await;
+    }
+
+    /// The process itself, for whoever ends it.
+    pub(crate) fn daemon(&mut self) -> Daemon {
+        self.daemon.take().expect("a running server")
     }
 
     /// Kills it as a crash would.
     pub(crate) fn kill(&mut self) {
-        self.daemon.take().expect("a running server").kill();
+        self.daemon().kill();
     }
 
     /// Starts it again on the same port with further settings, until it answers anything.

@@ -2,64 +2,25 @@
 
 use std::process::Stdio;
 
-use rustix::process::Signal;
-use tempfile::NamedTempFile;
-use tokio::net::TcpStream;
-
 use super::*;
 use crate::support::certs::{Authority, file};
-use crate::support::checks::SHORT;
-use crate::support::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
+use crate::support::checks::freeze_and_stop;
+use crate::support::python::{Server, interpreter};
 
-/// The peer, on a port without TLS and on one with it; gone when dropped.
-struct Server {
-    daemon: Daemon,
-    plain: u16,
-    tls: u16,
-    ca: NamedTempFile,
-    _dir: tempfile::TempDir,
+/// The peer, on a port without TLS and on one with it.
+async fn pymongo() -> Option<Server> {
+    Server::start("pymongo", "mongodb_server.py", ["a,p=p", SECRET]).await
 }
 
-impl Server {
-    async fn start() -> Option<Self> {
-        let Some(python) = std::env::var_os("VITALSIGN_PYTHON") else {
-            left_out("pymongo (PyPI; VITALSIGN_PYTHON names the interpreter)");
-            return None;
-        };
-        let authority = Authority::new();
-        let identity = authority.issue("127.0.0.1");
-        let (user, dir) = (User::own_self(), server_dir());
-        let [cert, key] =
-            [("cert.pem", &identity.cert), ("key.pem", &identity.key)].map(|(name, pem)| {
-                let path = dir.path().join(name);
-                user.write(&path, pem);
-                path
-            });
-        let [plain, tls] = [free_port(), free_port()];
-        let mut command = user.command(python);
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/mongodb_server.py"));
-        command.args([plain.to_string(), tls.to_string()]).args([cert, key]);
-        command.args(["a,p=p", SECRET]);
-        let mut daemon = Daemon::start(command, &dir.path().join("log"));
-        wait_for("the peer to listen", async || {
-            let log = || std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-            assert!(daemon.runs(), "the peer does not start: {}", log());
-            TcpStream::connect(("127.0.0.1", tls)).await.is_ok()
-        })
-        .await;
-        Some(Self { daemon, plain, tls, ca: file(&authority.pem), _dir: dir })
-    }
+/// The URL of the peer as the `application` has it.
+fn url(server: &Server, application: &str) -> String {
+    format!("mongodb://127.0.0.1:{}/?appName={application}", server.plain)
+}
 
-    /// The URL of the peer as the `application` has it.
-    fn url(&self, application: &str) -> String {
-        format!("mongodb://127.0.0.1:{}/?appName={application}", self.plain)
-    }
-
-    /// The same with a login by `password`.
-    fn login(&self, application: &str, password: &str) -> String {
-        let user = format!("mongodb://a%2Cp%3Dp:{password}@");
-        self.url(application).replace("mongodb://", &user) + "&authSource=users"
-    }
+/// The same with a login by `password`.
+fn login(server: &Server, application: &str, password: &str) -> String {
+    let user = format!("mongodb://a%2Cp%3Dp:{password}@");
+    url(server, application).replace("mongodb://", &user) + "&authSource=users"
 }
 
 async fn asked(url: &str, more: &str) -> Result<Detail, Failure> {
@@ -78,13 +39,13 @@ async fn the_driver_takes_the_peer_for_a_server() {
         client = pymongo.MongoClient(sys.argv[1], directConnection=True, server_api=api.ServerApi('1'))\n\
         try: print(client.admin.command('ping')['ok'])\n\
         except pymongo.errors.OperationFailure as error: print(error.code)\n";
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = pymongo().await else { return };
     for (url, told) in [
-        (server.login("locked", SECRET), "1.0"),
-        (server.login("locked", "not-the-one"), "18"),
-        (server.url("locked"), "13"),
+        (login(&server, "locked", SECRET), "1.0"),
+        (login(&server, "locked", "not-the-one"), "18"),
+        (url(&server, "locked"), "13"),
     ] {
-        let python = std::env::var_os("VITALSIGN_PYTHON").expect("it was there");
+        let python = interpreter("pymongo").expect("it was there");
         let mut command = tokio::process::Command::new(python);
         let command = command.args(["-c", DRIVER, &url]).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await.expect("Python");
@@ -95,18 +56,18 @@ async fn the_driver_takes_the_peer_for_a_server() {
 
 #[tokio::test]
 async fn a_login_must_be_right_where_one_is_asked_for() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = pymongo().await else { return };
     for application in ["locked", "long-winded"] {
-        let url = server.login(application, SECRET);
+        let url = login(&server, application, SECRET);
         assert_eq!(asked(&url, "").await, Ok(Detail::ok()), "{application}");
     }
-    let right = server.login("locked", SECRET);
+    let right = login(&server, "locked", SECRET);
     for (url, told) in [
-        (server.login("locked", "not-the-one"), "answered 18 to saslContinue: Authentication"),
+        (login(&server, "locked", "not-the-one"), "answered 18 to saslContinue: Authentication"),
         (right.replace("p%3Dp", "somebody"), "answered 18 to saslContinue: Authentication"),
         (right.replace("authSource=users", "authSource=others"), "answered 18 to saslStart"),
-        (server.login("without%20SCRAM-SHA-256", SECRET), "answered 334 to saslStart: Mechanism"),
-        (server.url("locked"), "answered 13 to ping: Unauthorized"),
+        (login(&server, "without%20SCRAM-SHA-256", SECRET), "answered 334 to saslStart: Mechanism"),
+        (url(&server, "locked"), "answered 13 to ping: Unauthorized"),
     ] {
         let (reason, text) = failed(&url, "").await;
         assert_eq!(reason, Reason::AuthFailed, "{text}");
@@ -116,7 +77,7 @@ async fn a_login_must_be_right_where_one_is_asked_for() {
 
 #[tokio::test]
 async fn each_role_is_told_from_the_others() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = pymongo().await else { return };
     for (application, roles) in [
         ("primary", &["any", "primary"][..]),
         ("secondary", &["any", "secondary"]),
@@ -126,25 +87,26 @@ async fn each_role_is_told_from_the_others() {
     ] {
         for role in ["any", "primary", "secondary"] {
             let (spans, _guard) = Spans::record();
-            let answer = asked(&server.url(application), &format!("expect.role = '{role}'")).await;
+            let answer =
+                asked(&url(&server, application), &format!("expect.role = '{role}'")).await;
             let expected = (!roles.contains(&role)).then_some(Reason::UnexpectedStatus);
             assert_eq!(answer.map_err(|f| f.reason()).err(), expected, "{application}, {role}");
             assert_eq!(spans.only().status, Status::Unset);
         }
     }
-    let (_, text) = failed(&server.url("secondary"), "expect.role = 'primary'").await;
+    let (_, text) = failed(&url(&server, "secondary"), "expect.role = 'primary'").await;
     assert!(text.ends_with(" is a secondary, and takes no writes"), "{text}");
 }
 
 #[tokio::test]
 async fn a_member_of_another_set_is_not_the_one_expected() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = pymongo().await else { return };
     for (application, set, expected) in [
         ("primary", "rs0", None),
         ("primary", "rs1", Some(Reason::UnexpectedStatus)),
         ("alone", "rs0", Some(Reason::UnexpectedStatus)),
     ] {
-        let url = format!("{}&replicaSet={set}", server.url(application));
+        let url = format!("{}&replicaSet={set}", url(&server, application));
         let answer = asked(&url, "").await;
         assert_eq!(answer.map_err(|f| f.reason()).err(), expected, "{application}, {set}");
     }
@@ -152,7 +114,7 @@ async fn a_member_of_another_set_is_not_the_one_expected() {
 
 #[tokio::test]
 async fn a_server_that_does_not_serve_says_so() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = pymongo().await else { return };
     for (application, reason, told) in [
         ("recovering", Reason::NotServing, "is neither primary nor secondary nor arbiter"),
         ("uninitiated", Reason::NotServing, "is a member of a replica set that is not initiated"),
@@ -163,7 +125,7 @@ async fn a_server_that_does_not_serve_says_so() {
         ("old", Reason::QueryFailed, "answered 59 to hello: CommandNotFound"),
         ("silent%20about%20itself", Reason::UnexpectedBody, "does not tell what it is"),
     ] {
-        let (found, text) = failed(&server.url(application), "").await;
+        let (found, text) = failed(&url(&server, application), "").await;
         assert_eq!(found, reason, "{text}");
         assert!(text.contains(told), "{text}");
     }
@@ -171,7 +133,7 @@ async fn a_server_that_does_not_serve_says_so() {
 
 #[tokio::test]
 async fn tls_is_spoken_where_the_url_or_the_option_asks_for_it_and_is_verified() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = pymongo().await else { return };
     let url = format!("mongodb://127.0.0.1:{}", server.tls);
     let ca = format!("tls.ca = '{}'", server.ca.path().display());
     for url in [url.clone(), format!("{url}/?tls=true"), format!("{url}/?ssl=true")] {
@@ -188,13 +150,7 @@ async fn tls_is_spoken_where_the_url_or_the_option_asks_for_it_and_is_verified()
 
 #[tokio::test]
 async fn a_frozen_server_times_out_and_a_stopped_one_refuses() {
-    let Some(server) = Server::start().await else { return };
-    let check = check("mongodb", &format!("url = '{}'", server.url("alone")));
-    server.daemon.signal_all(Signal::STOP);
-    assert_eq!(ask(&*check, SHORT).await.expect_err("it is frozen").reason(), Reason::Timeout);
-    server.daemon.signal_all(Signal::CONT);
-    assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
-    server.daemon.stop(Signal::TERM).await;
-    let refused = ask(&*check, PATIENT).await.expect_err("nothing listens");
-    assert_eq!(refused.reason(), Reason::ConnectionRefused);
+    let Some(server) = pymongo().await else { return };
+    let check = check("mongodb", &format!("url = '{}'", url(&server, "alone")));
+    freeze_and_stop(&*check, server.daemon).await;
 }
