@@ -207,6 +207,10 @@
 //! # }
 //! ```
 //!
+//! A host that exposes metrics its own way has the same series in its own recorder instead, by
+//! [`metrics::Exposition::Facade`]. Two services on one recorder keep theirs apart with a
+//! [`metric_label`](Builder::metric_label) each; the second is not built without.
+//!
 //! # Spans
 //!
 //! Each run is a trace of its own, of `tracing` spans with the target [`traces::TARGET`]: they go to
