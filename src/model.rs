@@ -6,6 +6,7 @@
 //! status document show.
 
 mod calls;
+mod sink;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 pub use calls::Calls;
+pub(crate) use sink::spared;
+pub use sink::{Event, Sink};
 
 /// Declares an enum with its closed list of texts, so that the list is written once.
 macro_rules! vocabulary {
@@ -383,47 +386,6 @@ pub struct Transition {
     pub message: Option<String>,
     /// Trace of that run.
     pub trace: Option<Trace>,
-}
-
-/// What the recorder tells its sinks.
-#[derive(Debug, Clone, Copy)]
-pub enum Event<'a> {
-    /// A run ended, and the check's status is now `status`.
-    Run {
-        /// The run.
-        run: &'a Run,
-        /// Status after it.
-        status: Status,
-        /// Whether its trace is kept.
-        trace_kept: bool,
-        /// Whether the check is in a maintenance window, whose runs leave availability alone.
-        maintenance: bool,
-    },
-    /// The host observed calls of its own, none of which changed the status.
-    Observed(&'a Calls),
-    /// The status changed, by a run or by staleness.
-    Transition(&'a Transition),
-    /// A due run was not started.
-    Skipped(SkipReason),
-    /// A maintenance window of the check begins or ends.
-    Maintenance(bool),
-    /// The check is no longer part of the plan.
-    Removed,
-}
-
-/// A reader of everything that happens to checks.
-///
-/// It is called on the check path, with the check's entry locked: it must return at once (update
-/// atomics, or push to a bounded queue and count what does not fit) and must not call back.
-pub trait Sink: Send + Sync {
-    /// Takes note of `event` of the check `info`.
-    fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>);
-
-    /// Takes note of the service's status, which has been `status` since `since`; called when it
-    /// changes. By default it is ignored.
-    fn service(&self, status: ServiceStatus, since: SystemTime) {
-        let _ = (status, since);
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::tally::Weight;
 use super::{Cell, Entry, HealthState, Maintained, Plan, Tally};
-use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition};
+use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition, spared};
 
 /// A check of a new plan, as the scheduler sees it against the current one.
 pub(crate) enum Planned {
@@ -291,14 +291,14 @@ impl HealthState {
         }
         if tally.status() != before {
             for sink in &self.sinks {
-                sink.service(tally.status(), tally.since());
+                spared(|| sink.service(tally.status(), tally.since()));
             }
         }
     }
 
     pub(super) fn tell(&self, entry: &Entry, event: Event<'_>) {
         for sink in &self.sinks {
-            sink.record(&entry.info, event);
+            spared(|| sink.record(&entry.info, event));
         }
     }
 

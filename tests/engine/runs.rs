@@ -1,5 +1,9 @@
 //! What comes of one run.
 
+use std::time::SystemTime;
+
+use vitalsign::ServiceStatus;
+
 use super::*;
 
 /// The last run's outcome, reason and message.
@@ -114,4 +118,31 @@ async fn a_run_that_could_not_ask_changes_neither_status_nor_streak() {
     assert_eq!(status(&health, "db"), Status::Down);
     let changes = [(Status::Unknown, Status::Up), (Status::Up, Status::Down)];
     assert_eq!(notes.changes("db"), changes);
+}
+
+/// A host's, with a bug.
+struct Faulty;
+
+impl Sink for Faulty {
+    fn record(&self, _: &Arc<CheckInfo>, _: Event<'_>) {
+        panic!("a bug of the sink");
+    }
+
+    fn service(&self, _: ServiceStatus, _: SystemTime) {
+        panic!("another");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_keeps_neither_the_check_nor_other_sinks_from_going_on() {
+    let db = Dependency::that_says(Says::Yes);
+    let notes = Arc::new(Notes::default());
+    let builder =
+        Health::builder("orders").sink(Arc::new(Faulty)).sink(Arc::clone(&notes) as Arc<dyn Sink>);
+    let health = builder.check("db", db.check(every(SECOND))).build().expect("a valid plan");
+    until(|| db.asked().len() > 1).await;
+    db.now_says(Says::No);
+    until(|| status(&health, "db") == Status::Down).await;
+    assert!(!health.ready());
+    assert!(notes.of("db").len() > 4, "{:?}", notes.of("db"));
 }
