@@ -232,7 +232,8 @@ async fn keep_running(
             }
             match shared.limit.try_acquire() {
                 Ok(_permit) => {
-                    run::run(&*check, &entry, state, shared.propagator.as_ref()).await;
+                    // On the heap while it lasts, so that checks that wait need not have room for it.
+                    Box::pin(run::run(&*check, &entry, state, shared.propagator.as_ref())).await;
                 }
                 Err(_) => state.skip(&entry, SkipReason::Limit),
             }
