@@ -24,8 +24,7 @@ async fn a_first_signal_drains_while_everything_is_served_then_it_exits_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let service = Service::start(&with_delay("700ms")).await;
         service.ready_is(200, r#"{"status":"up","database":"up"}"#).await;
-        let lines = service.log_lines();
-        let line = lines.iter().find(|l| l["message"] == "status changed").expect("its line");
+        let line = service.logged("status changed").await;
         assert_eq!((&line["level"], &line["to"]), (&"INFO".into(), &"up".into()));
         service.signal(signal);
         service.ready_is(503, r#"{"status":"draining","database":"up"}"#).await;

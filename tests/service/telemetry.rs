@@ -94,8 +94,7 @@ async fn a_failing_run_is_the_same_in_log_status_exemplar_and_span() {
     let run = service.status().await["checks"]["api"]["last_run"].clone();
     let trace_id = run["trace_id"].as_str().expect("a trace id").to_owned();
 
-    let lines = service.log_lines();
-    let line = lines.iter().find(|l| l["message"] == "status changed").expect("its line");
+    let line = service.logged("status changed").await;
     assert_eq!(line["trace_id"], trace_id.as_str());
     assert_eq!((&line["level"], &line["to"]), (&"WARN".into(), &"down".into()));
     let spans = collector.wait_for_spans(2).await;

@@ -46,8 +46,7 @@ async fn a_failed_run_has_one_trace_id_in_log_status_and_span() {
         let run = service.status().await["checks"]["api"]["last_run"].clone();
         let trace_id = run["trace_id"].as_str().expect("a trace id").to_owned();
 
-        let line = service.log_lines().into_iter().find(|line| line["message"] == "status changed");
-        let line = line.expect("a line of the change");
+        let line = service.logged("status changed").await;
         assert_eq!(line["trace_id"], trace_id.as_str());
         let url = format!("http://traces.example/t/{trace_id}");
         assert_eq!((&line["trace_url"], &run["trace_url"]), (&url.clone().into(), &url.into()));

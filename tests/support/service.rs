@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use super::daemon::wait_for;
 use super::http::{Answer, Client};
 
 /// Far longer than anything takes; a condition that never holds fails the test instead of
@@ -130,6 +131,17 @@ impl Service {
     pub(crate) fn log_lines(&self) -> Vec<serde_json::Value> {
         let log = self.log();
         log.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+    }
+
+    /// The first line of the log with this message, once it is there: what it tells of shows before.
+    pub(crate) async fn logged(&self, message: &str) -> serde_json::Value {
+        let mut found = None;
+        wait_for(&format!("the line `{message}`"), async || {
+            found = self.log_lines().into_iter().find(|line| line["message"] == message);
+            found.is_some()
+        })
+        .await;
+        found.expect("it was awaited")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
