@@ -215,7 +215,7 @@
 //!
 //! Each run is a trace of its own, of `tracing` spans with the target [`traces::TARGET`]: they go to
 //! the host's subscriber, and to its collector where that has a layer of `tracing-opentelemetry`.
-//! [`keep`] has a processor that keeps the traces of failures and slow runs, and few of the others.
+//! [`tail_sampling`] has a processor that keeps the traces of failures and slow runs, and few of the others.
 //!
 //! # In the host's own tests
 //!
@@ -286,60 +286,46 @@
 // The program uses everything; a library of few kinds leaves parts of the shared layers unused.
 #![cfg_attr(not(feature = "service"), allow(dead_code, unused_imports))]
 
-#[cfg(feature = "alertmanager")]
-pub mod alertmanager;
-#[cfg(feature = "bench")]
-#[doc(hidden)]
-pub mod bench;
-pub mod check;
 pub mod checks;
 pub mod config;
-mod feed;
+mod engine;
+mod events;
 #[cfg(feature = "tonic")]
 pub mod grpc;
 mod health;
 pub mod history;
 pub mod http;
-pub mod keep;
-mod local;
-mod maintenance;
-pub mod metrics;
 pub mod model;
 #[cfg(feature = "tls")]
 mod net;
-pub mod observe;
-mod plan;
-mod recent;
+mod notify;
 pub mod rules;
-mod run;
-mod scheduler;
-pub mod state;
-mod stop;
-#[cfg(feature = "otlp")]
 pub mod telemetry;
-pub mod testing;
-pub mod traces;
-mod window;
 
-pub use check::names::{is_check_name, is_label_name};
-pub use check::{
-    Check, Context, Declared, Detail, Failure, Heartbeat, Options, every, from_fn, secs,
-};
 pub use config::Details;
-pub use feed::{Missed, StatusChange, Subscription};
-pub use health::{BuildError, Builder, Health};
+pub use engine::check::{
+    Check, Context, Declared, Detail, Failure, Heartbeat, Options, every, from_fn, is_check_name,
+    is_label_name, secs,
+};
+pub use engine::state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};
+pub use engine::{
+    Changes, Day, Defaults, PlanError, Propagator, Revision, Window, WindowError, check, state,
+    traces,
+};
+pub use events::{Missed, StatusChange, Subscription};
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use health::bench;
+pub use health::observe::{Observation, ObserveError, Observer};
+pub use health::{BuildError, Builder, Health, observe, stop_signal, testing};
 pub use history::{History, HistoryError, HistoryOptions};
 pub use model::{
     Calls, CheckInfo, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run, Server,
     ServiceStatus, Sink, SkipReason, Status, Trace, Transition,
 };
-pub use observe::{Observation, ObserveError, Observer};
-pub use plan::{Defaults, PlanError};
-pub use run::Propagator;
-pub use scheduler::{Changes, Revision};
-pub use state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};
-pub use stop::stop_signal;
-pub use window::{Day, Window, WindowError};
+#[cfg(feature = "alertmanager")]
+pub use notify::alertmanager;
+pub use telemetry::{metrics, tail_sampling};
 
 // The pages hold code that readers will copy: it is compiled with the other examples.
 #[cfg(all(doctest, feature = "postgres"))]

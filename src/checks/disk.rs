@@ -8,9 +8,9 @@ use rustix::fs::{StatVfs, statvfs};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::check::{Check, Context, Detail, Failure};
+use crate::checks::local::Aside;
 use crate::config::{ByteSize, ConfigPath, KindOptions, OptionError, SizeOrShare};
-use crate::local::Aside;
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Reason};
 
 static FREE_RATIO: Measurement =

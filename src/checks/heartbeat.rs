@@ -5,9 +5,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::check::Check;
-use crate::check::heartbeat::{AGE, Heartbeat};
 use crate::config::{KindOptions, OptionError, Period, Secret};
+use crate::engine::check::{Check, HEARTBEAT_AGE, Heartbeat};
 use crate::model::Measurement;
 
 /// Nothing is asked: what is watched, such as a nightly job, sends `POST /heartbeat/{check}` with
@@ -31,7 +30,7 @@ pub(crate) struct HeartbeatOptions {
 impl KindOptions for HeartbeatOptions {
     const NAME: &'static str = "heartbeat";
     const SUMMARY: &'static str = "nothing: it is told by `POST /heartbeat/{check}`";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&AGE];
+    const MEASUREMENTS: &'static [&'static Measurement] = &[&HEARTBEAT_AGE];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let token = self.token.expose();

@@ -18,6 +18,7 @@ mod http;
 mod icmp;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod local;
 #[cfg(feature = "memcached")]
 mod memcached;
 mod memory;
@@ -56,8 +57,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::check::{Check, Heartbeat};
 use crate::config::{Kind, OptionError, UnknownKind};
+use crate::engine::check::{Check, Heartbeat};
 use crate::model::Measurement;
 
 /// Every built-in kind, sorted by name.

@@ -20,8 +20,8 @@ use super::sql::pool::PoolCheck;
 use super::sql::tls::TlsChoice;
 use super::sql::url::SqlUrl;
 use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count};
-use crate::check::Check;
 use crate::config::{KindOptions, OptionError, Period, Secret, Tls};
+use crate::engine::check::Check;
 use crate::model::{Measurement, Reason, Server};
 
 /// Parameters that a URL may carry.

@@ -9,7 +9,7 @@ use hyper::HeaderMap;
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::check::{Check, Context, Detail, Failure, brief};
+use crate::engine::check::{Check, Context, Detail, Failure, brief};
 use crate::model::{Phase, Reason, Server};
 use crate::net::{self, Carrier};
 

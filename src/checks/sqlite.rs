@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use super::sql::error::failure;
 use super::sql::pool::PoolCheck;
 use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count, shielded};
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{ConfigPath, KindOptions, OptionError, Redaction};
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason};
 
 const MEMORY: &str = ":memory:";

@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{KindOptions, OptionError, Secret, Tls};
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server};
 use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient};
 

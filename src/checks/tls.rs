@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{KindOptions, OptionError, Period, Tls as TlsOption};
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Reason, Server};
 use crate::net::{self, Chain, Endpoint, NOT_AFTER, TlsClient};
 

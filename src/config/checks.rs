@@ -19,10 +19,10 @@ use super::sections::DefaultsSection;
 use super::settings::{FAILURE_THRESHOLD, INTERVAL, SUCCESS_THRESHOLD, TIMEOUT};
 use super::tree::{Entry, Node, Value};
 use super::values::{Count, Period};
-use crate::check::names::{
-    MAX_NAME, RESERVED_NAMES, has_label_form, has_name_form, is_reserved_label,
+use crate::engine::check::{
+    Check, Declared, MAX_NAME, Options, RESERVED_NAMES, has_label_form, has_name_form,
+    is_reserved_label,
 };
-use crate::check::{Check, Declared, Options};
 use crate::model::Gate;
 
 const GATES: [Gate; 1] = [Gate::Ready];

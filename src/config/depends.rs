@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::check::depends::cycles;
+use crate::engine::check::cycles;
 
 use super::checks::Draft;
 use super::diagnostics::Report;

@@ -67,8 +67,8 @@ fn sqlite_path(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Check, Context, Detail, Failure};
     use crate::config::{Kind, KindOptions, Loader, OptionError};
+    use crate::engine::check::{Check, Context, Detail, Failure};
     use std::sync::Arc;
 
     /// Takes what the embedded text says of the own database.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
-use crate::check::Check;
+use crate::engine::check::Check;
 use crate::model::Measurement;
 
 /// The options of one kind: a struct with `#[serde(deny_unknown_fields)]` whose doc comments are

@@ -4,14 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::checks::{CheckReader, Defaults, Draft, Schemas};
-use super::depends;
 use super::diagnostics::{ConfigError, Report};
 use super::expand::Environment;
-use super::names;
-use super::parse;
 use super::prepare::Prepare;
-use super::read;
-use super::rules;
 use super::sections::{
     AlertmanagerSection, DefaultsSection, HistorySection, IncludeSection, MaintenanceSection,
     ServerSection, ServiceSection, TelemetrySection,
@@ -19,9 +14,8 @@ use super::sections::{
 use super::settings::{Alertmanager, History, Server, Service, Settings, Telemetry};
 use super::tree::{At, Entry, Node, Source, Table, Value};
 use super::watch::{self, Contents, Watch};
-use super::windows;
-use super::{Attempt, Loaded, Loader, NamedCheck};
-use crate::window::Window;
+use super::{Attempt, Loaded, Loader, NamedCheck, depends, names, parse, read, rules, windows};
+use crate::engine::Window;
 
 const SECTIONS: [&str; 9] = [
     "service",

@@ -14,7 +14,7 @@ use std::env::VarError;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::check::Declared;
+use crate::engine::check::Declared;
 
 mod address;
 mod checks;

@@ -9,10 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::diagnostics::Report;
 use super::expand::Environment;
-use super::names;
-use super::pem;
 use super::tree::{Node, Source, Value};
 use super::watch::Contents;
+use super::{names, pem};
 
 /// What is said of a required option that is not there.
 pub(super) const MISSING: &str = "missing; this option is required";

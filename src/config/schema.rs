@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value as Json, json};
 
-use crate::check::names::RESERVED_NAMES;
+use crate::engine::check::RESERVED_NAMES;
 
 use super::checks::CommonOptions;
 use super::kind::Kind;

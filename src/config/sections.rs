@@ -13,7 +13,7 @@ use super::settings::{
     SUCCESS_THRESHOLD, TIMEZONE, TracesProtocol,
 };
 use super::values::{ConfigPath, Count, Period, Secret};
-use crate::window::Day;
+use crate::engine::Day;
 
 /// What is observed: resource attributes of traces and the head of the status document.
 #[derive(Debug, Deserialize, JsonSchema)]

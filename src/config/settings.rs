@@ -12,7 +12,7 @@ use super::sections::{
     AlertmanagerSection, HistorySection, ServerSection, ServiceSection, TelemetrySection,
 };
 use super::values::{Period, Secret};
-use crate::window::Window;
+use crate::engine::Window;
 
 pub use super::sections::ServerTls;
 

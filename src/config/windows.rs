@@ -5,7 +5,8 @@ use super::rules::{no_duplicates, unknown_check};
 use super::sections::MaintenanceSection;
 use super::settings::TIMEZONE;
 use super::tree::Node;
-use crate::window::{self, Day, Window, WindowError};
+use crate::engine;
+use crate::engine::{Day, Window, WindowError};
 
 /// The window that `section` describes; none where something is wrong with it, which is reported.
 /// `known_checks` are sorted.
@@ -57,7 +58,7 @@ fn single(section: &MaintenanceSection, node: &Node, report: &mut Report) -> Opt
             report.absent(node.at, node.path_of(key), message);
             return None;
         };
-        let moment = text_of(value).ok_or(WindowError::Moment).and_then(|t| window::moment(&t));
+        let moment = text_of(value).ok_or(WindowError::Moment).and_then(|t| engine::moment(&t));
         right(moment, key, node, report)
     };
     let from = moment("from", section.from.as_ref());
@@ -75,14 +76,14 @@ fn recurring(section: &MaintenanceSection, node: &Node, report: &mut Report) -> 
         }
     }
     let start = section.start.as_ref().and_then(|value| {
-        let start = text_of(value).ok_or(WindowError::Start).and_then(|t| window::time_of_day(&t));
+        let start = text_of(value).ok_or(WindowError::Start).and_then(|t| engine::time_of_day(&t));
         right(start, "start", node, report)
     });
     let length = section
         .duration
-        .and_then(|period| right(window::length(period.0), "duration", node, report));
+        .and_then(|period| right(engine::length(period.0), "duration", node, report));
     let zone = section.timezone.as_deref().unwrap_or(TIMEZONE);
-    let zone = right(window::time_zone(zone), "timezone", node, report);
+    let zone = right(engine::time_zone(zone), "timezone", node, report);
     let days = section.every.as_deref().unwrap_or(&Day::ALL);
     // Days that are not there were reported by the caller.
     let window = Window::recurring(days.iter().copied(), start?, length?, zone?).ok()?;

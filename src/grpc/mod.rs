@@ -45,9 +45,9 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
+use crate::engine::state::HealthState;
 use crate::health::Health;
 use crate::model;
-use crate::state::HealthState;
 use watch::{Statuses, Watcher};
 use wire::{CheckRequest, CheckResponse, ListRequest, ListResponse, ServingStatus};
 

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::Known;
 use super::wire::{CheckResponse, ServingStatus};
-use crate::feed::Reader;
+use crate::events::Reader;
 
 /// What a watch tells.
 pub(super) type Statuses = BoxStream<'static, Result<CheckResponse, Status>>;

@@ -12,19 +12,16 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Access, Health, Inner};
-use crate::check::{Declared, names::is_label_name};
 use crate::config::{Details, Secret};
-use crate::feed::Feed;
+use crate::engine;
+use crate::engine::check::{Declared, is_label_name};
+use crate::engine::state::{HealthState, Labels, Remembered, ServiceInfo, Setup};
+use crate::engine::{Defaults, Maintenance, PlanError, Propagator, Scheduler, Window};
+use crate::events::Feed;
 use crate::history::History;
-use crate::maintenance::Maintenance;
-use crate::metrics::{Claim, Exposition, is_own_label};
+use crate::history::recent::Recent;
 use crate::model::Sink;
-use crate::plan::{self, Defaults, PlanError};
-use crate::recent::Recent;
-use crate::run::Propagator;
-use crate::scheduler::Scheduler;
-use crate::state::{HealthState, Labels, Remembered, ServiceInfo, Setup};
-use crate::window::Window;
+use crate::telemetry::metrics::{Claim, Exposition, is_own_label};
 
 /// Why a [`Health`] cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -213,7 +210,7 @@ impl Builder {
         self
     }
 
-    /// Says whether a [trace-keeping processor](crate::keep) obeys: traces are then kept by
+    /// Says whether a [trace-keeping processor](crate::telemetry::tail_sampling) obeys: traces are then kept by
     /// outcome, not only by the sampled flag. Default false.
     #[must_use]
     pub fn keep_traces_by_outcome(mut self, obeyed: bool) -> Self {
@@ -296,9 +293,9 @@ impl Builder {
     /// [`BuildError`] when the checks cannot be run, there is no runtime to run them on, or their
     /// series cannot be told from others.
     pub fn build(self) -> Result<Health, BuildError> {
-        let plan = plan::plan(self.checks, &self.defaults)?;
+        let plan = engine::plan(self.checks, &self.defaults)?;
         let labels = metric_labels(self.metric_labels)?;
-        plan::refuse_labels(&plan, |label| labels.contains(label))?;
+        engine::refuse_labels(&plan, |label| labels.contains(label))?;
         let here = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let claim = Claim::new(&self.exposition, &labels)
             .map_err(|()| BuildError::SameSeries { labels: labels.text().to_owned() })?;

@@ -6,13 +6,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Availability;
 use super::incident::{self, Changed, Period};
 use super::pending::{Held, Pending};
-use super::raw;
 use super::record::Record;
 use super::rollup::{Counts, Millis, Ran, Rollup, Width, worse};
 use super::share::Rings;
+use super::{Availability, raw};
 use crate::model::{ServiceStatus, Status, Transition};
 
 /// A clock that is set back by more than this is believed; less is waited for.

@@ -5,14 +5,13 @@ use std::sync::{Arc, PoisonError};
 
 use super::connection::Connection;
 use super::incident::{Changed, Period};
-use super::load;
 use super::options::HistoryOptions;
 use super::prune::MINUTES;
-use super::raw;
 use super::rollup::{Counts, Millis, Ran, Rollup, Width};
 use super::shared::{Shared, now};
 use super::value::StoreError;
 use super::write::{self, Occasion};
+use super::{load, raw};
 use crate::model::{Outcome, Reason, Status};
 
 const MINUTE: Millis = Width::Minute.millis();

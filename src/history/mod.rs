@@ -17,6 +17,7 @@ mod pending;
 mod prune;
 mod raw;
 mod read;
+pub(crate) mod recent;
 mod record;
 mod rollup;
 mod share;

@@ -3,11 +3,10 @@
 use std::sync::{Arc, PoisonError};
 
 use super::connection::Connection;
-use super::load;
 use super::rollup::{Millis, Width};
 use super::shared::{Shared, now};
 use super::value::{StoreError, Value};
-use super::write;
+use super::{load, write};
 
 /// Slots of roll-ups that one round deletes of each width; a slot ends each minute.
 const SLOTS: usize = 20;

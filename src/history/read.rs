@@ -11,13 +11,12 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::time::timeout;
 
 use super::connection::{Connection, Row};
-use super::load;
 use super::options::Place;
 use super::rollup::{Counts, Millis, Width, of_badness, time};
 use super::shared::now;
 use super::value::{StoreError, Value};
 use super::writer::Command;
-use super::{Change, Day, Incident, IncidentFilter, IncidentPage, Inner, ReadError, Share};
+use super::{Change, Day, Incident, IncidentFilter, IncidentPage, Inner, ReadError, Share, load};
 use crate::model::{Status, Trace, Transition};
 
 /// Longest that a reader waits.

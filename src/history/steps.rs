@@ -4,14 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::load;
 use super::prune::MINUTES;
-use super::raw;
 use super::rollup::{Millis, Rollup, Width, time};
 use super::shared::now;
 use super::sketch::Sketch;
 use super::value::StoreError;
-use super::{Inner, ReadError, Share, Step};
+use super::{Inner, ReadError, Share, Step, load, raw};
 
 /// Most steps of one answer.
 const MAX_STEPS: i64 = 100_000;

@@ -6,12 +6,11 @@ use std::sync::{Arc, PoisonError};
 use super::books::Books;
 use super::connection::Connection;
 use super::incident::{Changed, Period};
-use super::load;
 use super::pending::{Held, Rollups, Slot};
-use super::raw;
 use super::rollup::{Millis, Rollup, badness};
 use super::shared::{Shared, now};
 use super::value::{StoreError, Value};
+use super::{load, raw};
 use crate::model::{Reason, ServiceStatus, Status};
 
 /// Roll-ups of one transaction, unless a single minute has more.

@@ -14,13 +14,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout_at};
 
 use super::connection::Connection;
-use super::load;
 use super::options::{HistoryError, Place};
-use super::prune;
 use super::rollup::Millis;
 use super::shared::{Shared, now};
 use super::value::StoreError;
 use super::write::{self, Occasion};
+use super::{load, prune};
 
 /// Time from one look at the queue to the next, and longest until a status change is written.
 const TICK: Duration = Duration::from_secs(1);

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
-use crate::check::Heartbeat;
 use crate::config::{Details, Secret};
+use crate::engine::check::Heartbeat;
 use crate::health::Access;
 
 /// Wrong tokens from one address within [`WINDOW`] before it is told to stop.

@@ -3,7 +3,7 @@
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 
-use crate::metrics::Format;
+use crate::telemetry::metrics::Format;
 
 /// The format of the metrics page for these headers: OpenMetrics for whoever prefers it, else
 /// text, also for those who accept neither.

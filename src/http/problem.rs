@@ -14,8 +14,8 @@ use serde::Serialize;
 use tower::ServiceBuilder;
 use tower::util::MapResponseLayer;
 
-use super::measure::RequestMetrics;
 use super::panics::CatchPanic;
+use super::request_metrics::RequestMetrics;
 
 /// The media type of problem details.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";

@@ -8,7 +8,7 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::header;
 use hyper::http::response;
 
-use crate::check::Failure;
+use crate::engine::check::Failure;
 use crate::model::Reason;
 
 use super::{Endpoint, http1};

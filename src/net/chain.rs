@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::check::Context;
+use crate::engine::check::Context;
 use crate::model::Measurement;
 
 use super::tls::Verifier;

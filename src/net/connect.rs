@@ -9,7 +9,7 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::check::{Context, Failure};
+use crate::engine::check::{Context, Failure};
 use crate::model::{Phase, Reason};
 
 use super::failure::{failure, reason_of};

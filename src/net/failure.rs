@@ -6,10 +6,10 @@ use std::io;
 
 use rustls::CertificateError;
 
-use crate::check::Failure;
+use crate::engine::check::Failure;
 use crate::model::Reason;
 
-pub(crate) use crate::check::brief;
+pub(crate) use crate::engine::check::brief;
 
 /// The failure of `what`, such as `connecting to db:5432`, for the reason that `error`, or
 /// whatever caused it, stands for.

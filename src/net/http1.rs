@@ -18,8 +18,8 @@ use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::check::{Context, Failure};
 use crate::config::Secret;
+use crate::engine::check::{Context, Failure};
 use crate::model::Reason;
 
 use super::{Chain, Endpoint, Stream, brief, note_peer};

@@ -42,7 +42,7 @@ pub(crate) use stream::Stream;
 pub(crate) use target::Target;
 pub(crate) use tls::{TlsClient, handshake, version};
 
-use crate::check::{Context, Failure};
+use crate::engine::check::{Context, Failure};
 
 /// Connects to `endpoint`, with TLS where there is a client for it.
 pub(crate) async fn open(

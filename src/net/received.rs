@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::check::Failure;
+use crate::engine::check::Failure;
 use crate::model::Reason;
 
 use super::{Endpoint, failure};

@@ -15,7 +15,7 @@ use hickory_resolver::{ResolverBuilder, TokioResolver};
 use tokio::runtime;
 use tokio::time::Instant;
 
-use crate::check::Failure;
+use crate::engine::check::Failure;
 use crate::model::Reason;
 
 use super::failure::{brief, reason_of};

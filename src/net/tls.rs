@@ -18,8 +18,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::check::{Context, Failure};
 use crate::config::{ConfigPath, OptionError, TlsOptions};
+use crate::engine::check::{Context, Failure};
 use crate::model::Phase;
 
 use super::chain::Witness;

@@ -27,8 +27,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::Loaded;
+use crate::engine::{Defaults, PlanError, plan};
 use crate::model::{CheckInfo, Gate};
-use crate::plan::{Defaults, PlanError, plan};
 
 pub use catalogue::{ALERTS, AlertKind, Severity};
 pub use job::{Job, NotAJob};

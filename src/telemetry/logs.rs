@@ -9,9 +9,9 @@ use tracing_subscriber::fmt::{MakeWriter, format};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, fmt};
 
-use super::environment::Problem;
+use super::export::Problem;
 use super::{LogFormat, Settings};
-use crate::traces;
+use crate::engine::traces;
 
 /// Libraries that speak of every connection: below `warn` they are heard only through `RUST_LOG`.
 const CHATTY: [&str; 10] = [

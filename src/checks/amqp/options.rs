@@ -5,9 +5,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::check::Check;
 use crate::checks::broker::{Form, Location, tls_of};
 use crate::config::{Count, KindOptions, OptionError, Redaction, Secret, Tls};
+use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::NOT_AFTER;
 

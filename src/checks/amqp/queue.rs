@@ -1,6 +1,6 @@
 //! What is expected of a queue.
 
-use crate::check::{Context, Failure};
+use crate::engine::check::{Context, Failure};
 use crate::model::{Measurement, Reason};
 
 use super::frame::Queue;

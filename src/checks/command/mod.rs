@@ -12,9 +12,9 @@ use opentelemetry::propagation::Injector;
 use opentelemetry::{KeyValue, StringValue};
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::check::{Check, Context, Detail, Failure};
+use crate::checks::local::Aside;
 use crate::config::KindOptions;
-use crate::local::Aside;
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::Reason;
 
 use hide::Hidden;

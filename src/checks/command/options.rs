@@ -7,9 +7,9 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::check::Check;
+use crate::checks::local::Aside;
 use crate::config::{KindOptions, OptionError, Secret};
-use crate::local::Aside;
+use crate::engine::check::Check;
 
 use super::Command;
 use super::hide::Hidden;

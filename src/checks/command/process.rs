@@ -19,8 +19,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
-use crate::check::Failure;
-use crate::local::Aside;
+use crate::checks::local::Aside;
+use crate::engine::check::Failure;
 
 use super::hide::Line;
 

@@ -6,7 +6,7 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
 use super::Dns;
-use crate::check::{Context, Failure};
+use crate::engine::check::{Context, Failure};
 use crate::model::{Measurement, Reason};
 use crate::net::{self, Endpoint};
 

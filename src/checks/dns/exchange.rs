@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::Dns;
-use crate::check::{Context, Failure};
+use crate::engine::check::{Context, Failure};
 use crate::model::{Phase, Reason};
 use crate::net::{self, Endpoint};
 

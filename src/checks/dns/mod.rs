@@ -16,8 +16,8 @@ use hickory_resolver::system_conf::read_system_conf;
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::KindOptions;
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Reason, Server};
 use crate::net::{self, Endpoint, Host};
 

@@ -12,8 +12,8 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use super::Dns;
 use super::answer::{self, Wanted};
-use crate::check::Check;
 use crate::config::{KindOptions, OptionError};
+use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::Endpoint;
 

@@ -16,7 +16,7 @@ use tokio::io::BufWriter;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
-use crate::check::Failure;
+use crate::engine::check::Failure;
 use crate::model::Reason;
 use crate::net::{self, Endpoint, Stream};
 

@@ -19,8 +19,8 @@ use prost::Message;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{KindOptions, OptionError, Tls};
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server};
 use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient};
 

@@ -6,7 +6,7 @@ use hyper::header::HeaderMap;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use percent_encoding::percent_decode;
 
-use crate::check::{Context, Failure};
+use crate::engine::check::{Context, Failure};
 use crate::model::Reason;
 use crate::net::{Endpoint, brief};
 

@@ -11,7 +11,7 @@ use serde::de::{self, Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use crate::check::Failure;
+use crate::engine::check::Failure;
 use crate::model::Reason;
 use crate::net::{Endpoint, http1};
 

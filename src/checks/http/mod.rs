@@ -17,8 +17,8 @@ use hyper::{Method, Request};
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::KindOptions;
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
 use crate::net::http1::{self, Connection};
 use crate::net::{self, Target, TlsClient, body};
@@ -218,7 +218,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::check::Check;
+    use crate::engine::check::Check;
 
     /// What a run holds while it waits, times the thousands that may wait at once.
     #[tokio::test]

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json_path::JsonPath;
 use url::Url;
 
-use crate::check::Check;
 use crate::config::{ByteSize, KindOptions, OptionError, Secret, Tls, TlsOptions};
+use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::headers::{BasicAuth, HeaderOptions};
 use crate::net::http1::ALPN;

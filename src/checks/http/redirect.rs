@@ -4,7 +4,7 @@ use hyper::header::{self, HeaderName};
 use hyper::http::response;
 use hyper::{Method, StatusCode};
 
-use crate::check::Failure;
+use crate::engine::check::Failure;
 use crate::model::Reason;
 use crate::net::Target;
 

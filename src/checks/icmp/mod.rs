@@ -14,8 +14,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{Count, KindOptions, OptionError};
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server};
 use crate::net::{self, Host, shared};
 

@@ -1,6 +1,6 @@
 //! What is expected of a cluster and a topic.
 
-use crate::check::{Context, Detail, Failure};
+use crate::engine::check::{Context, Detail, Failure};
 use crate::model::{Measurement, Reason};
 use crate::net::Endpoint;
 

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::check::Failure;
 use crate::config::Secret;
+use crate::engine::check::Failure;
 use crate::model::Reason;
 use crate::net;
 use crate::net::scram::{Hash, Scram, ScramError};

@@ -16,9 +16,9 @@ use async_trait::async_trait;
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::checks::broker::{Wire, attributes};
 use crate::config::{KindOptions, Redaction};
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
 use crate::net::{self, Endpoint, Stream, TlsClient};
 

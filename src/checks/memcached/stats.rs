@@ -1,6 +1,6 @@
 //! What a server tells of itself in answer to `stats`.
 
-use crate::check::Context;
+use crate::engine::check::Context;
 use crate::model::Measurement;
 
 /// How full the memory is that the server may use.

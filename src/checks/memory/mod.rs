@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::check::{Check, Context, Detail, Failure};
+use crate::checks::local::Aside;
 use crate::config::{ByteSize, KindOptions, OptionError, SizeOrShare};
-use crate::local::Aside;
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Reason};
 
 use pools::Pool;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::check::Check;
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
+use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::{NOT_AFTER, TlsClient};
 

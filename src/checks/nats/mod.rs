@@ -12,9 +12,9 @@ use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::checks::broker::{Wire, attributes};
 use crate::config::{KindOptions, Redaction, Secret};
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
 use crate::net::{self, Endpoint, MOST, TlsClient};
 

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::check::Check;
 use crate::checks::broker::{Form, Location, tls_of};
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
+use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::{NOT_AFTER, TlsClient};
 

@@ -11,7 +11,7 @@ use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
 use super::{TOO_MANY_CLIENTS, reason_of_code};
-use crate::check::{Check, Context, Detail, Failure, brief};
+use crate::engine::check::{Check, Context, Detail, Failure, brief};
 use crate::model::{Phase, Reason};
 
 /// A check of the application's own connection to Redis: sends `PING` over it.

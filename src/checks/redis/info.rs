@@ -1,7 +1,7 @@
 //! What `INFO` tells of a server, and how it is judged.
 
-use crate::check::{Context, Detail, Failure};
 use crate::checks::replication::REPLICATION_LAG;
+use crate::engine::check::{Context, Detail, Failure};
 use crate::model::{Measurement, Reason};
 
 use super::options::Role;

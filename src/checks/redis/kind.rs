@@ -9,8 +9,8 @@ use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use tokio::io::AsyncWriteExt;
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{KindOptions, Redaction, Secret};
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
 use crate::net::{self, Endpoint, Stream, TlsClient};
 

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use crate::check::Check;
 use crate::checks::replication::REPLICATION_LAG;
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
+use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::{Endpoint, NOT_AFTER, TlsClient};
 

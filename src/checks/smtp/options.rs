@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::check::Check;
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
+use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::{Endpoint, NOT_AFTER, TlsClient};
 

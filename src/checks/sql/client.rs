@@ -14,8 +14,8 @@ use sqlx::{ConnectOptions, Connection};
 use super::error::failure;
 use super::lag::{Lag, LagLimits};
 use super::{Dialect, Options, Question, Target, shielded};
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::Redaction;
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
 
 /// How much longer than the run the server may work on a configured query: our own deadline

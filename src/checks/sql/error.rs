@@ -6,8 +6,8 @@ use std::io;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
 use super::Dialect;
-use crate::check::{Context, Failure};
 use crate::config::Redaction;
+use crate::engine::check::{Context, Failure};
 use crate::model::Reason;
 
 /// No greeting or first answer of a database is longer; a length above it is another protocol's

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::check::{Context, Detail, Failure};
 use crate::checks::replication::REPLICATION_LAG;
 use crate::config::{OptionError, Period};
+use crate::engine::check::{Context, Detail, Failure};
 use crate::model::Reason;
 
 /// What a replica says of its lag.

@@ -25,8 +25,8 @@ use sqlx::{Connection, Either};
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
-use crate::check::Failure;
 use crate::config::OptionError;
+use crate::engine::check::Failure;
 use crate::model::{Reason, Server};
 
 /// Rows read at most; a health check that returns more is reading a table.

@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::failure;
 use super::{Dialect, Question, count, shielded};
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::Redaction;
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server};
 
 static CONNECTIONS: Measurement =

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use crate::check::names::is_check_name;
+use crate::engine::check::is_check_name;
 use crate::model::{Reason, ServiceStatus, Status};
 
 /// Most checks that a summary names.

@@ -10,8 +10,8 @@ use hyper::{Request, StatusCode};
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::KindOptions;
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server, ServiceStatus, Status};
 use crate::net::http1::{self, Connection};
 use crate::net::{self, Target, TlsClient, body};

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use crate::check::Check;
 use crate::config::{KindOptions, OptionError, Secret, Tls, TlsOptions};
+use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::http1::{ALPN, bearer};
 use crate::net::{NOT_AFTER, Target, TlsClient};

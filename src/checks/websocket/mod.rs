@@ -23,8 +23,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use crate::check::{Check, Context, Detail, Failure};
 use crate::config::{KindOptions, Secret};
+use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
 use crate::net::http1::{self, USER_AGENT};
 use crate::net::{self, Endpoint, Stream, Target, TlsClient};

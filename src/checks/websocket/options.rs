@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use crate::check::Check;
 use crate::config::{KindOptions, OptionError, Secret, Tls, TlsOptions};
+use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::headers::{BasicAuth, HeaderOptions};
 use crate::net::http1::ALPN;

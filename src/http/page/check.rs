@@ -7,9 +7,9 @@ use super::curve::Chart;
 use super::past::{CheckPast, Kept, Range, incidents};
 use super::text::{Moment, latency, percent};
 use super::view::{Cause, Cx, Frame, IncidentRow, Row, state};
+use crate::engine::state::{CheckView, ServiceInfo};
 use crate::history::IncidentPage;
 use crate::model::Gate;
-use crate::state::{CheckView, ServiceInfo};
 
 /// A check's page, at `/checks/{check}`.
 #[derive(Template)]

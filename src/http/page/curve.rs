@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::text::{latency, percent, written};
 use crate::history::Step;
+use crate::history::recent::{MINUTES, Minute};
 use crate::model::Status;
-use crate::recent::{MINUTES, Minute};
 
 /// Size of the small curve, in the units of its picture.
 const SPARK: (i64, i64) = (118, 26);

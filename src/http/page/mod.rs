@@ -34,7 +34,9 @@ use tokio::time::Instant;
 
 use super::openapi::{Surface, live};
 use super::problem::Problem;
-use super::{Routes, accept, refused};
+use crate::http::accept;
+use crate::http::reply::refused;
+use crate::http::routes::Routes;
 use crate::model::Trace;
 use check::CheckPage;
 use past::{CheckPast, Past, Range};

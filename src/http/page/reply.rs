@@ -11,7 +11,7 @@ use hyper::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
 };
 
-use super::super::negotiate;
+use crate::http::negotiate;
 
 /// All that a page may do: load its own style, script and icon, and ask its own service for news.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \

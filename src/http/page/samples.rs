@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::past::{Kept, Past};
+use crate::engine::state::{CheckView, ServiceInfo, Snapshot};
+use crate::history::recent::{MINUTES, Minute};
 use crate::history::{Day, Incident, IncidentPage, Share};
 use crate::model::{CheckInfo, Gates, Outcome, Reason, Run, ServiceStatus, Status};
-use crate::recent::{MINUTES, Minute};
-use crate::state::{CheckView, ServiceInfo, Snapshot};
 
 /// What only those with the right to details may read.
 pub(super) const SECRET: &str = "refused by 10.1.2.3 <b>&";

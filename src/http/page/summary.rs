@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use super::text::{Moment, capital_service, counted, listed};
+use crate::engine::state::{CheckView, Snapshot};
 use crate::model::{ServiceStatus, Status};
-use crate::state::{CheckView, Snapshot};
 
 /// The head of the overview.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::history::Share;
-use crate::http::time;
+use crate::http::reply::time;
 use crate::model::{ServiceStatus, Status};
 
 /// A moment: for machines, in full, and how long ago it was when the page was made.

@@ -10,10 +10,10 @@ use super::curve::Spark;
 use super::past::{Days, Kept, Past, incidents};
 use super::summary::{Summary, waits};
 use super::text::{Moment, capital, span};
+use crate::engine::state::{CheckView, ServiceInfo, Snapshot};
+use crate::history::recent::{MINUTES, Minute};
 use crate::history::{Incident, IncidentPage};
 use crate::model::{Reason, Run, Status};
-use crate::recent::{MINUTES, Minute};
-use crate::state::{CheckView, ServiceInfo, Snapshot};
 
 /// Checks on one page of the overview; a fleet has several.
 const CHECKS: usize = 1_000;

@@ -1,0 +1,145 @@
+//! The command line: what can be asked, and the exit code that answers.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use vitalsign::rules::Job;
+
+use crate::commands::{self, Format};
+use crate::exit::{OK, USAGE};
+use crate::serve;
+
+/// Health, metrics and structured status of what a service depends on.
+///
+/// Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(name = "vitalsign", version, max_term_width = 100)]
+struct Cli {
+    /// Configuration file. Default: vitalsign.toml in the working directory; without one, an
+    /// embedded default
+    #[arg(long, global = true, value_name = "FILE", env = "VITALSIGN_CONFIG")]
+    config: Option<OsString>,
+
+    #[command(flatten)]
+    serve: ServeArgs,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args, Clone, Default)]
+struct ServeArgs {
+    /// Address to listen on, instead of the configured one
+    #[arg(long, value_name = "ADDR", env = "VITALSIGN_LISTEN", value_parser = address)]
+    listen: Option<Listen>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service (the default command)
+    Serve(ServeArgs),
+    /// Run checks once, now; exit 1 if a gating check failed, or any that was named
+    Check {
+        /// The checks to run; default: all
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// How to print the result
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Read the configuration and list every error; exit 0 or 78
+    Validate,
+    /// Ask a URL; exit 0 on 2xx, 1 otherwise
+    Probe {
+        /// An http or https URL
+        #[arg(value_name = "URL", value_parser = commands::probe_url)]
+        url: url::Url,
+        /// Longest time to wait for the whole answer
+        #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+        timeout: Duration,
+    },
+    /// Print alert and recording rules for Prometheus (YAML)
+    Rules {
+        /// The job under which Prometheus scrapes the service
+        #[arg(long, value_name = "NAME", default_value_t)]
+        job: Job,
+        /// Rules for any configuration, which read its settings from metrics
+        #[arg(long)]
+        generic: bool,
+    },
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// List the check kinds, or the options of one with types and defaults
+    Kinds {
+        /// The kind to describe
+        #[arg(value_name = "KIND")]
+        kind: Option<String>,
+    },
+}
+
+/// A duration above zero, with its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("not a duration above zero with its unit, such as \"2s\" or \"500ms\"".into()),
+    }
+}
+
+/// Runs the program as its arguments say.
+pub(crate) fn run() -> ExitCode {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let usage = !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if usage { USAGE } else { OK });
+        }
+    };
+    // A variable that is set but empty counts as unset, as everywhere in this field.
+    let config = cli.config.filter(|c| !c.is_empty()).map(PathBuf::from);
+    // One provider for all that speaks TLS; it is installed once, here.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let code = match cli.command {
+        None => serve::serve(config, cli.serve.listen.flatten()),
+        Some(Command::Serve(args)) => {
+            serve::serve(config, args.listen.flatten().or(cli.serve.listen.flatten()))
+        }
+        Some(Command::Check { names, format }) => commands::check(config, &names, format),
+        Some(Command::Validate) => commands::validate(config),
+        Some(Command::Probe { url, timeout }) => commands::probe(&url, timeout),
+        Some(Command::Rules { job, generic: true }) => commands::generic_rules(&job),
+        Some(Command::Rules { job, generic: false }) => commands::fitted_rules(config, &job),
+        Some(Command::Schema) => commands::schema(),
+        Some(Command::Kinds { kind }) => commands::kinds(kind.as_deref()),
+    };
+    ExitCode::from(code)
+}
+
+/// Parses the arguments, and refuses what clap alone would accept.
+fn parse() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let listen_given = matches.value_source("listen") == Some(ValueSource::CommandLine);
+    if listen_given && !matches!(cli.command, None | Some(Command::Serve(_))) {
+        let message = "--listen belongs to `serve` alone";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+    }
+    Ok(cli)
+}
+
+/// `None` for an empty variable, which counts as unset.
+type Listen = Option<SocketAddr>;
+
+fn address(text: &str) -> Result<Listen, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address = text.parse().map(Some);
+    address.map_err(|_| "not an address; it would be IP:PORT, such as 127.0.0.1:8080".into())
+}

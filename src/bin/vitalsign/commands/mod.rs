@@ -1,0 +1,232 @@
+//! The commands that do one thing and end: `check`, `validate`, `probe`, `rules`,
+//! `schema`, `kinds`.
+
+mod reference;
+mod rules;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use tokio::sync::mpsc;
+use vitalsign::config::Loaded;
+use vitalsign::{CheckInfo, Declared, Event, Health, Sink, Snapshot, Status};
+
+use crate::exit::{CONFIGURATION, FAILED, IO, OK, USAGE, complain};
+use crate::reload::Source;
+use crate::serve;
+
+pub(crate) use reference::{kinds, schema};
+pub(crate) use rules::{fitted_rules, generic_rules};
+
+/// How `check` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A line a check.
+    Text,
+    /// The structured status document.
+    Json,
+}
+
+/// `vitalsign validate`
+pub(crate) fn validate(config: Option<PathBuf>) -> u8 {
+    let loaded = match serve::load(&Source::new(config, None)) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let (checks, disabled) = (loaded.checks.len(), loaded.disabled.len());
+    let noun = if checks == 1 { "check" } else { "checks" };
+    print(&match disabled {
+        0 => format!("valid: {checks} {noun}\n"),
+        _ => format!("valid: {checks} {noun}, {disabled} more disabled\n"),
+    })
+}
+
+/// `vitalsign check`
+pub(crate) fn check(config: Option<PathBuf>, names: &[String], format: Format) -> u8 {
+    let loaded = match serve::load(&Source::new(config, None)) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let checks = match select(&loaded, names) {
+        Ok(checks) => checks,
+        Err(code) => return code,
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(IO, &format!("cannot start a runtime: {error}")),
+    };
+    let snapshot = match runtime.block_on(run_once(&loaded, checks)) {
+        Ok(snapshot) => snapshot,
+        Err(error) => return complain(CONFIGURATION, &error.to_string()),
+    };
+    // A check that blocks its thread must not keep the command from ending.
+    runtime.shutdown_background();
+    let failed = snapshot.checks.iter().any(|check| {
+        let counts = !names.is_empty() || !check.info.gates.is_empty();
+        counts && !matches!(check.status, Status::Up | Status::Degraded)
+    });
+    let written = match format {
+        Format::Json => print(&(snapshot.to_json() + "\n")),
+        Format::Text => print(&text(&snapshot, names.is_empty(), failed, colours())),
+    };
+    match (written, failed) {
+        (OK, true) => FAILED,
+        (code, _) => code,
+    }
+}
+
+type Named = (String, Declared);
+
+/// The checks to run: all, or those that were named.
+fn select(loaded: &Loaded, names: &[String]) -> Result<Vec<Named>, u8> {
+    let known: BTreeSet<&str> = loaded.checks.iter().map(|c| &*c.name).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(name.as_str())) {
+        let disabled = loaded.disabled.iter().any(|d| *d == **name);
+        let message = if disabled {
+            format!("check `{name}` is disabled; set `enabled = true` to run it")
+        } else {
+            let all = known.iter().copied().collect::<Vec<_>>().join(", ");
+            format!("there is no check `{name}`; there are: {all}")
+        };
+        return Err(complain(USAGE, &message));
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    let chosen = loaded.checks.iter().filter(|c| wanted(&c.name));
+    Ok(chosen
+        .map(|c| {
+            let declared = c.declared.clone();
+            // What it depends on may not be among those that were named.
+            let declared = if names.is_empty() { declared } else { declared.independent() };
+            (c.name.clone(), declared)
+        })
+        .collect())
+}
+
+/// Reports the name of each check whose run has ended.
+struct Ended(mpsc::UnboundedSender<Arc<CheckInfo>>);
+
+impl Sink for Ended {
+    fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>) {
+        if matches!(event, Event::Run { .. }) {
+            // One message a run, and the command ends after the first of each check.
+            let _ = self.0.send(Arc::clone(info));
+        }
+    }
+}
+
+async fn run_once(loaded: &Loaded, checks: Vec<Named>) -> Result<Snapshot, vitalsign::BuildError> {
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let mut waiting: BTreeSet<String> = checks.iter().map(|(name, _)| name.clone()).collect();
+    let all = waiting.len();
+    let mut builder =
+        serve::describe(loaded).max_concurrent_runs(all.max(1)).sink(Arc::new(Ended(sender)));
+    for (name, declared) in checks {
+        builder = builder.check(name, declared);
+    }
+    let health: Health = builder.build()?;
+    let progress = std::io::stderr().is_terminal();
+    while !waiting.is_empty() {
+        let Some(info) = ended.recv().await else { break };
+        waiting.remove(&*info.name);
+        if progress {
+            eprint!("\r\x1b[K{} of {all} checks", all - waiting.len());
+        }
+    }
+    if progress {
+        eprint!("\r\x1b[K");
+    }
+    Ok(health.state().snapshot())
+}
+
+/// Colours on a terminal, unless `NO_COLOR` says otherwise.
+fn colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// The verbose form of the probes, with each cause in full below its line.
+fn text(snapshot: &Snapshot, everything: bool, failed: bool, colours: bool) -> String {
+    let mut text = String::new();
+    for check in &snapshot.checks {
+        let line = check.verbose_line();
+        let colour = match check.status {
+            Status::Up => "32",
+            Status::Degraded => "33",
+            Status::Down => "31",
+            Status::Unknown => "35",
+        };
+        let _ = if colours {
+            writeln!(text, "\x1b[{colour}m{line}\x1b[0m")
+        } else {
+            writeln!(text, "{line}")
+        };
+        let run = check.last_run.as_deref().filter(|r| r.reason.is_some());
+        if let Some(message) = run.and_then(|r| r.message.as_deref()) {
+            let _ = writeln!(text, "    {message}");
+        }
+    }
+    let what = if everything { "ready check" } else { "check" };
+    let _ = writeln!(text, "{what} {}", if failed { "failed" } else { "passed" });
+    text
+}
+
+/// Parses the URL of `vitalsign probe`.
+pub(crate) fn probe_url(text: &str) -> Result<url::Url, String> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        _ => Err("not an http or https URL, such as http://127.0.0.1:8080/ready".into()),
+    }
+}
+
+/// `vitalsign probe`
+pub(crate) fn probe(url: &url::Url, timeout: Duration) -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(IO, &format!("cannot start a runtime: {error}")),
+    };
+    let result = runtime.block_on(async { tokio::time::timeout(timeout, get(url)).await });
+    // A name look-up may still block a thread of the runtime.
+    runtime.shutdown_background();
+    match result {
+        Ok(Ok(status)) if status.is_success() => OK,
+        Ok(Ok(status)) => complain(FAILED, &format!("answered {status}")),
+        Ok(Err(error)) => complain(FAILED, &error),
+        Err(_) => {
+            let limit = humantime::format_duration(timeout);
+            complain(FAILED, &format!("no answer within {limit}"))
+        }
+    }
+}
+
+/// The status of one GET, straight to the host: no proxy, no redirect.
+async fn get(url: &url::Url) -> Result<reqwest::StatusCode, String> {
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let client = client.build().map_err(|e| root_cause(&e))?;
+    let answer = client.get(url.clone()).send().await.map_err(|e| root_cause(&e))?;
+    let status = answer.status();
+    Ok(status)
+}
+
+/// The innermost cause alone: the outer ones repeat the URL, which may hold a password.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Prints to standard output; a closed pipe is no failure of ours.
+fn print(text: &str) -> u8 {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(IO, &format!("cannot write the result: {error}"))
+        }
+        _ => OK,
+    }
+}

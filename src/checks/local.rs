@@ -1,0 +1,111 @@
+//! Questions to this host that may hang, such as those about a file on a network file system.
+//!
+//! In flows a call that blocks; out flows its answer, or a [`Failure`] when an earlier one has not
+//! come back. Neither the deadline of a run nor the end of the runtime can wake a thread that
+//! hangs in the kernel, so each call has a thread of its own, and a check never two.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use crate::engine::check::Failure;
+use crate::model::Reason;
+
+/// Where the calls of one check block, one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    taken: Arc<AtomicBool>,
+}
+
+impl Aside {
+    /// Awaits what `call` comes to on a thread of its own; `what` names what is asked.
+    ///
+    /// A run that is cancelled leaves its call behind; it goes on until it returns.
+    ///
+    /// # Errors
+    /// A [`Reason::Timeout`] while an earlier call hangs, and [`Reason::LocalResource`] when there
+    /// is no thread to be had.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        what: &(impl Display + Sync),
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (tell, told) = oneshot::channel();
+        self.start(what, move |turn| {
+            let answer = call();
+            // Before the answer is there: the next run may follow at once.
+            drop(turn);
+            // Nobody listens any more when the run was cancelled.
+            let _ = tell.send(answer);
+        })?;
+        told.await.map_err(|_| {
+            let text = format!("the thread that asked {what} panicked");
+            Failure::new(Reason::Panic, text)
+        })
+    }
+
+    /// Starts `work` on a thread of its own, unless an earlier one has not given its turn back.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(crate) fn start(
+        &self,
+        what: &impl Display,
+        work: impl FnOnce(Turn) + Send + 'static,
+    ) -> Result<(), Failure> {
+        let Some(turn) = Turn::take(&self.taken) else {
+            let text = format!("{what} has not answered since an earlier run");
+            return Err(Failure::new(Reason::Timeout, text));
+        };
+        let thread = thread::Builder::new().name("aside".into());
+        thread.spawn(move || work(turn)).map(drop).map_err(|error| {
+            let text = format!("no thread to ask {what}: {error}");
+            Failure::new(Reason::LocalResource, text)
+        })
+    }
+}
+
+/// The right to call, which ends when the call is over.
+#[derive(Debug)]
+pub(crate) struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    fn take(taken: &Arc<AtomicBool>) -> Option<Self> {
+        (!taken.swap(true, Ordering::AcqRel)).then(|| Self(Arc::clone(taken)))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn while_one_call_hangs_no_other_is_started() {
+        let aside = Aside::default();
+        let hanging = Turn::take(&aside.taken).expect("nobody asks yet");
+        let failure = aside.call(&"/data", || ()).await.expect_err("the turn is taken");
+        assert_eq!(failure.reason(), Reason::Timeout);
+        assert_eq!(failure.message(), "/data has not answered since an earlier run");
+        drop(hanging);
+        for n in 0..3 {
+            assert_eq!(aside.call(&"/data", move || n).await, Ok(n));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_told_and_gives_its_turn_back() {
+        let aside = Aside::default();
+        let failure = aside.call(&"/data", || panic!("a bug")).await.map(|(): ()| ());
+        assert_eq!(failure.expect_err("it panicked").reason(), Reason::Panic);
+        aside.call(&"/data", || ()).await.expect("the turn is free");
+    }
+}

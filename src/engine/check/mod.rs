@@ -1,0 +1,233 @@
+//! What a check is to the engine: something that can be asked once.
+//!
+//! In flows a [`Context`] for one run; out flows a [`Detail`] (it answered) or a [`Failure`] (it
+//! did not, and why). The engine does everything else: it times, counts, cancels at the deadline,
+//! traces and decides what a series of outcomes means.
+//!
+//! ```
+//! use std::time::Duration;
+//! use vitalsign::{every, Failure, Reason};
+//!
+//! let queue = every(Duration::from_secs(5)).from_fn(|| async {
+//!     let waiting = 3;
+//!     if waiting < 1_000 { Ok(()) } else { Err(Failure::new(Reason::OutOfRange, "queue is full")) }
+//! });
+//! # let _ = queue;
+//! ```
+
+mod declare;
+mod depends;
+mod failure;
+mod heartbeat;
+mod names;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use opentelemetry::KeyValue;
+use opentelemetry::propagation::{Injector, TextMapPropagator};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::engine::traces;
+use crate::model::{Measurement, Phase, Server};
+
+pub use declare::{Declared, Options, every, from_fn, secs};
+pub(crate) use depends::cycles;
+pub use failure::Failure;
+pub(crate) use failure::brief;
+pub(crate) use heartbeat::AGE as HEARTBEAT_AGE;
+pub use heartbeat::Heartbeat;
+pub(crate) use names::{
+    MAX_NAME, RESERVED_NAMES, has_label_form, has_name_form, is_reserved_label,
+};
+pub use names::{is_check_name, is_label_name};
+
+/// One question to one dependency.
+///
+/// `run` asks once: it never sleeps, retries, counts, logs or times itself. It may be dropped at
+/// any await, at its deadline or at shutdown, and must then free what it held. It opens no more
+/// than one connection at a time and bounds what it reads.
+#[async_trait]
+pub trait Check: Send + Sync + 'static {
+    /// Name of the kind, the `kind` label: lower-case letters, digits and `_`.
+    fn kind(&self) -> &'static str;
+
+    /// The address it asks, where there is one; never with credentials.
+    fn server(&self) -> Option<Server> {
+        None
+    }
+
+    /// The heartbeat that it is, when it is told instead of asking: `/heartbeat/{check}` tells it,
+    /// and a beat that ends a silence calls for a run at once.
+    fn heartbeat(&self) -> Option<&Heartbeat> {
+        None
+    }
+
+    /// Asks once.
+    ///
+    /// # Errors
+    /// A [`Failure`] whose reason is from the closed list and whose message holds no secret.
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure>;
+}
+
+/// What an answered run has to say: nothing, or a caveat that makes it a warning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Detail {
+    pub(crate) caveat: Option<String>,
+}
+
+impl Detail {
+    /// It answered as it should.
+    #[must_use]
+    pub const fn ok() -> Self {
+        Self { caveat: None }
+    }
+
+    /// It answered, with a caveat for people to read.
+    pub fn warning(caveat: impl Into<String>) -> Self {
+        Self { caveat: Some(caveat.into()) }
+    }
+}
+
+impl From<()> for Detail {
+    fn from((): ()) -> Self {
+        Self::ok()
+    }
+}
+
+/// One run, as its check sees it: the deadline, the phase clock, the figures and the trace.
+pub struct Context {
+    deadline: Instant,
+    propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
+    observed: Mutex<Observed>,
+}
+
+/// What a run has noted so far; it outlives a run that is cancelled.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    pub(crate) phases: Vec<(Phase, Duration)>,
+    pub(crate) current: Option<Phase>,
+    pub(crate) measurements: Vec<(&'static Measurement, f64)>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// A context whose run must end by `deadline`; without a propagator no trace context is sent.
+    #[must_use]
+    pub fn new(
+        deadline: Instant,
+        propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
+    ) -> Self {
+        Self { deadline, propagator, observed: Mutex::default() }
+    }
+
+    /// When the run is cancelled.
+    #[must_use]
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Time left until then.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Awaits `step` as `phase` of the run: its time is a figure and an event of the span.
+    ///
+    /// A phase passed more than once, as when a redirect is followed, adds up.
+    pub async fn phase<F: Future>(&self, phase: Phase, step: F) -> F::Output {
+        self.observed().current = Some(phase);
+        let started = Instant::now();
+        let output = step.await;
+        let took = started.elapsed();
+        traces::phase_ended(phase, took.as_secs_f64());
+        let mut observed = self.observed();
+        observed.current = None;
+        match observed.phases.iter_mut().find(|(p, _)| *p == phase) {
+            Some((_, sum)) => *sum += took,
+            None => observed.phases.push((phase, took)),
+        }
+        output
+    }
+
+    /// Notes a figure of this run; it is kept even when the run then fails.
+    pub fn measure(&self, measurement: &'static Measurement, value: f64) {
+        let mut observed = self.observed();
+        observed.measurements.retain(|(m, _)| *m != measurement);
+        observed.measurements.push((measurement, value));
+    }
+
+    /// Awaits `call` inside a CLIENT span named and described by its protocol's conventions.
+    ///
+    /// The span is an error when the call fails without having been [answered](Failure::answered),
+    /// or is cancelled.
+    ///
+    /// # Errors
+    /// Those of `call`.
+    pub async fn client<T, F>(
+        &self,
+        name: &str,
+        attributes: Vec<KeyValue>,
+        call: F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let client = traces::Client::open(name, attributes);
+        let result = call.instrument(client.span().clone()).await;
+        client.finish(result.as_ref().err().filter(|f| !f.answered).map(|f| f.reason));
+        result
+    }
+
+    /// Adds an attribute to the innermost open span of the run.
+    pub fn attribute(&self, key: &'static str, value: impl Into<opentelemetry::Value>) {
+        traces::attribute(key, value);
+    }
+
+    /// Writes the trace context of the innermost open span into `carrier`, unless the check was
+    /// told not to propagate it.
+    pub fn inject(&self, carrier: &mut dyn Injector) {
+        if let Some(propagator) = &self.propagator {
+            traces::inject(propagator.as_ref(), carrier);
+        }
+    }
+
+    /// Locks the notes; a panic elsewhere in the run cannot leave them half-written.
+    fn observed(&self) -> std::sync::MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the notes at the end of the run.
+    pub(crate) fn take_observed(&self) -> Observed {
+        std::mem::take(&mut *self.observed())
+    }
+}
+
+#[async_trait]
+impl Check for Arc<dyn Check> {
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+
+    fn server(&self) -> Option<Server> {
+        (**self).server()
+    }
+
+    fn heartbeat(&self) -> Option<&Heartbeat> {
+        (**self).heartbeat()
+    }
+
+    async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        (**self).run(cx).await
+    }
+}

@@ -1,0 +1,30 @@
+//! The engine: it asks each check on its own clock and keeps what the answers add up to.
+//!
+//! In flows a plan of declared checks; out flow the events that sinks receive, and the health
+//! state that every probe, page and metric reads.
+//!
+//! ```text
+//! check ──► plan ──► scheduler ──► run ──► state
+//! (trait,   (rules,  (deadlines,   (span,   (the recorder writes,
+//!  options)  defaults) one task each) timeout) everybody reads)
+//! ```
+
+pub mod check;
+mod maintenance;
+mod plan;
+mod run;
+mod scheduler;
+pub mod state;
+pub mod traces;
+mod window;
+
+pub(crate) use maintenance::Maintenance;
+pub use plan::{Defaults, PlanError};
+pub(crate) use plan::{plan, refuse_labels};
+pub use run::Propagator;
+#[cfg(feature = "bench")]
+pub(crate) use run::run;
+pub use scheduler::{Changes, Revision};
+pub(crate) use scheduler::{Scheduled, Scheduler};
+pub use window::{Day, Window, WindowError};
+pub(crate) use window::{length, moment, time_of_day, time_zone};

@@ -1,0 +1,243 @@
+//! From declarations to a plan: fills in defaults and refuses what cannot be run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::check::{Declared, Options, cycles, is_check_name, is_label_name};
+use crate::engine::scheduler::Scheduled;
+use crate::model::{CheckInfo, Gates};
+
+/// What a check does that its declaration does not say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Defaults {
+    /// Time from one run to the next. Default 10 s.
+    pub interval: Duration,
+    /// Longest one run may take. Default 2 s or half the interval, whichever is less.
+    pub timeout: Option<Duration>,
+    /// Failed runs in a row that make a check down. Default 3.
+    pub failure_threshold: u32,
+    /// Good runs in a row that bring it back. Default 1.
+    pub success_threshold: u32,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(10),
+            timeout: None,
+            failure_threshold: 3,
+            success_threshold: 1,
+        }
+    }
+}
+
+impl Defaults {
+    /// The timeout of a check that runs every `interval`, when nothing says otherwise.
+    #[must_use]
+    pub fn timeout_for(interval: Duration) -> Duration {
+        Duration::from_secs(2).min(interval / 2)
+    }
+}
+
+/// Why a set of checks cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A name that is no check's.
+    #[error(
+        "check name {0:?} is not allowed; it must match [a-z0-9][a-z0-9_-]{{0,62}} and be neither \
+         `status` nor `incidents`"
+    )]
+    Name(String),
+    /// Two checks of one name.
+    #[error("check `{0}` is declared twice; every check needs a name of its own")]
+    Duplicate(String),
+    /// An option outside its range.
+    #[error("check `{check}`: {problem}")]
+    Option {
+        /// The check.
+        check: String,
+        /// What is wrong; what would be right.
+        problem: String,
+    },
+    /// A dependency on a check that does not exist.
+    #[error("check `{check}` depends on `{missing}`, which is no check")]
+    UnknownDependency {
+        /// The check.
+        check: String,
+        /// The name that no check has.
+        missing: String,
+    },
+    /// Checks that depend on each other in a circle.
+    #[error("checks depend on each other in a cycle: {0}")]
+    Cycle(String),
+}
+
+/// Fills in `defaults` and refuses what cannot be run.
+pub(crate) fn plan(
+    checks: Vec<(String, Declared)>,
+    defaults: &Defaults,
+) -> Result<Vec<Scheduled>, PlanError> {
+    let mut graph = BTreeMap::new();
+    for (name, declared) in &checks {
+        if !is_check_name(name) {
+            return Err(PlanError::Name(name.clone()));
+        }
+        if graph.insert(name.clone(), declared.options.depends_on.clone()).is_some() {
+            return Err(PlanError::Duplicate(name.clone()));
+        }
+    }
+    for (check, dependencies) in &graph {
+        if let Some(missing) = dependencies.iter().find(|d| !graph.contains_key(*d)) {
+            let (check, missing) = (check.clone(), missing.clone());
+            return Err(PlanError::UnknownDependency { check, missing });
+        }
+    }
+    if let Some(cycle) = cycle(&graph) {
+        return Err(PlanError::Cycle(cycle.join(" -> ")));
+    }
+    checks.into_iter().map(|(name, declared)| schedule(name, declared, defaults)).collect()
+}
+
+/// Refuses labels of checks that every series has already, by `taken`.
+pub(crate) fn refuse_labels(
+    plan: &[Scheduled],
+    taken: impl Fn(&str) -> bool,
+) -> Result<(), PlanError> {
+    for scheduled in plan {
+        if let Some(label) = scheduled.info.labels.keys().find(|label| taken(label)) {
+            let check = scheduled.info.name.to_string();
+            let problem = format!("its label `{label}` is a `metric_label` too; rename one");
+            return Err(PlanError::Option { check, problem });
+        }
+    }
+    Ok(())
+}
+
+/// A cycle among the dependencies, its first name repeated at its end.
+fn cycle(graph: &BTreeMap<String, Vec<String>>) -> Option<Vec<&str>> {
+    let names: Vec<&str> = graph.keys().map(String::as_str).collect();
+    let position = |name: &String| names.binary_search(&name.as_str()).ok();
+    let edges: Vec<Vec<usize>> =
+        graph.values().map(|on| on.iter().filter_map(position).collect()).collect();
+    let first = cycles(&edges).into_iter().next()?;
+    Some(first.iter().chain(first.first()).map(|i| names[*i]).collect())
+}
+
+fn schedule(name: String, declared: Declared, defaults: &Defaults) -> Result<Scheduled, PlanError> {
+    let Declared { check, options, revision } = declared;
+    let info = inform(&name, &options, defaults)
+        .map_err(|problem| PlanError::Option { check: name, problem: problem.to_owned() })?;
+    let info = Arc::new(CheckInfo { kind: check.kind(), server: check.server(), ..info });
+    Ok(Scheduled { info, check, revision, spare: options.spare_when_observed })
+}
+
+fn inform(name: &str, options: &Options, defaults: &Defaults) -> Result<CheckInfo, &'static str> {
+    let interval = options.interval.unwrap_or(defaults.interval);
+    let timeout =
+        options.timeout.or(defaults.timeout).unwrap_or_else(|| Defaults::timeout_for(interval));
+    let failure_threshold = options.failure_threshold.unwrap_or(defaults.failure_threshold);
+    let success_threshold = options.success_threshold.unwrap_or(defaults.success_threshold);
+    if interval.is_zero() || interval > MAX_INTERVAL {
+        return Err("the interval must be above zero and at most 366 days");
+    }
+    if timeout.is_zero() || timeout >= interval {
+        return Err("the timeout must be above zero and shorter than the interval");
+    }
+    if failure_threshold == 0 || success_threshold == 0 {
+        return Err("thresholds must be at least 1");
+    }
+    if options.objective.is_some_and(|o| !(o > 0.0 && o < 100.0)) {
+        return Err("the objective is a percentage above 0 and below 100");
+    }
+    if !options.labels.keys().all(|label| is_label_name(label)) {
+        return Err("labels must be Prometheus label names, [a-zA-Z_][a-zA-Z0-9_]*, and none of \
+                    check, kind, gates, server_address and server_port");
+    }
+    Ok(CheckInfo {
+        name: name.into(),
+        kind: "",
+        description: options.description.clone(),
+        gates: options.gates.unwrap_or(Gates::READY),
+        depends_on: options.depends_on.iter().map(|d| d.as_str().into()).collect(),
+        labels: options.labels.clone(),
+        interval,
+        timeout,
+        failure_threshold,
+        success_threshold,
+        degraded_after: options.degraded_after,
+        objective: options.objective,
+        propagate: options.propagate.unwrap_or(true),
+        server: None,
+    })
+}
+
+/// Bounds every sum of a check's times far below what clocks can hold.
+const MAX_INTERVAL: Duration = Duration::from_hours(366 * 24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::check::{every, from_fn};
+
+    fn ok() -> Declared {
+        from_fn(|| async { Ok::<_, std::io::Error>(()) })
+    }
+
+    fn error(checks: Vec<(&str, Declared)>) -> String {
+        let checks = checks.into_iter().map(|(n, d)| (n.to_owned(), d)).collect();
+        match plan(checks, &Defaults::default()) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn after(dependency: &str) -> Declared {
+        every(Duration::from_secs(1))
+            .depends_on(dependency)
+            .from_fn(|| async { Ok::<_, std::io::Error>(()) })
+    }
+
+    #[test]
+    fn a_cycle_is_printed() {
+        let cycle = error(vec![("a", after("b")), ("b", after("c")), ("c", after("b"))]);
+        assert_eq!(cycle, "checks depend on each other in a cycle: b -> c -> b");
+        assert_eq!(
+            error(vec![("a", after("a"))]),
+            "checks depend on each other in a cycle: a -> a"
+        );
+        assert_eq!(error(vec![("a", after("c")), ("b", after("c")), ("c", ok())]), "accepted");
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused() {
+        assert_eq!(
+            error(vec![("a", after("nope"))]),
+            "check `a` depends on `nope`, which is no check"
+        );
+        assert!(error(vec![("a", ok()), ("a", ok())]).contains("declared twice"));
+        let second = Duration::from_secs(1);
+        let run = || async { Ok::<_, std::io::Error>(()) };
+        for bad in [
+            every(Duration::ZERO),
+            every(second).timeout(second),
+            every(second).failure_threshold(0),
+            every(second).success_threshold(0),
+            every(second).objective(100.0),
+            every(second).objective(f64::NAN),
+            every(second).label("kind", "x"),
+            every(second).label("__x", "x"),
+            every(Duration::MAX),
+        ] {
+            assert_ne!(error(vec![("a", bad.from_fn(run))]), "accepted");
+        }
+    }
+
+    #[test]
+    fn the_default_timeout_is_half_a_short_interval() {
+        let half = Defaults::timeout_for(Duration::from_secs(1));
+        assert_eq!(half, Duration::from_millis(500));
+        assert_eq!(Defaults::timeout_for(Duration::from_mins(1)), Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,118 @@
+//! One run of a check: its span, its deadline, its clock and its guard against panics.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures_util::FutureExt;
+use opentelemetry::propagation::TextMapPropagator;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
+
+use crate::engine::check::{Check, Context, Detail, Failure, Observed};
+use crate::engine::state::{Entry, HealthState, slowness};
+use crate::engine::traces;
+use crate::engine::traces::Verdict;
+use crate::model::{CheckInfo, Outcome, Reason, Run};
+
+/// Writes the trace context that goes to dependencies.
+pub type Propagator = Arc<dyn TextMapPropagator + Send + Sync>;
+
+/// Runs `check` once and feeds what came of it to everything: state, metrics, span and sinks.
+pub(crate) async fn run(
+    check: &dyn Check,
+    entry: &Arc<Entry>,
+    state: &HealthState,
+    propagator: Option<&Propagator>,
+) {
+    let root = traces::root(&entry.info);
+    let run = once(check, &entry.info, propagator, &root).await;
+    let (outcome, reason) = (run.outcome, run.reason);
+    let Some(recorded) = state.record(entry, run) else { return };
+    traces::conclude(
+        &root,
+        Verdict {
+            outcome,
+            reason,
+            status: recorded.status,
+            changed_from: recorded.transition.map(|t| t.from),
+            keep: recorded.kept,
+        },
+    );
+}
+
+/// Runs `check` once inside `root`, without telling anybody.
+pub(crate) async fn once(
+    check: &dyn Check,
+    info: &CheckInfo,
+    propagator: Option<&Propagator>,
+    root: &tracing::Span,
+) -> Run {
+    let trace = traces::identify(root);
+    let at = SystemTime::now();
+    let started = Instant::now();
+    let deadline = started + info.timeout;
+    let cx = Context::new(deadline, propagator.filter(|_| info.propagate).cloned());
+    // Made and dropped inside the guard: a check may panic before its first await, and while it is
+    // cancelled.
+    let call = AssertUnwindSafe(async { timeout_at(deadline, check.run(&cx)).await });
+    let ended = call.catch_unwind().instrument(root.clone()).await;
+    let duration = started.elapsed();
+    let observed = cx.take_observed();
+    let (outcome, reason, message) = match ended {
+        Err(panic) => (Outcome::Failure, Some(Reason::Panic), Some(panic_text(panic))),
+        Ok(Err(_)) => timed_out(info, &observed),
+        Ok(Ok(_)) if duration > info.timeout => timed_out(info, &observed),
+        Ok(Ok(Ok(detail))) => answered(info, duration, detail),
+        Ok(Ok(Err(failure))) => failed(failure),
+    };
+    Run {
+        at,
+        duration,
+        outcome,
+        reason,
+        message,
+        trace,
+        phases: observed.phases,
+        measurements: observed.measurements,
+    }
+}
+
+type Ending = (Outcome, Option<Reason>, Option<String>);
+
+fn answered(info: &CheckInfo, duration: std::time::Duration, detail: Detail) -> Ending {
+    if let Some(caveat) = detail.caveat {
+        return (Outcome::Warning, None, Some(caveat));
+    }
+    match slowness(info, duration) {
+        Some(caveat) => (Outcome::Warning, None, Some(caveat)),
+        None => (Outcome::Success, None, None),
+    }
+}
+
+fn failed(failure: Failure) -> Ending {
+    (failure.reason.outcome(), Some(failure.reason), Some(failure.message))
+}
+
+fn timed_out(info: &CheckInfo, observed: &Observed) -> Ending {
+    let after = humantime::format_duration(info.timeout);
+    let message = match observed.current {
+        Some(phase) => format!("no answer within {after}; it was in its {phase} phase"),
+        None => format!("no answer within {after}"),
+    };
+    (Outcome::Timeout, Some(Reason::Timeout), Some(message))
+}
+
+/// What a panic says, if that is a text of the program itself; a computed one may hold a secret.
+fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    let text = match payload.downcast_ref::<&'static str>() {
+        Some(text) => format!("the check panicked: {text}"),
+        None => "the check panicked".to_owned(),
+    };
+    // It is the check's own, and may panic once more as it goes; what that leaves stays for good.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+    text
+}

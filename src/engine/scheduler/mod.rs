@@ -1,0 +1,293 @@
+//! When each check runs: one light task a check, on fixed deadlines of its own.
+//!
+//! In flows a plan (the checks that should run); it is applied as a difference to the one that
+//! runs. A task runs its check inline, so two runs of one check never overlap.
+
+mod nudge;
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::engine::check::{Check, Heartbeat};
+use crate::engine::run;
+use crate::engine::run::Propagator;
+use crate::engine::state::{Entry, HealthState, Planned};
+use crate::model::{CheckInfo, SkipReason};
+use nudge::Nudge;
+
+/// All checks of a plan start within this time, one after the other.
+const FIRST_RUNS: Duration = Duration::from_millis(900);
+
+/// Small plans start their checks no further apart than this.
+const FIRST_STEP: Duration = Duration::from_millis(1);
+
+/// A digest of everything that a check was declared with, secrets included.
+pub type Revision = [u8; 32];
+
+/// A check of a plan.
+#[derive(Clone)]
+pub(crate) struct Scheduled {
+    pub(crate) info: Arc<CheckInfo>,
+    pub(crate) check: Arc<dyn Check>,
+    /// Equal revisions are the same check; without one, only the same object is.
+    pub(crate) revision: Option<Revision>,
+    /// Whether calls that the host observes spare its runs.
+    pub(crate) spare: bool,
+}
+
+impl Scheduled {
+    fn is(&self, other: &Self) -> bool {
+        self.info == other.info
+            && self.spare == other.spare
+            && match (self.revision, other.revision) {
+                (Some(ours), Some(theirs)) => ours == theirs,
+                _ => Arc::ptr_eq(&self.check, &other.check),
+            }
+    }
+}
+
+/// What a new plan did to the checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Names that were new.
+    pub added: usize,
+    /// Known names with another declaration.
+    pub changed: usize,
+    /// Names that are gone.
+    pub removed: usize,
+    /// Checks that go on as if nothing had happened.
+    pub untouched: usize,
+}
+
+/// Runs the checks of the current plan until it is dropped.
+pub(crate) struct Scheduler {
+    shared: Arc<Shared>,
+    handle: Handle,
+    running: Mutex<HashMap<Arc<str>, Running>>,
+    heart: AbortHandle,
+    /// Where checks run beside whatever else the runtime does.
+    _nudge: Option<Nudge>,
+}
+
+/// What every check's task uses.
+struct Shared {
+    state: Arc<HealthState>,
+    limit: Semaphore,
+    propagator: Option<Propagator>,
+    /// The origin of all phases.
+    epoch: Instant,
+}
+
+struct Running {
+    scheduled: Scheduled,
+    entry: Arc<Entry>,
+    task: JoinHandle<()>,
+}
+
+impl Scheduler {
+    /// A scheduler without checks that runs at most `limit` at once on the runtime of `handle`;
+    /// the current runtime watches that one.
+    pub(crate) fn new(
+        handle: Handle,
+        state: Arc<HealthState>,
+        limit: usize,
+        propagator: Option<Propagator>,
+    ) -> Self {
+        state.beat();
+        let heart = tokio::spawn(beat(handle.clone(), Arc::clone(&state))).abort_handle();
+        // From another runtime, the heart itself is a sign from outside.
+        let at_home = Handle::current().id() == handle.id();
+        let nudge = at_home.then(|| Nudge::start(handle.clone())).flatten();
+        let limit = Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS));
+        let shared = Arc::new(Shared { state, limit, propagator, epoch: Instant::now() });
+        Self { shared, handle, running: Mutex::default(), heart, _nudge: nudge }
+    }
+
+    /// Makes `checks` the plan: what is untouched goes on, the rest is started or stopped.
+    pub(crate) fn apply(&self, checks: Vec<Scheduled>) -> Changes {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changes = Changes::default();
+        let planned = checks
+            .iter()
+            .map(|new| match running.get(&new.info.name) {
+                Some(old) if old.scheduled.is(new) => {
+                    changes.untouched += 1;
+                    Planned::Untouched(Arc::clone(&old.entry))
+                }
+                Some(old) => {
+                    let old = old.scheduled.check.heartbeat();
+                    if let (Some(new), Some(old)) = (new.check.heartbeat(), old) {
+                        new.succeed(old);
+                    }
+                    changes.changed += 1;
+                    Planned::Changed(Arc::clone(&new.info))
+                }
+                None => {
+                    changes.added += 1;
+                    Planned::New(Arc::clone(&new.info))
+                }
+            })
+            .collect();
+        let entries = self.shared.state.apply(planned);
+        let mut old = std::mem::take(&mut *running);
+        let goes_on = |old: &HashMap<Arc<str>, Running>, entry: &Arc<Entry>| {
+            old.get(&entry.info.name).is_some_and(|r| Arc::ptr_eq(&r.entry, entry))
+        };
+        let starting = entries.iter().filter(|e| !goes_on(&old, e)).count();
+        let step = FIRST_STEP.min(FIRST_RUNS / u32::try_from(starting.max(1)).unwrap_or(u32::MAX));
+        let mut first = Instant::now();
+        for (scheduled, entry) in checks.into_iter().zip(entries) {
+            let name = Arc::clone(&entry.info.name);
+            let goes_on = goes_on(&old, &entry);
+            let before = match old.remove(&name) {
+                Some(same) if goes_on => {
+                    running.insert(name, same);
+                    continue;
+                }
+                before => before.map(|changed| changed.task),
+            };
+            before.iter().for_each(JoinHandle::abort);
+            let (check, spare) = (Arc::clone(&scheduled.check), scheduled.spare);
+            let (shared, cell) = (Arc::clone(&self.shared), Arc::clone(&entry));
+            let task = self.handle.spawn(async move {
+                // What it held must be free first: two runs of one check never overlap.
+                if let Some(stopped) = before {
+                    let _ = stopped.await;
+                }
+                keep_running(shared, check, spare, cell, first).await;
+            });
+            running.insert(name, Running { scheduled, entry, task });
+            first += step;
+        }
+        changes.removed = old.len();
+        for stopped in old.into_values() {
+            stopped.task.abort();
+        }
+        changes
+    }
+}
+
+impl Scheduler {
+    /// The heartbeat that the check `name` is, if it is one.
+    pub(crate) fn heartbeat(&self, name: &str) -> Option<Heartbeat> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(name)?.scheduled.check.heartbeat().cloned()
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.heart.abort();
+        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for stopped in running.values() {
+            stopped.task.abort();
+        }
+    }
+}
+
+/// Asks the check runtime once a second for a sign that it makes progress.
+///
+/// It is asked from outside: a worker that blocks after a sleep of all of them leaves nobody to
+/// look at the timers, for workers wake each other only when there is more than one task to run. A
+/// task that comes from elsewhere wakes another.
+async fn beat(checks_on: Handle, state: Arc<HealthState>) {
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        seconds.tick().await;
+        let state = Arc::clone(&state);
+        // No second one is asked for before the first has come; a runtime that ends gives none.
+        let _ = checks_on.spawn(async move { state.beat() }).await;
+    }
+}
+
+async fn keep_running(
+    shared: Arc<Shared>,
+    check: Arc<dyn Check>,
+    spare: bool,
+    entry: Arc<Entry>,
+    first: Instant,
+) {
+    let state = &*shared.state;
+    let grid = Grid::of(&entry.info, shared.epoch);
+    let mut due = first;
+    loop {
+        match check.heartbeat() {
+            None => sleep_until(due).await,
+            // On the heap, so that all the checks that are none need not have room for it.
+            Some(heartbeat) => Box::pin(until_due_or_told(due, heartbeat)).await,
+        }
+        let started = Instant::now();
+        if !(spare && entry.spares(started)) {
+            // One that was called for comes before it is due, and says nothing of delays.
+            if let Some(delay) = started.checked_duration_since(due) {
+                state.delayed(delay);
+            }
+            match shared.limit.try_acquire() {
+                Ok(_permit) => {
+                    // On the heap while it lasts, so that checks that wait need not have room for it.
+                    Box::pin(run::run(&*check, &entry, state, shared.propagator.as_ref())).await;
+                }
+                Err(_) => state.skip(&entry, SkipReason::Limit),
+            }
+        }
+        let now = Instant::now();
+        // The first run is off the grid; a quarter of an interval keeps the second apart from it.
+        let earliest = if due == first { started + grid.interval / 4 } else { started };
+        due = grid.next_after(earliest.max(now));
+        for _ in 0..grid.deadlines_between(earliest, now) {
+            state.skip(&entry, SkipReason::Overrun);
+        }
+    }
+}
+
+/// Waits for the time of the next run, or for a beat that ends a silence: it is shown at once.
+async fn until_due_or_told(due: Instant, heartbeat: &Heartbeat) {
+    tokio::select! {
+        () = sleep_until(due) => {}
+        () = heartbeat.ended_silence() => {}
+    }
+}
+
+/// The fixed deadlines of a check: its own phase, then every interval.
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    origin: Instant,
+    interval: Duration,
+}
+
+impl Grid {
+    /// The phase follows from the name, so that a reload or a restart keeps checks spread alike.
+    fn of(info: &CheckInfo, epoch: Instant) -> Self {
+        let mut hasher = DefaultHasher::new();
+        info.name.hash(&mut hasher);
+        let nanos = u64::try_from(info.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let phase = Duration::from_nanos(hasher.finish() % nanos);
+        Self { origin: epoch + phase, interval: info.interval }
+    }
+
+    /// Deadlines up to and including `at`, from the origin on.
+    fn count(&self, at: Instant) -> u128 {
+        match at.checked_duration_since(self.origin) {
+            Some(passed) => passed.as_nanos() / self.interval.as_nanos().max(1) + 1,
+            None => 0,
+        }
+    }
+
+    fn next_after(&self, at: Instant) -> Instant {
+        let nanos = self.interval.as_nanos().saturating_mul(self.count(at));
+        self.origin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX >> 1))
+    }
+
+    fn deadlines_between(&self, after: Instant, until: Instant) -> u128 {
+        self.count(until).saturating_sub(self.count(after))
+    }
+}

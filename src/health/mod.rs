@@ -1,0 +1,260 @@
+//! The library's front door: declare checks, build, merge a router.
+
+#[cfg(feature = "bench")]
+pub mod bench;
+mod builder;
+pub mod observe;
+mod stop;
+pub mod testing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Details, Secret};
+use crate::engine;
+use crate::engine::check::{Declared, Heartbeat};
+use crate::engine::state::{HealthState, Snapshot};
+use crate::engine::{Changes, Defaults, Maintenance, PlanError, Scheduled, Scheduler, Window};
+use crate::events::{Feed, Subscription};
+use crate::history::History;
+use crate::history::recent::Recent;
+use crate::telemetry::metrics::Claim;
+
+pub use builder::{BuildError, Builder};
+pub use stop::stop_signal;
+
+/// The health of one service: its checks, running, and what is known of them.
+///
+/// Cloning is cheap and shares it; the checks stop when the last clone is dropped.
+#[derive(Clone)]
+pub struct Health {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Arc<HealthState>,
+    scheduler: Scheduler,
+    maintenance: Arc<Maintenance>,
+    defaults: Defaults,
+    access: Arc<ArcSwap<Access>>,
+    exporter: Option<PrometheusHandle>,
+    history: Option<History>,
+    recent: Arc<Recent>,
+    feed: Arc<Feed>,
+    /// Cancelled when event streams are to end.
+    streams: CancellationToken,
+    ticker: AbortHandle,
+    /// The task that opens and closes maintenance windows.
+    keeper: AbortHandle,
+    waker: AbortHandle,
+    /// Given back last of all.
+    _claim: Option<Claim>,
+}
+
+/// Who may see what over HTTP.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Access {
+    pub(crate) details: Details,
+    pub(crate) token: Option<Secret>,
+    pub(crate) metrics_token: Option<Secret>,
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Health").field("state", &self.inner.state).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody tells of them any more.
+        self.state.tell_all_calls();
+        self.ticker.abort();
+        self.keeper.abort();
+        // With it end the subscriptions.
+        self.waker.abort();
+        // A recorder would go on showing the last values as if they were still so.
+        self.state.withdraw();
+    }
+}
+
+impl Health {
+    /// Starts to describe the health of the service `name`.
+    pub fn builder(name: impl Into<String>) -> Builder {
+        Builder::new(name.into())
+    }
+
+    /// What is known: for probes, pages and programs.
+    #[must_use]
+    pub fn state(&self) -> &Arc<HealthState> {
+        &self.inner.state
+    }
+
+    /// Whether `/ready` answers 200.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.inner.state.ready()
+    }
+
+    /// All that is known at this moment, of the service and every check.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.inner.state.snapshot()
+    }
+
+    /// Makes `/ready` say `draining` from now on, while everything else goes on being served.
+    pub fn drain(&self) {
+        self.inner.state.drain();
+    }
+
+    /// The status changes from now on, as a stream.
+    ///
+    /// ```no_run
+    /// use futures_util::StreamExt;
+    ///
+    /// # async fn run(health: vitalsign::Health) {
+    /// let mut changes = health.subscribe();
+    /// while let Some(change) = changes.next().await {
+    ///     match change {
+    ///         Ok(change) => println!("{} is {}", change.check.name, change.transition.to),
+    ///         Err(missed) => println!("{missed}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        self.inner.feed.subscribe()
+    }
+
+    /// Resolves when a graceful shutdown may begin: once `signal` has come, `/ready` says `draining`
+    /// for `drain_delay`, so that balancers send no more requests, and then event streams end.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn run(health: vitalsign::Health) -> std::io::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// let app: axum::Router = health.router();
+    /// let stop = health.shutdown(vitalsign::stop_signal()?, Duration::from_secs(5));
+    /// axum::serve(listener, app).with_graceful_shutdown(stop).await
+    /// # }
+    /// ```
+    ///
+    /// 5 s is what the service itself waits: an endpoint leaves Kubernetes' balancing a moment
+    /// after its pod was told to stop.
+    pub fn shutdown(
+        &self,
+        signal: impl Future<Output = ()> + Send + 'static,
+        drain_delay: Duration,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let health = self.clone();
+        async move {
+            signal.await;
+            health.drain();
+            tokio::time::sleep(drain_delay).await;
+            health.close_streams();
+        }
+    }
+
+    /// Ends the streams of `/events`, and answers 503 to whoever asks for one from now on.
+    ///
+    /// [`http::Server`](crate::http::Server) does so itself when it stops. A host that serves
+    /// otherwise calls this once it takes no new connections, since a stream has no end of its own
+    /// and would hold up a graceful shutdown; [`shutdown`](Self::shutdown) does it at the right time.
+    pub fn close_streams(&self) {
+        self.inner.streams.cancel();
+    }
+
+    /// Makes `checks` the plan, as a difference to the current one: a check that is the same keeps
+    /// its task, state, streak and series, one that is gone leaves nothing behind.
+    ///
+    /// A new check gates nothing until its first run; a changed one keeps its status until its own.
+    ///
+    /// # Errors
+    /// [`PlanError`] when they cannot be run; nothing changes then.
+    pub fn set_checks(&self, checks: Vec<(String, Declared)>) -> Result<Changes, PlanError> {
+        let plan = self.plan(checks)?;
+        Ok(self.inner.scheduler.apply(plan))
+    }
+
+    fn plan(&self, checks: Vec<(String, Declared)>) -> Result<Vec<Scheduled>, PlanError> {
+        let plan = engine::plan(checks, &self.inner.defaults)?;
+        let labels = self.inner.state.labels();
+        engine::refuse_labels(&plan, |label| labels.contains(label))?;
+        Ok(plan)
+    }
+
+    /// Makes `windows` the maintenance windows: one that is open then holds at once, one that is not
+    /// listed any more ends at once, and one that is the same goes on.
+    ///
+    /// A window that names no check is for every check, and one that names some is for these, as
+    /// soon as a plan has them.
+    pub fn set_maintenance(&self, windows: Vec<Window>) {
+        self.inner.maintenance.set(windows);
+    }
+
+    /// Does what [`set_checks`](Self::set_checks) and [`set_maintenance`](Self::set_maintenance)
+    /// do as one: a new check is in its new window from its first moment, and no check leaves its
+    /// window before it leaves the plan.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the checks cannot be run; nothing changes then.
+    pub fn set_checks_and_maintenance(
+        &self,
+        checks: Vec<(String, Declared)>,
+        windows: Vec<Window>,
+    ) -> Result<Changes, PlanError> {
+        let plan = self.plan(checks)?;
+        Ok(self.inner.maintenance.set_around(windows, || self.inner.scheduler.apply(plan)))
+    }
+
+    /// Decides anew who is shown details, and which tokens give the right to them and to
+    /// `/metrics`; it holds from the next request on.
+    pub fn set_access(
+        &self,
+        details: Details,
+        token: Option<Secret>,
+        metrics_token: Option<Secret>,
+    ) {
+        self.inner.access.store(Arc::new(Access { details, token, metrics_token }));
+    }
+
+    pub(crate) fn access(&self) -> &Arc<ArcSwap<Access>> {
+        &self.inner.access
+    }
+
+    /// The heartbeat that the check `name` of the current plan is, if it is one.
+    pub(crate) fn heartbeat(&self, name: &str) -> Option<Heartbeat> {
+        self.inner.scheduler.heartbeat(name)
+    }
+
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.inner.history.as_ref()
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.inner.recent
+    }
+
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        &self.inner.feed
+    }
+
+    pub(crate) fn streams_closed(&self) -> &CancellationToken {
+        &self.inner.streams
+    }
+
+    /// Whether there is anything to show on a metrics page.
+    pub(crate) fn has_metrics_page(&self) -> bool {
+        !self.inner.state.is_mirrored() || self.inner.exporter.is_some()
+    }
+
+    pub(crate) fn exporter(&self) -> Option<&PrometheusHandle> {
+        self.inner.exporter.as_ref()
+    }
+}

@@ -1,0 +1,177 @@
+//! What is served: the routes, and before them the answers that need no routing.
+//!
+//! The plain question of a probe is by far the most frequent request, and its answer is bytes that
+//! lie ready. [`Front`] gives it without the router, whose look-up, boxed futures and extensions
+//! would cost as much as all the rest; everything else about it is the same, measuring included.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use futures_util::future::Either;
+use hyper::body::Body as HttpBody;
+use hyper::{Method, Request};
+use tokio::time::Instant;
+use tower::Service;
+
+use super::probe;
+use crate::http::request_metrics::RequestMetrics;
+use crate::http::routes::Routes;
+use crate::http::{accept, problem};
+
+/// An application to be served: a router, alone or with answers that come before it.
+///
+/// [`Health::into_app`](crate::Health::into_app) makes one, and any [`Router`] is one.
+#[derive(Clone)]
+pub struct App {
+    router: Router,
+    front: Option<Arc<Front>>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("front", &self.front.is_some())
+            .field("router", &self.router)
+            .finish()
+    }
+}
+
+impl From<Router> for App {
+    fn from(router: Router) -> Self {
+        Self { router, front: None }
+    }
+}
+
+impl App {
+    pub(super) fn new(router: Router, front: Front) -> Self {
+        Self { router, front: Some(Arc::new(front)) }
+    }
+
+    /// The answer to a request that needs no routing.
+    pub(super) fn at_once<B: HttpBody>(&self, request: &Request<B>) -> Option<Response> {
+        self.front.as_ref()?.answer(request)
+    }
+
+    /// What answers all others.
+    pub(super) fn router(&self) -> Router {
+        self.router.clone()
+    }
+}
+
+impl Service<Request<Body>> for App {
+    type Response = Response;
+    type Error = Infallible;
+    type Future =
+        Either<Ready<Result<Response, Infallible>>, <Router as Service<Request<Body>>>::Future>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        match self.at_once(&request) {
+            Some(response) => Either::Left(ready(Ok(response))),
+            None => Either::Right(self.router.call(request)),
+        }
+    }
+}
+
+/// Answers the plain questions of probes.
+pub(super) struct Front {
+    routes: Arc<Routes>,
+    measure: RequestMetrics,
+}
+
+impl Front {
+    /// Answers as `routes` would, and measures with them.
+    pub(super) fn new(routes: Arc<Routes>, measure: RequestMetrics) -> Self {
+        Self { routes, measure }
+    }
+
+    fn answer<B: HttpBody>(&self, request: &Request<B>) -> Option<Response> {
+        let plain = request.method() == Method::GET
+            && request.uri().query().is_none()
+            && request.body().is_end_stream();
+        if !plain {
+            return None;
+        }
+        let (route, gate) = probe::at(request.uri().path())?;
+        if accept::wants_health_json(request.headers()) {
+            return None;
+        }
+        let started = Instant::now();
+        let mut response = problem::guard(probe::plain(&self.routes, gate));
+        self.measure.record(request, route, &mut response, started.elapsed());
+        Some(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header;
+    use http_body_util::BodyExt;
+    use hyper::StatusCode;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::health::Health;
+
+    fn app() -> App {
+        Health::builder("orders").build().expect("a health").into_app()
+    }
+
+    fn get(path: &str) -> Request<Body> {
+        Request::get(path).body(Body::empty()).expect("a request")
+    }
+
+    async fn read(response: Response) -> (StatusCode, Vec<(String, String)>, String) {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let shown = |value: &hyper::header::HeaderValue| value.to_str().expect("text").to_owned();
+        // Whoever sends a body of known length says so.
+        let headers = parts.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH);
+        let mut headers: Vec<_> = headers.map(|(n, v)| (n.to_string(), shown(v))).collect();
+        headers.sort();
+        (parts.status, headers, String::from_utf8(body.into()).expect("text"))
+    }
+
+    #[tokio::test]
+    async fn a_plain_probe_is_answered_as_by_its_route() {
+        let app = app();
+        for path in ["/ready", "/readyz", "/health", "/healthz", "/livez", "/startup", "/startupz"]
+        {
+            let at_once = app.at_once(&get(path)).unwrap_or_else(|| panic!("{path} at once"));
+            let routed = app.router().oneshot(get(path)).await.expect("an answer");
+            assert_eq!(read(at_once).await, read(routed).await, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn all_other_questions_are_left_to_the_routes() {
+        let app = app();
+        let mut others = vec![get("/ready?verbose"), get("/ready/"), get("/ready/database")];
+        others.extend([get("/status"), get("/Ready"), get("/")]);
+        let accept = |value: &str| {
+            let request = Request::get("/ready").header(header::ACCEPT, value);
+            request.body(Body::empty()).expect("a request")
+        };
+        others.push(accept(accept::HEALTH_JSON));
+        for method in [Method::HEAD, Method::POST] {
+            let request = Request::builder().method(method).uri("/ready");
+            others.push(request.body(Body::empty()).expect("a request"));
+        }
+        others.push(Request::get("/ready").body("a body".into()).expect("a request"));
+        for request in others {
+            assert!(app.at_once(&request).is_none(), "{request:?}");
+        }
+        assert!(app.at_once(&accept("*/*")).is_some());
+        let answer = app.clone().oneshot(get("/nothing")).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    }
+}

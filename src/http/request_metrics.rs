@@ -1,0 +1,420 @@
+//! What is measured of requests: how long they take, and how many wait for their answer to begin.
+//!
+//! In flow requests and response heads; out flow records to the `metrics` facade. The first
+//! request of a method, route and status asks the facade for a handle, which is kept: recording
+//! through it costs a tenth of asking again. A recorder that is installed after the first request
+//! is therefore not heard of; install it before serving.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::extract::MatchedPath;
+use hyper::{Method, Request, Response};
+use metrics::{Gauge, Histogram};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+const DURATION: &str = "http_server_request_duration_seconds";
+const ACTIVE: &str = "http_server_active_requests";
+
+/// Route of a request that no route matched.
+const UNMATCHED: &str = "_unmatched";
+
+/// The methods of RFC 9110 and RFC 5789, and what stands for any other; the closed list of the
+/// OpenTelemetry conventions.
+const METHODS: [&str; 10] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER"];
+
+/// A layer that measures the routes of the router it is put on, fallback included:
+/// `http_server_request_duration_seconds` by method, route and status, and
+/// `http_server_active_requests`, through the `metrics` facade.
+///
+/// The duration of a request ends when the head of its answer is ready, so that an event stream
+/// counts with the time until it began; one whose client goes away before counts in neither. The
+/// route is the [`MatchedPath`], such as `/orders/{id}`, so put it on with [`axum::Router::layer`],
+/// after the routes:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use vitalsign::http::RequestMetrics;
+///
+/// # async fn app(health: vitalsign::Health) -> Router {
+/// Router::new()
+///     .route("/orders/{id}", get(|| async { "an order" }))
+///     .merge(health.router())
+///     .layer(RequestMetrics::new())
+/// # }
+/// ```
+///
+/// The routes of [`Health`](crate::Health) are measured in any case, and counted once here too. A
+/// route that nothing matches is `_unmatched`, a method that no RFC knows `_OTHER`: both lists are
+/// closed. Clones share their handles.
+#[derive(Clone, Default)]
+pub struct RequestMetrics {
+    handles: Arc<Handles>,
+}
+
+impl fmt::Debug for RequestMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestMetrics").finish_non_exhaustive()
+    }
+}
+
+impl RequestMetrics {
+    /// A layer that has asked for no handle yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts a request that was answered beside the layer.
+    pub(crate) fn record<B, R>(
+        &self,
+        request: &Request<B>,
+        route: &str,
+        response: &mut Response<R>,
+        duration: Duration,
+    ) {
+        let (method, status) = (position(request.method()), response.status().as_u16());
+        self.handles.record(method, route, status, duration.as_secs_f64());
+        if request.extensions().get::<Active>().is_some() {
+            response.extensions_mut().insert(Counted);
+        }
+    }
+}
+
+impl<S> Layer<S> for RequestMetrics {
+    type Service = Measured<S>;
+
+    fn layer(&self, inner: S) -> Measured<S> {
+        Measured { inner, handles: Arc::clone(&self.handles) }
+    }
+}
+
+/// The handles in use. Their number is bounded: by methods and routes, which are closed lists,
+/// and by the statuses that handlers answer with.
+#[derive(Default)]
+struct Handles {
+    active: OnceLock<Gauge>,
+    durations: ArcSwap<HashMap<Box<str>, Vec<Entry>>>,
+}
+
+/// A handle with the position of its method and its status, within a route.
+type Entry = (usize, u16, Histogram);
+
+impl Handles {
+    fn active(&self) -> &Gauge {
+        self.active.get_or_init(|| metrics::gauge!(ACTIVE))
+    }
+
+    fn record(&self, method: usize, route: &str, status: u16, seconds: f64) {
+        let durations = self.durations.load();
+        let known = durations.get(route).and_then(|entries| find(entries, method, status));
+        match known {
+            Some(histogram) => histogram.record(seconds),
+            None => self.add(method, route, status).record(seconds),
+        }
+    }
+
+    #[cold]
+    fn add(&self, method: usize, route: &str, status: u16) -> Histogram {
+        let histogram = metrics::histogram!(
+            DURATION,
+            "http_request_method" => METHODS[method],
+            "http_route" => route.to_owned(),
+            "http_response_status_code" => status.to_string(),
+        );
+        self.durations.rcu(|durations| {
+            let mut durations = HashMap::clone(durations);
+            let entries = durations.entry(route.into()).or_default();
+            if find(entries, method, status).is_none() {
+                entries.push((method, status, histogram.clone()));
+            }
+            durations
+        });
+        histogram
+    }
+}
+
+fn find(entries: &[Entry], method: usize, status: u16) -> Option<&Histogram> {
+    entries.iter().find(|(m, s, _)| *m == method && *s == status).map(|(_, _, handle)| handle)
+}
+
+fn position(method: &Method) -> usize {
+    let known = METHODS.iter().position(|known| *known == method.as_str());
+    known.unwrap_or(METHODS.len() - 1)
+}
+
+/// On a request: a layer further out counts it as active.
+#[derive(Clone, Copy)]
+struct Active;
+
+/// On an answer: a layer further in, which knows the route better, has counted the request.
+#[derive(Clone, Copy)]
+struct Counted;
+
+/// A service that is measured; made by [`RequestMetrics`].
+#[derive(Clone)]
+pub struct Measured<S> {
+    inner: S,
+    handles: Arc<Handles>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for Measured<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measured").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Measured<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Measuring<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let started = Instant::now();
+        let method = position(request.method());
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let outermost = request.extensions_mut().insert(Active).is_none();
+        let open = Open::new(Arc::clone(&self.handles), outermost);
+        Measuring { inner: self.inner.call(request), started, method, route, open }
+    }
+}
+
+/// A request being answered; dropping it takes it off the gauge, however it ended.
+struct Open {
+    handles: Arc<Handles>,
+    /// Whether no layer further out counts it as active.
+    outermost: bool,
+}
+
+impl Open {
+    fn new(handles: Arc<Handles>, outermost: bool) -> Self {
+        if outermost {
+            handles.active().increment(1.0);
+        }
+        Self { handles, outermost }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.outermost {
+            self.handles.active().decrement(1.0);
+        }
+    }
+}
+
+pin_project! {
+    /// The answer to a request that is being measured.
+    pub struct Measuring<F> {
+        #[pin]
+        inner: F,
+        started: Instant,
+        method: usize,
+        route: Option<MatchedPath>,
+        open: Open,
+    }
+}
+
+impl<F> fmt::Debug for Measuring<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measuring").field("route", &self.route).finish_non_exhaustive()
+    }
+}
+
+impl<F, R, E> Future for Measuring<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<R>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut result = ready!(this.inner.poll(cx));
+        if let Ok(response) = &mut result
+            && response.extensions().get::<Counted>().is_none()
+        {
+            let route = this.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+            let seconds = this.started.elapsed().as_secs_f64();
+            let status = response.status().as_u16();
+            this.open.handles.record(*this.method, route, status, seconds);
+            if !this.open.outermost {
+                response.extensions_mut().insert(Counted);
+            }
+        }
+        Poll::Ready(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+    use tower::ServiceExt;
+
+    use super::*;
+    use metrics::Unit;
+
+    async fn send(app: &Router, method: &str, path: &str) {
+        let request = Request::builder().method(method).uri(path).body(Body::empty());
+        let answered = app.clone().oneshot(request.expect("a request")).await;
+        answered.expect("a router never fails");
+    }
+
+    fn value(metrics: &PrometheusHandle, series: &str) -> Option<f64> {
+        let text = metrics.render();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok())
+    }
+
+    fn count(metrics: &PrometheusHandle, method: &str, route: &str, status: u16) -> Option<f64> {
+        let labels = format!(
+            "http_request_method=\"{method}\",http_route=\"{route}\",http_response_status_code=\"{status}\""
+        );
+        value(metrics, &format!("{DURATION}_count{{{labels}}}"))
+    }
+
+    #[tokio::test]
+    async fn requests_are_counted_by_method_route_and_status() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let app = Router::new()
+            .route("/ready/{check}", get(|| async { "ok" }))
+            .fallback(async || hyper::StatusCode::NOT_FOUND)
+            .layer(RequestMetrics::new());
+
+        crate::telemetry::metrics::describe();
+        for check in ["a", "b", "c"] {
+            send(&app, "GET", &format!("/ready/{check}")).await;
+        }
+        send(&app, "HEAD", "/ready/a").await;
+        send(&app, "BREW", "/ready/a").await;
+        send(&app, "get", "/nothing/here").await;
+
+        assert_eq!(count(&metrics, "GET", "/ready/{check}", 200), Some(3.0));
+        assert_eq!(count(&metrics, "HEAD", "/ready/{check}", 200), Some(1.0));
+        assert_eq!(count(&metrics, "_OTHER", "/ready/{check}", 405), Some(1.0));
+        assert_eq!(count(&metrics, "_OTHER", UNMATCHED, 404), Some(1.0));
+        let text = metrics.render();
+        assert!(text.contains(&format!("# HELP {DURATION} Time from a request")), "{text}");
+        assert!(!text.contains("nothing") && !text.contains("BREW"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_request_is_active_until_it_is_answered_or_given_up() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let app =
+            Router::new().route("/", get(std::future::pending::<()>)).layer(RequestMetrics::new());
+        let mut request = Box::pin(send(&app, "GET", "/"));
+        assert!(futures_util::poll!(&mut request).is_pending());
+        assert_eq!(value(&metrics, ACTIVE), Some(1.0));
+        drop(request);
+        assert_eq!(value(&metrics, ACTIVE), Some(0.0));
+        assert_eq!(count(&metrics, "GET", "/", 200), None);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_passes_two_layers_is_counted_once_by_the_inner_route() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let active = metrics.clone();
+        let gauge = move || async move { value(&active, ACTIVE).unwrap_or(0.0).to_string() };
+        let inner = Router::new().route("/ready", get(gauge)).layer(RequestMetrics::new());
+        let app = Router::new()
+            .route("/orders/{id}", get(|| async {}))
+            .nest_service("/vitals", inner.clone())
+            .merge(inner)
+            .layer(RequestMetrics::new());
+        let answer = app.clone().oneshot(Request::get("/ready").body(Body::empty()).unwrap());
+        let body = answer.await.unwrap().into_body();
+        let body = axum::body::to_bytes(body, 100).await.unwrap();
+        assert_eq!(body, "1", "it is active once");
+        send(&app, "GET", "/vitals/ready").await;
+        send(&app, "GET", "/orders/7").await;
+        send(&app, "GET", "/nothing").await;
+        let counted = [
+            count(&metrics, "GET", "/ready", 200),
+            count(&metrics, "GET", "/orders/{id}", 200),
+            count(&metrics, "GET", UNMATCHED, 404),
+            value(&metrics, ACTIVE),
+        ];
+        assert_eq!(counted, [Some(1.0), Some(1.0), Some(1.0), Some(0.0)]);
+        let lines = metrics.render();
+        let sum: f64 = lines
+            .lines()
+            .filter(|line| line.starts_with(&format!("{DURATION}_count")))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
+        assert!((sum - 4.0).abs() < 0.1, "{lines}");
+    }
+
+    #[tokio::test]
+    async fn a_handle_is_asked_for_once() {
+        struct Counting(std::sync::atomic::AtomicUsize);
+        impl metrics::Recorder for Counting {
+            fn describe_counter(
+                &self,
+                _: metrics::KeyName,
+                _: Option<Unit>,
+                _: metrics::SharedString,
+            ) {
+            }
+            fn describe_gauge(
+                &self,
+                _: metrics::KeyName,
+                _: Option<Unit>,
+                _: metrics::SharedString,
+            ) {
+            }
+            fn describe_histogram(
+                &self,
+                _: metrics::KeyName,
+                _: Option<Unit>,
+                _: metrics::SharedString,
+            ) {
+            }
+            fn register_counter(
+                &self,
+                _: &metrics::Key,
+                _: &metrics::Metadata<'_>,
+            ) -> metrics::Counter {
+                metrics::Counter::noop()
+            }
+            fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> Gauge {
+                Gauge::noop()
+            }
+            fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> Histogram {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Histogram::noop()
+            }
+        }
+        let recorder = Counting(0.into());
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let app = Router::new().route("/", get(|| async {})).layer(RequestMetrics::new());
+        for _ in 0..5 {
+            send(&app, "GET", "/").await;
+        }
+        assert_eq!(recorder.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+}

@@ -1,0 +1,196 @@
+//! `/metrics`: the page of the checks' series and the host's, in the format that the client asks
+//! for.
+//!
+//! A page is rendered off the async threads, and once for all who ask at the same time.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use hyper::{HeaderMap, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::health::Health;
+use crate::http::negotiate;
+use crate::http::openapi::{Operation, Surface, Token};
+use crate::http::problem::Problem;
+use crate::http::reply::refused;
+use crate::http::routes::Routes;
+use crate::http::single_flight::Flight;
+use crate::telemetry::metrics;
+use crate::telemetry::metrics::Format;
+
+/// Most memory that pages may hold in all until their clients have read them, in KiB: one page of
+/// ten thousand checks is about 50 MiB.
+const LIMIT_KIB: u32 = 256 * 1024;
+
+/// The metrics route.
+pub(super) fn router(routes: &Arc<Routes>) -> Surface {
+    let pages = Arc::new(Pages::new(routes.health.clone()));
+    let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
+        let headers = request.headers();
+        match routes.guard.scrapes(headers, request.extensions()) {
+            Ok(()) => pages.answer(headers).await,
+            Err(why) => refused(why),
+        }
+    };
+    let page = "The page, compressed with gzip when that is asked for.";
+    let operation = Operation::get("Metrics for Prometheus")
+        .about("The checks' series and the process', in the format that `Accept` asks for.")
+        .token(Token::Metrics)
+        .answers_with::<String>(200, page, "text/plain")
+        .answers_with::<String>(200, page, "application/openmetrics-text")
+        .problem(401, "A token is needed, or it is wrong.")
+        .problem(429, "Many wrong tokens came from there.")
+        .problem(503, "Too many pages wait for their clients.");
+    Surface::new().route("/metrics", get(answer), operation).with_state(Arc::clone(routes))
+}
+
+/// A page, or the status that says why there is none.
+type Made = Result<Bytes, StatusCode>;
+
+/// Rendering panicked.
+const FAILED: Made = Err(StatusCode::INTERNAL_SERVER_ERROR);
+
+/// What is being rendered and compressed.
+struct Pages {
+    health: Health,
+    memory: Arc<Semaphore>,
+    plain: [Flight<Made>; 2],
+    gzip: [Flight<Made>; 2],
+}
+
+impl Pages {
+    fn new(health: Health) -> Self {
+        let memory = Arc::new(Semaphore::new(LIMIT_KIB as usize));
+        Self { health, memory, plain: Default::default(), gzip: Default::default() }
+    }
+
+    async fn answer(self: &Arc<Self>, headers: &HeaderMap) -> Response {
+        let format = negotiate::format(headers);
+        let gzip = negotiate::gzip(headers);
+        let made = if gzip { self.gzip(format).await } else { self.plain(format).await };
+        match made {
+            Ok(page) => {
+                let kind =
+                    [(CONTENT_TYPE, format.content_type()), (VARY, "Accept, Accept-Encoding")];
+                let encoding = gzip.then_some([(CONTENT_ENCODING, "gzip")]);
+                (kind, encoding, page).into_response()
+            }
+            Err(StatusCode::SERVICE_UNAVAILABLE) => {
+                let problem = Problem::unavailable("too many pages wait for their clients");
+                problem.retry_after(5).into_response()
+            }
+            Err(_) => Problem::internal().into_response(),
+        }
+    }
+
+    async fn plain(self: &Arc<Self>, format: Format) -> Made {
+        let render = || {
+            let pages = Arc::clone(self);
+            off_the_async_threads(move || {
+                let state = pages.health.state();
+                let page = metrics::render(state, pages.health.exporter(), format);
+                pages.keep(page)
+            })
+        };
+        self.plain[format as usize].share(render).await.unwrap_or(FAILED)
+    }
+
+    async fn gzip(self: &Arc<Self>, format: Format) -> Made {
+        let start = || {
+            let pages = Arc::clone(self);
+            async move {
+                let page = pages.plain(format).await?;
+                let compress = move || {
+                    let small = compressed(&page)?;
+                    // Its memory may be what the other needs.
+                    drop(page);
+                    pages.keep(small)
+                };
+                off_the_async_threads(compress).await
+            }
+        };
+        self.gzip[format as usize].share(start).await.unwrap_or(FAILED)
+    }
+
+    /// Counts `page` against the bound for as long as anybody holds it.
+    fn keep(&self, page: Vec<u8>) -> Made {
+        let size = u32::try_from(page.len() / 1024).unwrap_or(u32::MAX).clamp(1, LIMIT_KIB);
+        let permit = Arc::clone(&self.memory).try_acquire_many_owned(size);
+        let permit = permit.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+        Ok(Bytes::from_owner(Kept { page, _permit: permit }))
+    }
+}
+
+struct Kept {
+    page: Vec<u8>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.page
+    }
+}
+
+/// Runs `work` on a thread that may block; a panic in it is passed on to the flight.
+async fn off_the_async_threads(work: impl FnOnce() -> Made + Send + 'static) -> Made {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(made) => made,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down: nobody will read it.
+            Err(_) => FAILED,
+        },
+    }
+}
+
+/// A page is nearly all repetition: the fastest level already makes it twenty times smaller.
+fn compressed(page: &[u8]) -> Result<Vec<u8>, StatusCode> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder
+        .write_all(page)
+        .and_then(|()| encoder.finish())
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use hyper::header::{ACCEPT_ENCODING, HeaderValue, RETRY_AFTER};
+
+    #[tokio::test]
+    async fn pages_that_are_still_read_are_bounded_in_memory() {
+        let health = Health::builder("test").build().expect("no checks");
+        let pages = Arc::new(Pages::new(health));
+        let mut zipped = HeaderMap::new();
+        zipped.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+
+        let others = pages.memory.try_acquire_many(LIMIT_KIB).expect("all of it");
+        for headers in [&HeaderMap::new(), &zipped] {
+            let refused = pages.answer(headers).await;
+            assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(refused.headers()[RETRY_AFTER], "5");
+        }
+        drop(others);
+        for headers in [&HeaderMap::new(), &zipped] {
+            let answer = pages.answer(headers).await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            let page = answer.into_body().collect().await.expect("a page").to_bytes();
+            assert_ne!(pages.memory.available_permits(), LIMIT_KIB as usize, "it is held");
+            drop(page);
+            // The flight lets go of its own copy a moment after it has landed.
+            while pages.memory.available_permits() != LIMIT_KIB as usize {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}

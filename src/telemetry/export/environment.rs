@@ -1,0 +1,337 @@
+//! What the environment says about telemetry: the standard `OTEL_*` variables, read once.
+//!
+//! In flow a lookup of variables and the settings of the file, out flows a [`Plan`]. A variable
+//! that is set wins over the file; an empty one counts as unset. A value that is not supported is
+//! a [`Problem`], never ignored, and no message shows the value of a header or of an endpoint.
+
+use std::fmt;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::trace::SpanLimits;
+use opentelemetry_semantic_conventions::resource as names;
+use percent_encoding::percent_decode_str;
+
+use super::super::Settings;
+use super::target::Target;
+
+/// One thing wrong with a variable or a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The variable or the setting's name.
+    pub name: &'static str,
+    /// `what is wrong; what would be right`, without any secret.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.message)
+    }
+}
+
+/// What is to be done about traces.
+#[derive(Debug)]
+pub(in crate::telemetry) struct Plan {
+    /// `OTEL_SDK_DISABLED`: no spans and no ids at all.
+    pub(in crate::telemetry) disabled: bool,
+    pub(in crate::telemetry) sampling: Sampling,
+    pub(in crate::telemetry) propagators: Vec<Propagator>,
+    pub(in crate::telemetry) resource: Vec<KeyValue>,
+    /// The `service.name` among them.
+    pub(in crate::telemetry) service_name: String,
+    pub(in crate::telemetry) limits: SpanLimits,
+    /// Where spans go; `None` when they go nowhere.
+    pub(in crate::telemetry) target: Option<Target>,
+    pub(in crate::telemetry) batch: Batch,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::telemetry) enum Sampling {
+    /// Nothing is recorded, failures included.
+    Off,
+    Share(f64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::telemetry) enum Propagator {
+    TraceContext,
+    Baggage,
+}
+
+/// `OTEL_BSP_*`: how spans are gathered into batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::telemetry) struct Batch {
+    /// Longest a span waits for company.
+    pub(in crate::telemetry) delay: Duration,
+    /// Longest one batch may take, attempts and pauses included.
+    pub(in crate::telemetry) timeout: Duration,
+    /// Spans that wait at most.
+    pub(in crate::telemetry) queue: usize,
+    /// Spans in a batch at most.
+    pub(in crate::telemetry) size: usize,
+}
+
+/// Reads the plan.
+pub(in crate::telemetry) fn plan(
+    settings: &Settings,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Plan, Vec<Problem>> {
+    let mut reader = Reader { env, problems: Vec::new() };
+    let disabled = reader.switch("OTEL_SDK_DISABLED");
+    let propagators = reader.propagators();
+    let mut plan = Plan {
+        disabled,
+        sampling: Sampling::Share(settings.keep_healthy_traces),
+        propagators,
+        service_name: String::new(),
+        resource: Vec::new(),
+        limits: SpanLimits::default(),
+        target: None,
+        batch: Batch {
+            delay: Duration::from_secs(5),
+            timeout: Duration::from_secs(30),
+            queue: 2_048,
+            size: 512,
+        },
+    };
+    (plan.service_name, plan.resource) = reader.resource(settings);
+    if !disabled {
+        plan.sampling = reader.sampling(settings);
+        plan.limits = reader.limits();
+        plan.target = reader.target(settings);
+        plan.batch = reader.batch(plan.batch);
+    }
+    if reader.problems.is_empty() { Ok(plan) } else { Err(reader.problems) }
+}
+
+/// Reads variables and gathers what is wrong with them.
+pub(in crate::telemetry) struct Reader<'a> {
+    pub(in crate::telemetry) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(in crate::telemetry) problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    pub(in crate::telemetry) fn get(&self, name: &str) -> Option<String> {
+        (self.env)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// The first of `names` that is set.
+    pub(in crate::telemetry) fn first(
+        &self,
+        names: [&'static str; 2],
+    ) -> Option<(&'static str, String)> {
+        names.into_iter().find_map(|name| Some((name, self.get(name)?)))
+    }
+
+    pub(in crate::telemetry) fn problem(&mut self, name: &'static str, message: impl Into<String>) {
+        self.problems.push(Problem { name, message: message.into() });
+    }
+
+    pub(in crate::telemetry) fn unsupported(
+        &mut self,
+        name: &'static str,
+        value: &str,
+        right: &str,
+    ) {
+        self.problem(name, format!("{value:?} is not supported; use {right}"));
+    }
+
+    fn switch(&mut self, name: &'static str) -> bool {
+        self.switch_of(self.get(name).map(|value| (name, value)))
+    }
+
+    pub(in crate::telemetry) fn switch_of(
+        &mut self,
+        variable: Option<(&'static str, String)>,
+    ) -> bool {
+        match variable {
+            None => false,
+            Some((_, value)) if value.eq_ignore_ascii_case("true") => true,
+            Some((_, value)) if value.eq_ignore_ascii_case("false") => false,
+            Some((name, value)) => {
+                self.unsupported(name, &value, "true or false");
+                false
+            }
+        }
+    }
+
+    /// A whole number above zero.
+    fn number(&mut self, name: &'static str) -> Option<u32> {
+        self.number_of(name, &self.get(name)?)
+    }
+
+    pub(in crate::telemetry) fn number_of(
+        &mut self,
+        name: &'static str,
+        value: &str,
+    ) -> Option<u32> {
+        let number = value.parse().ok().filter(|number| *number > 0);
+        if number.is_none() {
+            let what = if name.ends_with("TIMEOUT") || name.ends_with("DELAY") {
+                "a number of milliseconds above zero, such as 5000"
+            } else {
+                "a whole number above zero"
+            };
+            self.unsupported(name, value, what);
+        }
+        number
+    }
+
+    fn propagators(&mut self) -> Vec<Propagator> {
+        const NAME: &str = "OTEL_PROPAGATORS";
+        const RIGHT: &str = "a list of tracecontext and baggage, or none";
+        let Some(value) = self.get(NAME) else {
+            return vec![Propagator::TraceContext, Propagator::Baggage];
+        };
+        if value == "none" {
+            return Vec::new();
+        }
+        let mut chosen = Vec::new();
+        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let propagator = match name {
+                "tracecontext" => Propagator::TraceContext,
+                "baggage" => Propagator::Baggage,
+                other => {
+                    self.unsupported(NAME, other, RIGHT);
+                    continue;
+                }
+            };
+            if !chosen.contains(&propagator) {
+                chosen.push(propagator);
+            }
+        }
+        chosen
+    }
+
+    fn sampling(&mut self, settings: &Settings) -> Sampling {
+        const NAME: &str = "OTEL_TRACES_SAMPLER";
+        let Some(sampler) = self.get(NAME) else {
+            let share = settings.keep_healthy_traces;
+            if !(0.0..=1.0).contains(&share) {
+                let message = format!("{share} is not a share; use a number from 0 to 1");
+                self.problem("keep_healthy_traces", message);
+            }
+            return Sampling::Share(share);
+        };
+        // The root of a run never has a parent, so that the parent-based samplers are their roots'.
+        match sampler.strip_prefix("parentbased_").unwrap_or(&sampler) {
+            "always_on" => Sampling::Share(1.0),
+            "always_off" => Sampling::Off,
+            "traceidratio" => Sampling::Share(self.ratio()),
+            _ => {
+                let right = "always_on, always_off, traceidratio or one of them after parentbased_";
+                self.unsupported(NAME, &sampler, right);
+                Sampling::Off
+            }
+        }
+    }
+
+    fn ratio(&mut self) -> f64 {
+        const NAME: &str = "OTEL_TRACES_SAMPLER_ARG";
+        let Some(value) = self.get(NAME) else { return 1.0 };
+        match value.parse::<f64>() {
+            Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
+            _ => {
+                self.unsupported(NAME, &value, "a number from 0 to 1");
+                1.0
+            }
+        }
+    }
+
+    fn limits(&mut self) -> SpanLimits {
+        for name in ["OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"]
+        {
+            if self.get(name).is_some() {
+                self.problem(name, "attribute values are never cut; unset it");
+            }
+        }
+        let mut limits = SpanLimits::default();
+        let attributes = self.number("OTEL_ATTRIBUTE_COUNT_LIMIT");
+        for (name, limit) in [
+            ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", &mut limits.max_attributes_per_span),
+            ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", &mut limits.max_attributes_per_event),
+            ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", &mut limits.max_attributes_per_link),
+        ] {
+            *limit = self.number(name).or(attributes).unwrap_or(*limit);
+        }
+        for (name, limit) in [
+            ("OTEL_SPAN_EVENT_COUNT_LIMIT", &mut limits.max_events_per_span),
+            ("OTEL_SPAN_LINK_COUNT_LIMIT", &mut limits.max_links_per_span),
+        ] {
+            *limit = self.number(name).unwrap_or(*limit);
+        }
+        limits
+    }
+
+    fn batch(&mut self, default: Batch) -> Batch {
+        let millis = |n: u32| Duration::from_millis(n.into());
+        let size_of = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        let queue = self.number("OTEL_BSP_MAX_QUEUE_SIZE").map_or(default.queue, size_of);
+        let size = self.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE");
+        if size.is_some_and(|size| size_of(size) > queue) {
+            let message = format!("more than the queue holds; use {queue} at most");
+            self.problem("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", message);
+        }
+        Batch {
+            delay: self.number("OTEL_BSP_SCHEDULE_DELAY").map_or(default.delay, millis),
+            timeout: self.number("OTEL_BSP_EXPORT_TIMEOUT").map_or(default.timeout, millis),
+            queue,
+            size: size.map_or(default.size.min(queue), size_of),
+        }
+    }
+
+    /// The service's name, and the attributes with it among them.
+    fn resource(&mut self, settings: &Settings) -> (String, Vec<KeyValue>) {
+        let service = &settings.service;
+        let mut attributes = vec![
+            KeyValue::new(names::SERVICE_VERSION, service.version.clone()),
+            KeyValue::new(names::SERVICE_INSTANCE_ID, service.instance.clone()),
+        ];
+        if let Some(environment) = &service.environment {
+            attributes.push(KeyValue::new(names::DEPLOYMENT_ENVIRONMENT_NAME, environment.clone()));
+        }
+        let named = self.resource_attributes();
+        let name_among = named.iter().rfind(|a| a.key.as_str() == names::SERVICE_NAME);
+        let name = self
+            .get("OTEL_SERVICE_NAME")
+            .or_else(|| name_among.map(|a| a.value.to_string()))
+            .unwrap_or_else(|| service.name.clone());
+        attributes.extend(named);
+        attributes.push(KeyValue::new(names::SERVICE_NAME, name.clone()));
+        (name, attributes)
+    }
+
+    fn resource_attributes(&mut self) -> Vec<KeyValue> {
+        const NAME: &str = "OTEL_RESOURCE_ATTRIBUTES";
+        let Some(value) = self.get(NAME) else { return Vec::new() };
+        match pairs(&value) {
+            Ok(pairs) => pairs.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect(),
+            Err(entry) => {
+                self.problem(NAME, bad_pair(entry));
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// The pairs of `key=value,key=value`, values percent-decoded, or the number of the bad entry.
+pub(in crate::telemetry) fn pairs(text: &str) -> Result<Vec<(String, String)>, usize> {
+    let entries = text.split(',').map(str::trim).enumerate();
+    entries
+        .filter(|(_, entry)| !entry.is_empty())
+        .map(|(index, entry)| {
+            let (key, value) = entry.split_once('=').ok_or(index + 1)?;
+            let decode = |part: &str| {
+                let decoded = percent_decode_str(part.trim()).decode_utf8();
+                decoded.map(std::borrow::Cow::into_owned).map_err(|_| index + 1)
+            };
+            let key = decode(key)?;
+            if key.is_empty() { Err(index + 1) } else { Ok((key, decode(value)?)) }
+        })
+        .collect()
+}
+
+pub(in crate::telemetry) fn bad_pair(entry: usize) -> String {
+    format!("entry {entry} is no pair; use key=value,key=value with special characters as %XX")
+}

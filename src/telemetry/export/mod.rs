@@ -1,0 +1,16 @@
+//! Export over OTLP: where spans are sent, by which protocol, and what came of it.
+//!
+//! In flow the settings, the `OTEL_*` variables and kept traces; out flow requests to a collector.
+
+mod courier;
+mod delivery;
+mod environment;
+mod meters;
+mod otlp;
+mod target;
+mod tls;
+
+pub(super) use delivery::Delivery;
+pub use environment::Problem;
+pub(super) use environment::{Plan, Propagator, Sampling, plan};
+pub(super) use otlp::Client;

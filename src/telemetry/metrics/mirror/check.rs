@@ -1,0 +1,271 @@
+//! The series of one check.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ::metrics::{Gauge, Histogram};
+
+use super::super::checks::{self, is_free};
+use super::super::names::{self, Metric};
+use super::number;
+use super::place::{Count, Optional, Place, Series};
+use crate::engine::state::{Cell, CheckMirror, Figures};
+use crate::model::{CheckInfo, Outcome, Phase, Reason, Run, SkipReason, Status};
+
+/// A check's series in a recorder.
+#[derive(Debug)]
+pub(super) struct Mirrored {
+    place: Arc<Place>,
+    info: Arc<CheckInfo>,
+    /// `check`, `kind` and those of every series.
+    labels: Series,
+    durations: Histogram,
+    status: Vec<Gauge>,
+    consecutive_failures: Gauge,
+    suppressed: Gauge,
+    maintenance: Gauge,
+    interval: Gauge,
+    timeout: Gauge,
+    about: Gauge,
+    objective: Optional,
+    up: Optional,
+    last_result: Optional,
+    last_run: Optional,
+    last_success: Optional,
+    phases: Vec<Optional>,
+    /// By name, in the order in which they were first seen.
+    measured: Vec<(&'static str, Option<Gauge>)>,
+    counters: Counters,
+}
+
+impl Mirrored {
+    /// Shows the check before its first run.
+    pub(super) fn new(place: Arc<Place>, info: Arc<CheckInfo>) -> Self {
+        let labels =
+            Series::default().with("check", Arc::clone(&info.name)).with("kind", info.kind);
+        let labels = place.common_after(labels);
+        let gauge = |metric| place.gauge(metric, labels.clone());
+        let status = |status: &Status| {
+            place.gauge(&names::CHECK_STATUS, labels.clone().with("status", status.as_str()))
+        };
+        let mirrored = Self {
+            durations: place.histogram(&names::CHECK_DURATION, labels.clone()),
+            status: Status::ALL.iter().map(status).collect(),
+            consecutive_failures: gauge(&names::CHECK_CONSECUTIVE_FAILURES),
+            suppressed: gauge(&names::CHECK_SUPPRESSED),
+            maintenance: gauge(&names::CHECK_MAINTENANCE),
+            interval: gauge(&names::CHECK_INTERVAL),
+            timeout: gauge(&names::CHECK_TIMEOUT),
+            about: about(&place, &labels, &info),
+            objective: Optional::default(),
+            up: Optional::default(),
+            last_result: Optional::default(),
+            last_run: Optional::default(),
+            last_success: Optional::default(),
+            phases: Phase::ALL.iter().map(|_| Optional::default()).collect(),
+            measured: Vec::new(),
+            counters: Counters::new(),
+            place,
+            info,
+            labels,
+        };
+        mirrored.suppressed.set(0.0);
+        mirrored
+    }
+
+    /// Shows what is configured.
+    fn configured(&mut self) {
+        let (place, labels) = (&self.place, &self.labels);
+        self.interval.set(self.info.interval.as_secs_f64());
+        self.timeout.set(self.info.timeout.as_secs_f64());
+        self.about.set(1.0);
+        self.objective.set(self.info.objective_ratio(), || {
+            place.gauge(&names::CHECK_OBJECTIVE, labels.clone())
+        });
+    }
+
+    fn statuses(&mut self, status: Status) {
+        for (gauge, one) in self.status.iter().zip(Status::ALL) {
+            gauge.set(number(*one == status));
+        }
+        let up = match status {
+            Status::Up | Status::Degraded => Some(1.0),
+            Status::Down => Some(0.0),
+            Status::Unknown => None,
+        };
+        let (place, labels) = (&self.place, &self.labels);
+        self.up.set(up, || place.gauge(&names::CHECK_UP, labels.clone()));
+    }
+
+    /// Shows what the last runs came to.
+    fn results(&mut self, cell: &Cell) {
+        let (place, labels) = (&self.place, &self.labels);
+        let register = |metric: &'static Metric| move || place.gauge(metric, labels.clone());
+        self.last_result.set(cell.last_result.map(number), register(&names::CHECK_LAST_RESULT));
+        self.consecutive_failures.set(f64::from(cell.consecutive_failures()));
+        let ended = cell.last_ended().map(unix_time);
+        self.last_run.set(ended, register(&names::CHECK_LAST_RUN));
+        let success = cell.last_success_at.map(unix_time);
+        self.last_success.set(success, register(&names::CHECK_LAST_SUCCESS));
+    }
+
+    /// Shows the phases and the measurements of the last run.
+    fn parts(&mut self, run: Option<&Run>) {
+        let (place, labels) = (&self.place, &self.labels);
+        for (shown, phase) in self.phases.iter_mut().zip(Phase::ALL) {
+            let took =
+                |(one, took): &(Phase, Duration)| (one == phase).then_some(took.as_secs_f64());
+            let took = run.and_then(|run| run.phases.iter().find_map(took));
+            shown.set(took, || {
+                let labels = labels.clone().with("phase", phase.as_str());
+                place.gauge(&names::CHECK_PHASE_DURATION, labels)
+            });
+        }
+        let measured = run.map_or(&[][..], |run| &run.measurements);
+        for (name, gauge) in &self.measured {
+            if let Some(gauge) = gauge
+                && !measured.iter().any(|(m, _)| m.name == *name)
+            {
+                gauge.set(f64::NAN);
+            }
+        }
+        for (measurement, value) in measured {
+            let known = self.measured.iter().position(|(name, _)| *name == measurement.name);
+            let at = known.unwrap_or_else(|| {
+                let family = format!("health_check_{}", measurement.name);
+                let gauge = is_free(&family).then(|| {
+                    place.describe_gauge(&family, measurement.help);
+                    place.gauge_named(family, labels.clone())
+                });
+                self.measured.push((measurement.name, gauge));
+                self.measured.len() - 1
+            });
+            if let (_, Some(gauge)) = &self.measured[at] {
+                gauge.set(*value);
+            }
+        }
+    }
+}
+
+impl CheckMirror for Mirrored {
+    fn follow(&mut self, info: &Arc<CheckInfo>) {
+        if info.kind != self.info.kind {
+            self.withdraw();
+            *self = Self::new(Arc::clone(&self.place), Arc::clone(info));
+            return;
+        }
+        if checks::about(info) != checks::about(&self.info) {
+            self.about.set(f64::NAN);
+            self.about = about(&self.place, &self.labels, info);
+        }
+        self.info = Arc::clone(info);
+        // The plan looks at those alone that depend on something.
+        self.suppressed.set(0.0);
+    }
+
+    fn ran(&mut self, duration: Duration) {
+        self.durations.record(duration.as_secs_f64());
+    }
+
+    fn show(&mut self, cell: &Cell) {
+        self.configured();
+        self.statuses(cell.status());
+        self.maintenance.set(number(cell.maintenance));
+        self.parts(cell.asked.as_deref());
+        self.count(cell);
+    }
+
+    fn count(&mut self, cell: &Cell) {
+        self.results(cell);
+        self.counters.tell(&self.place, &self.labels, &cell.figures);
+    }
+
+    fn suppressed(&mut self, suppressed: bool) {
+        self.suppressed.set(number(suppressed));
+    }
+
+    fn withdraw(&mut self) {
+        let always = [
+            &self.consecutive_failures,
+            &self.suppressed,
+            &self.maintenance,
+            &self.interval,
+            &self.timeout,
+            &self.about,
+        ];
+        let measured = self.measured.iter().filter_map(|(_, gauge)| gauge.as_ref());
+        let gauges = self.status.iter().chain(always).chain(measured);
+        gauges.for_each(|gauge| gauge.set(f64::NAN));
+        for optional in [
+            &mut self.objective,
+            &mut self.up,
+            &mut self.last_result,
+            &mut self.last_run,
+            &mut self.last_success,
+        ] {
+            optional.clear();
+        }
+        self.phases.iter_mut().for_each(Optional::clear);
+    }
+}
+
+fn about(place: &Place, labels: &Series, info: &CheckInfo) -> Gauge {
+    let more = checks::about(info).into_iter();
+    let labels = more.fold(labels.clone(), |all, (name, value)| all.with(name, value));
+    place.gauge(&names::CHECK_INFO, labels)
+}
+
+/// To the millisecond, as on the page; a clock before 1970 reads 0.
+fn unix_time(at: SystemTime) -> f64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as f64 / 1e3
+}
+
+/// What only grows.
+#[derive(Debug)]
+struct Counters {
+    outcomes: Vec<Count>,
+    slo: [Count; 2],
+    failures: Vec<Count>,
+    transitions: Vec<Count>,
+    skipped: Vec<Count>,
+}
+
+impl Counters {
+    fn new() -> Self {
+        let counts = |of: usize| std::iter::repeat_with(Count::default).take(of).collect();
+        Self {
+            outcomes: counts(Outcome::ALL.len()),
+            slo: [Count::default(), Count::default()],
+            failures: counts(Reason::ALL.len()),
+            transitions: counts(Status::ALL.len()),
+            skipped: counts(SkipReason::ALL.len()),
+        }
+    }
+
+    fn tell(&mut self, place: &Place, labels: &Series, figures: &Figures) {
+        let tell = |count: &mut Count, metric: &Metric, value: &'static str, now: u64| {
+            let label = metric.labels.last().copied().unwrap_or_default();
+            count.tell(now, || place.counter(metric, labels.clone().with(label, value)));
+        };
+        for (outcome, count) in Outcome::ALL.iter().zip(&mut self.outcomes) {
+            let now = figures.outcomes[*outcome as usize];
+            tell(count, &names::CHECK_RUNS, outcome.as_str(), now);
+        }
+        let [good, bad] = &mut self.slo;
+        tell(good, &names::CHECK_SLO_RUNS, "good", figures.slo_good);
+        tell(bad, &names::CHECK_SLO_RUNS, "bad", figures.slo_bad);
+        for (reason, count) in Reason::ALL.iter().zip(&mut self.failures) {
+            let now = figures.failures[*reason as usize];
+            if now > 0 {
+                tell(count, &names::CHECK_FAILURES, reason.as_str(), now);
+            }
+        }
+        for (to, count) in Status::ALL.iter().zip(&mut self.transitions) {
+            tell(count, &names::CHECK_TRANSITIONS, to.as_str(), figures.transitions[*to as usize]);
+        }
+        for (reason, count) in SkipReason::ALL.iter().zip(&mut self.skipped) {
+            tell(count, &names::CHECK_SKIPPED, reason.as_str(), figures.skipped[*reason as usize]);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The series of the checks and of the service in a recorder of the `metrics` facade, for a host
+//! that exposes metrics its own way.
+//!
+//! In flows what the state tells its [`Mirror`]; out flow gauges, counters and histograms of the
+//! same names, labels and values as on the page. Handles are asked for once and kept.
+//!
+//! No recorder lets go of a series. Where the page shows one no longer, such as
+//! `health_check_up` of a check whose status is unknown, the recorder's gauge becomes NaN: no
+//! comparison with it is true, so that no alert fires on what is not known.
+
+mod check;
+mod claim;
+mod place;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ::metrics::{Gauge, Histogram, Recorder};
+
+use super::{names, service};
+use crate::engine::state::{CheckMirror, Labels, Mirror, Tally};
+use crate::model::{CheckInfo, ServiceStatus};
+
+use check::Mirrored;
+use place::Place;
+
+pub(crate) use claim::Claim;
+
+/// Where the series of the checks and of the service are shown; each is shown in one place.
+///
+/// Handles to a recorder are asked for when a check starts to be part of the plan, or when a
+/// series first has a value, and are kept for good. So a recorder must not let go of metrics that
+/// are idle: leave `PrometheusBuilder::idle_timeout` off, and give the histograms named
+/// `…_seconds` the bounds [`BUCKETS`](crate::engine::state::BUCKETS).
+///
+/// A recorder is called while what it is told of is locked: it must return at once, and must not
+/// ask for the health of what it records.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Exposition {
+    /// On the `/metrics` route of [`Health::router`](crate::Health::router).
+    #[default]
+    Route,
+    /// In the process's recorder of the `metrics` facade, which the host installs before
+    /// [`build`](crate::Builder::build); one that comes later is not heard of, and without any the
+    /// series go nowhere.
+    ///
+    /// The router is then without `/metrics`, so that the host's own does not collide with it,
+    /// unless the host gives its [exporter](crate::Builder::exporter): the route then shows what that
+    /// one holds, the checks' series once among it.
+    Facade,
+    /// In this recorder; otherwise as [`Facade`](Self::Facade).
+    ///
+    /// What HTTP, a history and alerts record goes to the process's recorder all the same, whose it
+    /// is. Name that one as `Facade`: a recorder that is installed for the process and also given
+    /// here is not recognised as one, nor is one in two `Arc`s, so that two [`Health`](crate::Health)
+    /// values could record the same series there.
+    Recorder(Arc<dyn Recorder + Send + Sync>),
+}
+
+impl fmt::Debug for Exposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Route => "Route",
+            Self::Facade => "Facade",
+            Self::Recorder(_) => "Recorder",
+        })
+    }
+}
+
+impl Exposition {
+    /// What records the series, unless the route shows them.
+    pub(crate) fn mirror(&self, labels: &Labels) -> Option<Arc<dyn Mirror>> {
+        let recorder = match self {
+            Self::Route => return None,
+            Self::Facade => None,
+            Self::Recorder(recorder) => Some(Arc::clone(recorder)),
+        };
+        let place = Place::new(recorder, labels);
+        place.describe();
+        Some(Arc::new(Service::new(Arc::new(place))))
+    }
+}
+
+/// The series of the service.
+struct Service {
+    place: Arc<Place>,
+    status: Vec<Gauge>,
+    ready: Gauge,
+    live: Gauge,
+    started: Gauge,
+    draining: Gauge,
+    configured: Gauge,
+    delays: Histogram,
+    build: Gauge,
+    withdrawn: AtomicBool,
+}
+
+impl Service {
+    fn new(place: Arc<Place>) -> Self {
+        let gauge = |metric| place.gauge(metric, place.common());
+        let status = |one: &ServiceStatus| {
+            place.gauge(&names::STATUS, place.common().with("status", one.as_str()))
+        };
+        let build = service::build().into_iter();
+        let build = build.fold(place.common(), |labels, (name, value)| labels.with(name, value));
+        let build = place.gauge(&names::BUILD_INFO, build);
+        build.set(1.0);
+        Self {
+            status: ServiceStatus::ALL.iter().map(status).collect(),
+            ready: gauge(&names::READY),
+            live: gauge(&names::LIVE),
+            started: gauge(&names::STARTED),
+            draining: gauge(&names::DRAINING),
+            configured: gauge(&names::CHECKS_CONFIGURED),
+            delays: place.histogram(&names::SCHEDULING_DELAY, place.common()),
+            build,
+            withdrawn: AtomicBool::new(false),
+            place,
+        }
+    }
+}
+
+impl Mirror for Service {
+    fn check(&self, info: &Arc<CheckInfo>) -> Box<dyn CheckMirror> {
+        Box::new(Mirrored::new(Arc::clone(&self.place), Arc::clone(info)))
+    }
+
+    fn checks(&self, count: usize) {
+        self.configured.set(count as f64);
+    }
+
+    fn service(&self, tally: &Tally) {
+        if self.withdrawn.load(Ordering::Acquire) {
+            return;
+        }
+        for (gauge, status) in self.status.iter().zip(ServiceStatus::ALL) {
+            gauge.set(number(tally.status() == *status));
+        }
+        self.ready.set(number(tally.ready()));
+        self.live.set(number(tally.healthy()));
+        self.started.set(number(tally.started()));
+        self.draining.set(number(tally.draining()));
+    }
+
+    fn delayed(&self, delay: Duration) {
+        self.delays.record(delay.as_secs_f64());
+    }
+
+    fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Release);
+        let probes = [&self.ready, &self.live, &self.started, &self.draining];
+        let gauges = self.status.iter().chain(probes).chain([&self.configured, &self.build]);
+        gauges.for_each(|gauge| gauge.set(f64::NAN));
+    }
+}
+
+/// A fact as the value of a gauge.
+fn number(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
+}

@@ -1,0 +1,418 @@
+//! Which traces are kept: a sampler for the head of a trace and a processor for its end.
+//!
+//! In flow the spans of runs, out flow whole traces. Whether a run failed is known only once it
+//! is over, long after the dependency was told whether the trace is sampled. So two decisions are
+//! made: [`HeadSampler`] draws the share of traces that is sent as sampled, and is always kept;
+//! of the others [`KeepProcessor`] holds the spans back until the root ends, and keeps the trace
+//! if the root carries the attribute [`traces::KEEP`], by which the engine marks
+//! failures, warnings, status changes and slow runs.
+//!
+//! ```
+//! use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider};
+//! use vitalsign::tail_sampling::{HeadSampler, KeepProcessor};
+//!
+//! # #[derive(Debug)] struct Exporter;
+//! # impl opentelemetry_sdk::trace::SpanExporter for Exporter {
+//! #     async fn export(&self, _: Vec<opentelemetry_sdk::trace::SpanData>)
+//! #         -> opentelemetry_sdk::error::OTelSdkResult { Ok(()) }
+//! # }
+//! # let exporter = Exporter;
+//! let provider = SdkTracerProvider::builder()
+//!     .with_sampler(HeadSampler::new(0.05))
+//!     .with_span_processor(KeepProcessor::new(BatchSpanProcessor::builder(exporter).build()))
+//!     .build();
+//! # drop(provider);
+//! ```
+
+mod sampler;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use opentelemetry::trace::{Span as _, SpanContext, SpanId, TraceContextExt, TraceId};
+use opentelemetry::{Context, Value};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
+
+use crate::engine::traces;
+
+pub use sampler::HeadSampler;
+
+/// A processor that takes the spans of one trace together.
+pub trait TraceProcessor: SpanProcessor {
+    /// Takes the ended spans of a trace that is kept, its root last.
+    fn on_trace(&self, spans: Vec<SpanData>) {
+        for span in spans {
+            self.on_end(span);
+        }
+    }
+
+    /// Takes note that `spans` spans were lost for want of room before they could be judged.
+    fn on_overflow(&self, spans: usize) {
+        let _ = spans;
+    }
+}
+
+impl TraceProcessor for BatchSpanProcessor {}
+
+/// How much a [`KeepProcessor`] holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Traces whose root has not ended. Past it the oldest is given up.
+    pub traces: usize,
+    /// Ended spans of one trace. Past it the trace is given up.
+    pub spans_per_trace: usize,
+    /// Attributes of one span; further ones are counted as dropped, as the SDK does.
+    ///
+    /// Set it here rather than in the SDK, whose limit could drop the mark that keeps the trace.
+    pub attributes_per_span: usize,
+}
+
+impl Default for Bounds {
+    /// Room for 16,384 runs at once, 64 spans in each, 128 attributes on each.
+    ///
+    /// A run has two spans, of which one waits for the other: about a kilobyte a run.
+    fn default() -> Self {
+        Self { traces: 16_384, spans_per_trace: 64, attributes_per_span: 128 }
+    }
+}
+
+/// Holds back the spans of a trace until its root ends, then passes all of them on or none.
+///
+/// A root is a span without a parent in this process. A trace passes if it was sampled at its
+/// head or if its root carries [`traces::KEEP`], which is taken off; its spans are then marked
+/// as sampled. A trace for which there is no room is dropped as a whole, and counted.
+#[derive(Debug)]
+pub struct KeepProcessor<P> {
+    next: P,
+    bounds: Bounds,
+    waiting: Mutex<Waiting>,
+}
+
+/// The traces whose root has not ended; a span of any other trace has been given up.
+#[derive(Debug, Default)]
+struct Waiting {
+    traces: HashMap<TraceId, Held>,
+    /// The same traces by age, so that the oldest can make room.
+    by_age: BTreeMap<u64, TraceId>,
+    started: u64,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    age: u64,
+    /// Roots that have not ended: more than one when a remote parent called this process twice.
+    roots: usize,
+    keep: bool,
+    spans: Vec<SpanData>,
+}
+
+impl<P: TraceProcessor> KeepProcessor<P> {
+    /// Passes kept traces to `next`.
+    pub fn new(next: P) -> Self {
+        Self::with_bounds(next, Bounds::default())
+    }
+
+    /// Passes kept traces to `next`, holding back no more than `bounds`.
+    pub fn with_bounds(next: P, bounds: Bounds) -> Self {
+        Self { next, bounds, waiting: Mutex::default() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // No code panics while it holds the lock, and the maps are consistent after each step.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a root's start, and returns how many spans were lost to make room for it.
+    fn admit(&self, trace: TraceId) -> usize {
+        let mut waiting = self.waiting();
+        if let Some(held) = waiting.traces.get_mut(&trace) {
+            held.roots += 1;
+            return 0;
+        }
+        let mut lost = 0;
+        while waiting.traces.len() >= self.bounds.traces.max(1) {
+            let Some((_, oldest)) = waiting.by_age.pop_first() else { break };
+            lost += waiting.traces.remove(&oldest).map_or(0, |held| held.spans.len());
+        }
+        let age = waiting.started;
+        waiting.started += 1;
+        waiting.by_age.insert(age, trace);
+        waiting.traces.insert(trace, Held { age, roots: 1, ..Held::default() });
+        lost
+    }
+
+    /// Takes an ended span, and tells what became of its trace.
+    fn hold(&self, mut span: SpanData) -> Fate {
+        let root = span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote;
+        let marked = root && take_mark(&mut span);
+        let dropped = span.attributes.len().saturating_sub(self.bounds.attributes_per_span);
+        span.attributes.truncate(self.bounds.attributes_per_span);
+        span.dropped_attributes_count += u32::try_from(dropped).unwrap_or(u32::MAX);
+
+        let trace = span.span_context.trace_id();
+        let mut waiting = self.waiting();
+        let Some(held) = waiting.traces.get_mut(&trace) else { return Fate::Lost(1) };
+        held.keep |= marked || span.span_context.is_sampled();
+        held.spans.push(span);
+        // The root itself always fits: nothing is waited for any more.
+        if root {
+            held.roots -= 1;
+            if held.roots > 0 {
+                return Fate::Waits;
+            }
+        } else if held.spans.len() <= self.bounds.spans_per_trace {
+            return Fate::Waits;
+        }
+        let held = waiting.remove(trace);
+        match (root, held.keep) {
+            (false, _) => Fate::Lost(held.spans.len()),
+            (true, true) => Fate::Kept(held.spans),
+            (true, false) => Fate::Dropped,
+        }
+    }
+}
+
+enum Fate {
+    Waits,
+    Kept(Vec<SpanData>),
+    Dropped,
+    Lost(usize),
+}
+
+impl Waiting {
+    fn remove(&mut self, trace: TraceId) -> Held {
+        let held = self.traces.remove(&trace).unwrap_or_default();
+        self.by_age.remove(&held.age);
+        held
+    }
+}
+
+/// Takes every [`traces::KEEP`] off `span` and tells whether one was true.
+fn take_mark(span: &mut SpanData) -> bool {
+    let mut marked = false;
+    span.attributes.retain(|attribute| {
+        let mark = attribute.key.as_str() == traces::KEEP;
+        marked |= mark && attribute.value == Value::Bool(true);
+        !mark
+    });
+    marked
+}
+
+fn mark_sampled(span: &mut SpanData) {
+    let context = &span.span_context;
+    span.span_context = SpanContext::new(
+        context.trace_id(),
+        context.span_id(),
+        context.trace_flags().with_sampled(true),
+        context.is_remote(),
+        context.trace_state().clone(),
+    );
+}
+
+impl<P: TraceProcessor> SpanProcessor for KeepProcessor<P> {
+    fn on_start(&self, span: &mut Span, cx: &Context) {
+        let parent = cx.span().span_context().clone();
+        if !parent.is_valid() || parent.is_remote() {
+            let lost = self.admit(span.span_context().trace_id());
+            if lost > 0 {
+                self.next.on_overflow(lost);
+            }
+        }
+        self.next.on_start(span, cx);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        match self.hold(span) {
+            Fate::Waits | Fate::Dropped => {}
+            Fate::Lost(spans) => self.next.on_overflow(spans),
+            Fate::Kept(mut spans) => {
+                spans.iter_mut().for_each(mark_sampled);
+                self.next.on_trace(spans);
+            }
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.next.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        *self.waiting() = Waiting::default();
+        self.next.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.next.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use opentelemetry::trace::{Tracer, TracerProvider};
+    use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+
+    use super::*;
+    use opentelemetry::KeyValue;
+
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<Mutex<(Vec<Vec<SpanData>>, usize)>>);
+
+    impl Kept {
+        /// Names of the spans of each trace that passed.
+        fn traces(&self) -> Vec<Vec<String>> {
+            let kept = self.0.lock().unwrap();
+            kept.0.iter().map(|t| t.iter().map(|s| s.name.to_string()).collect()).collect()
+        }
+
+        fn lost(&self) -> usize {
+            self.0.lock().unwrap().1
+        }
+    }
+
+    impl SpanProcessor for Kept {
+        fn on_start(&self, _: &mut Span, _: &Context) {}
+        fn on_end(&self, span: SpanData) {
+            self.on_trace(vec![span]);
+        }
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    impl TraceProcessor for Kept {
+        fn on_trace(&self, spans: Vec<SpanData>) {
+            self.0.lock().unwrap().0.push(spans);
+        }
+        fn on_overflow(&self, spans: usize) {
+            self.0.lock().unwrap().1 += spans;
+        }
+    }
+
+    fn provider(share: f64, bounds: Bounds) -> (SdkTracerProvider, SdkTracer, Kept) {
+        let kept = Kept::default();
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(HeadSampler::new(share))
+            .with_span_processor(KeepProcessor::with_bounds(kept.clone(), bounds))
+            .build();
+        let tracer = provider.tracer("test");
+        (provider, tracer, kept)
+    }
+
+    fn root(tracer: &SdkTracer, name: &'static str) -> Context {
+        Context::new().with_span(tracer.start_with_context(name, &Context::new()))
+    }
+
+    fn child(tracer: &SdkTracer, name: &'static str, parent: &Context) {
+        tracer.start_with_context(name, parent).end();
+    }
+
+    fn keep(root: &Context) {
+        root.span().set_attribute(KeyValue::new(traces::KEEP, true));
+    }
+
+    #[test]
+    fn a_marked_trace_passes_whole_with_its_root_last_and_the_mark_taken_off() {
+        let (_provider, tracer, kept) = provider(0.0, Bounds::default());
+        let cx = root(&tracer, "root");
+        assert!(!cx.span().span_context().is_sampled());
+        child(&tracer, "a", &cx);
+        child(&tracer, "b", &cx);
+        assert!(kept.traces().is_empty(), "nothing passes before the root ends");
+        keep(&cx);
+        cx.span().end();
+        assert_eq!(kept.traces(), [["a", "b", "root"]]);
+        let spans = &kept.0.lock().unwrap().0[0];
+        assert!(spans.iter().all(|span| span.span_context.is_sampled()));
+        assert!(spans[2].attributes.is_empty());
+    }
+
+    #[test]
+    fn an_unmarked_trace_is_dropped_whole_and_is_no_loss() {
+        let (_provider, tracer, kept) = provider(0.0, Bounds::default());
+        let cx = root(&tracer, "root");
+        child(&tracer, "a", &cx);
+        cx.span().set_attribute(KeyValue::new(traces::KEEP, false));
+        cx.span().end();
+        assert!(kept.traces().is_empty());
+        assert_eq!(kept.lost(), 0);
+    }
+
+    #[test]
+    fn a_trace_sent_as_sampled_passes_without_a_mark() {
+        let (_provider, tracer, kept) = provider(1.0, Bounds::default());
+        let cx = root(&tracer, "root");
+        assert!(cx.span().span_context().is_sampled());
+        child(&tracer, "a", &cx);
+        cx.span().end();
+        assert_eq!(kept.traces(), [["a", "root"]]);
+    }
+
+    #[test]
+    fn the_share_is_drawn_by_trace() {
+        let (_provider, tracer, _kept) = provider(0.25, Bounds::default());
+        let sampled =
+            (0..4_000).filter(|_| root(&tracer, "root").span().span_context().is_sampled()).count();
+        // Ten standard deviations: a fair draw misses them once in 10^23 tries.
+        assert!((725..1_275).contains(&sampled), "{sampled}");
+    }
+
+    #[test]
+    fn a_root_that_never_ends_makes_room_and_its_late_end_passes_nothing() {
+        let bounds = Bounds { traces: 2, ..Bounds::default() };
+        let (_provider, tracer, kept) = provider(0.0, bounds);
+        let leaked = root(&tracer, "leaked");
+        child(&tracer, "a", &leaked);
+        let (second, third) = (root(&tracer, "second"), root(&tracer, "third"));
+        assert_eq!(kept.lost(), 1, "the leaked trace's span");
+        for cx in [&leaked, &second, &third] {
+            keep(cx);
+            cx.span().end();
+        }
+        assert_eq!(kept.traces(), [["second"], ["third"]]);
+        assert_eq!(kept.lost(), 2, "and its root");
+    }
+
+    #[test]
+    fn a_trace_with_too_many_spans_is_lost_whole() {
+        let bounds = Bounds { spans_per_trace: 2, ..Bounds::default() };
+        let (_provider, tracer, kept) = provider(1.0, bounds);
+        let cx = root(&tracer, "root");
+        for _ in 0..4 {
+            child(&tracer, "a", &cx);
+        }
+        cx.span().end();
+        assert!(kept.traces().is_empty());
+        assert_eq!(kept.lost(), 5);
+    }
+
+    #[test]
+    fn an_attribute_limit_never_hides_the_mark() {
+        let bounds = Bounds { attributes_per_span: 1, ..Bounds::default() };
+        let (_provider, tracer, kept) = provider(0.0, bounds);
+        let cx = root(&tracer, "root");
+        cx.span().set_attribute(KeyValue::new("a", 1));
+        cx.span().set_attribute(KeyValue::new("b", 2));
+        keep(&cx);
+        cx.span().end();
+        let span = &kept.0.lock().unwrap().0[0][0];
+        assert_eq!(span.attributes, [KeyValue::new("a", 1)]);
+        assert_eq!(span.dropped_attributes_count, 1);
+    }
+
+    #[test]
+    fn nothing_stays_behind_once_roots_have_ended() {
+        let processor = KeepProcessor::new(Kept::default());
+        let trace = TraceId::from(1);
+        assert_eq!(processor.admit(trace), 0);
+        processor.waiting().remove(trace);
+        assert!(processor.waiting().traces.is_empty() && processor.waiting().by_age.is_empty());
+    }
+}
