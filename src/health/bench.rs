@@ -59,7 +59,7 @@ impl Engine {
             keeps_tail: false,
             trace_url: None,
             labels: crate::engine::state::Labels::default(),
-            mirror: None,
+            series_sink: None,
             sinks: Vec::new(),
             remembered: crate::engine::state::Remembered::default(),
             tolerated_ticks: 30,

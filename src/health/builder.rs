@@ -325,7 +325,7 @@ impl Builder {
             keeps_tail: self.keeps_tail,
             trace_url: self.trace_url,
             sinks,
-            mirror: self.exposition.mirror(&labels),
+            series_sink: self.exposition.series_sink(&labels),
             labels,
             tolerated_ticks,
         }));

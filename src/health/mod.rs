@@ -251,7 +251,7 @@ impl Health {
 
     /// Whether there is anything to show on a metrics page.
     pub(crate) fn has_metrics_page(&self) -> bool {
-        !self.inner.state.is_mirrored() || self.inner.exporter.is_some()
+        !self.inner.state.has_series_sink() || self.inner.exporter.is_some()
     }
 
     pub(crate) fn exporter(&self) -> Option<&PrometheusHandle> {

@@ -78,7 +78,7 @@ impl Story {
             keeps_tail: false,
             trace_url: None,
             labels: crate::engine::state::Labels::default(),
-            mirror: None,
+            series_sink: None,
             sinks: vec![Arc::clone(&notes) as Arc<dyn Sink>],
             tolerated_ticks: 3,
             remembered: crate::engine::state::Remembered::default(),

@@ -1,20 +1,16 @@
-//! What is known about one check: the cell that the recorder writes and every reader reads.
+//! A check of the current plan, with the cell that holds its state.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::cell::{Cell, Ids};
 use super::figures::Figures;
 use super::fold::{Fold, Thresholds};
 use super::labels::{Labels, escaped};
-use super::mirror::CheckMirror;
-use super::observe::Newest;
-use super::tally::Weight;
-use crate::model::{
-    Calls, CheckInfo, Gate, Outcome, Reason, Run, SkipReason, Status, Trace, Transition,
-};
+use super::series_sink::CheckSeriesSink;
+use crate::model::{CheckInfo, Outcome, Run, Status, Transition};
 
 /// A check of the current plan.
 #[derive(Debug)]
@@ -24,52 +20,7 @@ pub(crate) struct Entry {
     pub(crate) series: Box<str>,
     cell: Mutex<Cell>,
     /// Locked within the cell's lock or without it, never around it.
-    mirror: Mutex<Option<Box<dyn CheckMirror>>>,
-}
-
-/// The mutable part of an entry.
-#[derive(Debug, Clone)]
-pub(crate) struct Cell {
-    pub(super) fold: Fold,
-    since: SystemTime,
-    /// What it was before this process, and since when, until its first status.
-    before: Option<(Status, SystemTime)>,
-    /// A plan without this check has been applied: what its last run still reports is dropped.
-    retired: bool,
-    /// Whether its gates count; not yet for a check that a reload brought, until its first run.
-    gating: bool,
-    pub(crate) maintenance: bool,
-    /// The last run of the check itself: calls that the host observes have no phases and figures.
-    pub(crate) asked: Option<Arc<Run>>,
-    /// The last observed call, if it is newer than that run.
-    pub(super) newest: Option<Newest>,
-    /// When a good call was observed, if it is the newest of the calls.
-    pub(super) well_at: Option<Instant>,
-    /// Observed calls that the sinks were not told of yet; there from the first one on.
-    pub(super) calls: Option<Box<Calls>>,
-    /// The trace of the last run, if it is kept.
-    pub(crate) kept_trace: Option<Trace>,
-    pub(crate) last_success_at: Option<SystemTime>,
-    /// Whether the last run that was not unknown was good.
-    pub(crate) last_result: Option<bool>,
-    /// When the last run that was not unknown ended.
-    heard: Option<Instant>,
-    pub(crate) figures: Figures,
-}
-
-/// Where changes get their ids from.
-#[derive(Debug, Default)]
-pub(crate) struct Ids(AtomicU64);
-
-impl Ids {
-    /// The time in microseconds, or one more than the last id where that is not more.
-    fn next(&self) -> u64 {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let micros = since_1970.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(0));
-        let after = |last: u64| micros.max(last.saturating_add(1));
-        let last = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |l| Some(after(l)));
-        after(last.unwrap_or_else(|last| last))
-    }
+    series_sink: Mutex<Option<Box<dyn CheckSeriesSink>>>,
 }
 
 /// What folding a run into a cell led to.
@@ -127,7 +78,7 @@ impl Entry {
             cell.figures = Figures::default();
         }
         let entry = Self::with_cell(info, labels, cell);
-        *entry.mirror() = old.mirror().take();
+        *entry.series_sink() = old.series_sink().take();
         entry
     }
 
@@ -136,7 +87,7 @@ impl Entry {
         let own = format!("check=\"{}\",kind=\"{}\"", info.name, escaped(info.kind));
         let comma = if labels.text().is_empty() { "" } else { "," };
         let series = [&own, comma, labels.text()].concat().into();
-        Self { info, series, cell: Mutex::new(cell), mirror: Mutex::default() }
+        Self { info, series, cell: Mutex::new(cell), series_sink: Mutex::default() }
     }
 
     /// Locks the cell. No code that holds it can panic half-way through a change that matters.
@@ -144,9 +95,9 @@ impl Entry {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Locks what mirrors its series.
-    pub(super) fn mirror(&self) -> MutexGuard<'_, Option<Box<dyn CheckMirror>>> {
-        self.mirror.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the sink of its series.
+    pub(super) fn series_sink(&self) -> MutexGuard<'_, Option<Box<dyn CheckSeriesSink>>> {
+        self.series_sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long after the last run that counts the status is forgotten.
@@ -214,103 +165,5 @@ impl Entry {
         cell.count(run.outcome, run.reason, run.duration, kept_trace, (Instant::now(), ended));
         cell.kept_trace = kept_trace;
         Folded { transition, kept }
-    }
-}
-
-impl Cell {
-    pub(crate) const fn status(&self) -> Status {
-        self.fold.status()
-    }
-
-    pub(crate) const fn since(&self) -> SystemTime {
-        self.since
-    }
-
-    pub(crate) const fn consecutive_failures(&self) -> u32 {
-        self.fold.consecutive_failures()
-    }
-
-    /// Whether any run has finished, of whatever outcome.
-    pub(crate) const fn has_run(&self) -> bool {
-        self.asked.is_some() || self.newest.is_some()
-    }
-
-    pub(crate) const fn retired(&self) -> bool {
-        self.retired
-    }
-
-    pub(crate) fn retire(&mut self) {
-        self.retired = true;
-    }
-
-    pub(crate) fn skip(&mut self, reason: SkipReason) {
-        self.figures.skipped[reason as usize] += 1;
-    }
-
-    /// Whether its being down counts for the probes it gates.
-    pub(crate) const fn gates_now(&self) -> bool {
-        self.gating && !self.maintenance
-    }
-
-    /// Down, or unknown though it has run.
-    pub(crate) fn failing(&self) -> bool {
-        match self.fold.status() {
-            Status::Down => true,
-            Status::Unknown => self.has_run(),
-            Status::Up | Status::Degraded => false,
-        }
-    }
-
-    /// What this check adds to the service's tally.
-    pub(crate) fn weight(&self, info: &CheckInfo) -> Weight {
-        let gates = |gate| self.gates_now() && info.gates.contains(gate);
-        let serving = matches!(self.status(), Status::Up | Status::Degraded);
-        Weight {
-            not_up: self.status() != Status::Up,
-            ready_failing: gates(Gate::Ready) && self.failing(),
-            ready_waiting: gates(Gate::Ready) && !self.has_run(),
-            health_failing: gates(Gate::Health) && self.failing(),
-            startup_waiting: gates(Gate::Startup) && !serving,
-            not_run: !self.has_run(),
-        }
-    }
-
-    fn change(&mut self, transition: Transition) -> Transition {
-        let before = self.before.take().filter(|(status, _)| *status == transition.to);
-        self.since = before.map_or(transition.at, |(_, since)| since);
-        // The first status of all is no change: nothing was known before.
-        if self.last_result.is_some() {
-            self.figures.transitions[transition.to as usize] += 1;
-        }
-        transition
-    }
-
-    /// Counts what ended at the time by both clocks.
-    pub(super) fn count(
-        &mut self,
-        outcome: Outcome,
-        reason: Option<Reason>,
-        duration: Duration,
-        kept: Option<Trace>,
-        (now, ended): (Instant, SystemTime),
-    ) {
-        let figures = &mut self.figures;
-        figures.outcomes[outcome as usize] += 1;
-        figures.durations.record(duration, kept, ended);
-        if outcome == Outcome::Unknown {
-            return;
-        }
-        let good = outcome.is_good();
-        self.heard = Some(now);
-        self.last_result = Some(good);
-        if good {
-            self.last_success_at = Some(ended);
-        } else if let Some(reason) = reason {
-            figures.failures[reason as usize] += 1;
-        }
-        if !self.maintenance {
-            let counter = if good { &mut figures.slo_good } else { &mut figures.slo_bad };
-            *counter += 1;
-        }
     }
 }

@@ -7,15 +7,16 @@
 //! ten thousand.
 
 mod body;
+mod cell;
 mod entry;
 mod figures;
 mod fold;
 mod labels;
 mod maintained;
-mod mirror;
 mod observe;
 mod record;
-mod reflect;
+mod series_sink;
+mod series_updates;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -32,13 +33,14 @@ use tokio::time::Instant;
 use crate::model::{CheckInfo, Gate, ServiceStatus, Sink, Status, Trace};
 
 pub(crate) use body::Body;
-pub(crate) use entry::{Cell, Entry, Ids};
+pub(crate) use cell::{Cell, Ids};
+pub(crate) use entry::Entry;
 pub(crate) use figures::{Exemplar, Figures, Histogram};
 pub(crate) use labels::Labels;
 pub(crate) use maintained::Maintained;
-pub(crate) use mirror::{CheckMirror, Mirror};
 pub(crate) use observe::{Call, slowness};
 pub(crate) use record::Planned;
+pub(crate) use series_sink::{CheckSeriesSink, SeriesSink};
 pub(crate) use tally::Tally;
 pub(crate) use view::suppressor;
 
@@ -110,8 +112,9 @@ pub struct HealthState {
     trace_url: Option<String>,
     sinks: Vec<Arc<dyn Sink>>,
     labels: Labels,
-    mirror: Option<Arc<dyn Mirror>>,
-    /// Held while it is looked up and mirrored who is suppressed; never within an entry's lock.
+    series_sink: Option<Arc<dyn SeriesSink>>,
+    /// Held while the suppressed checks are looked up and their series updated; never locked while an
+    /// entry is.
     suppressing: Mutex<()>,
     plan: ArcSwap<Plan>,
     /// The checks in maintenance; held while a plan is applied, so that none of it is missed.
@@ -153,8 +156,8 @@ pub(crate) struct Setup {
     pub(crate) sinks: Vec<Arc<dyn Sink>>,
     /// Labels of every series.
     pub(crate) labels: Labels,
-    /// What shows the series instead of the page.
-    pub(crate) mirror: Option<Arc<dyn Mirror>>,
+    /// Where the series go instead of the page.
+    pub(crate) series_sink: Option<Arc<dyn SeriesSink>>,
     /// Ticks without a beat after which the process is no longer live.
     pub(crate) tolerated_ticks: u32,
     pub(crate) remembered: Remembered,
@@ -180,7 +183,7 @@ impl HealthState {
             trace_url: setup.trace_url,
             sinks: setup.sinks,
             labels: setup.labels,
-            mirror: setup.mirror,
+            series_sink: setup.series_sink,
             suppressing: Mutex::default(),
             plan: ArcSwap::default(),
             maintained: Mutex::default(),
@@ -234,8 +237,8 @@ impl HealthState {
     }
 
     /// Whether the series are shown elsewhere than on the page.
-    pub(crate) fn is_mirrored(&self) -> bool {
-        self.mirror.is_some()
+    pub(crate) fn has_series_sink(&self) -> bool {
+        self.series_sink.is_some()
     }
 
     fn maintained(&self) -> MutexGuard<'_, Maintained> {

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::record::Origin;
-use super::{Cell, Entry, HealthState};
+use super::cell::{Cell, Newest, Origin};
+use super::{Entry, HealthState};
 use crate::model::{CheckInfo, Event, Outcome, Reason, Run, Status, Trace};
 
 /// A call that the host observed.
@@ -22,15 +22,6 @@ pub(crate) struct Call {
     pub(crate) message: Option<String>,
     /// The sampled span that it failed in.
     pub(crate) trace: Option<Trace>,
-}
-
-/// The newest observed call.
-#[derive(Debug, Clone)]
-pub(super) enum Newest {
-    /// A success, of which a run is made when somebody asks.
-    Success { ended: SystemTime, duration: Duration },
-    /// Anything else.
-    Other(Arc<Run>),
 }
 
 impl Call {
@@ -159,7 +150,7 @@ impl HealthState {
             }
             cell.newest = Some(Newest::Other(run));
         }
-        self.reflect_call(entry, &cell, duration);
+        self.update_series_after_call(entry, &cell, duration);
         drop(cell);
         if first {
             self.watch(entry);

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::cell::{Cell, Origin};
 use super::tally::Weight;
-use super::{Cell, Entry, HealthState, Maintained, Plan, Tally};
+use super::{Entry, HealthState, Maintained, Plan, Tally};
 use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition, spared};
 
 /// A check of a new plan, as the scheduler sees it against the current one.
@@ -18,15 +19,6 @@ pub(crate) enum Planned {
     Changed(Arc<CheckInfo>),
     /// A new name.
     New(Arc<CheckInfo>),
-}
-
-/// Whose a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// The check's own.
-    Check,
-    /// A call of the host's, which it observed.
-    Host,
 }
 
 /// What the recorder made of a run.
@@ -71,12 +63,12 @@ impl HealthState {
             }
             (stale, Recorded { status, transition: folded.transition, kept })
         });
-        self.reflect_run(entry, &cell, run.duration);
+        self.update_series_after_run(entry, &cell, run.duration);
         if let Some(at) = entry.stale_at(&cell) {
             self.fresh_until.fetch_min(self.nanos_of(at), Ordering::AcqRel);
         }
         drop(cell);
-        self.reflect_dependents(entry, stale.iter().chain(&recorded.transition));
+        self.update_suppressed_series(entry, stale.iter().chain(&recorded.transition));
         // Written once the entry is free: a log that blocks must not block a probe.
         for transition in stale.iter().chain(&recorded.transition) {
             self.log_transition(&entry.info, transition);
@@ -91,15 +83,15 @@ impl HealthState {
             return;
         }
         cell.skip(reason);
-        self.reflect(entry, &cell);
+        self.update_series(entry, &cell);
         self.tell(entry, Event::Skipped(reason));
     }
 
     /// Counts the time that a run started after it was due.
     pub(crate) fn delayed(&self, delay: Duration) {
         self.delays().record(delay, None, SystemTime::UNIX_EPOCH);
-        if let Some(mirror) = &self.mirror {
-            mirror.delayed(delay);
+        if let Some(series_sink) = &self.series_sink {
+            series_sink.delayed(delay);
         }
     }
 
@@ -138,7 +130,7 @@ impl HealthState {
         // What comes is counted before what goes, so that no sum dips in between.
         for entry in plan.entries.iter().filter(|e| !kept(&old, e)) {
             let cell = entry.lock();
-            self.reflect_planned(entry, &cell);
+            self.start_series(entry, &cell);
             self.retally(|t| t.replace(Weight::default(), cell.weight(&entry.info), now));
             if cell.maintenance && old.find(&entry.info.name).is_none() {
                 self.tell(entry, Event::Maintenance(true));
@@ -158,7 +150,7 @@ impl HealthState {
                 self.tell(entry, Event::Removed);
             }
         }
-        self.reflect_plan(&plan);
+        self.update_plan_series(&plan);
         self.retally(|tally| tally.plan(now));
         self.fresh_until.store(0, Ordering::Release);
         self.touch();
@@ -187,7 +179,7 @@ impl HealthState {
             cell.maintenance = maintenance;
             self.tell(entry, Event::Maintenance(maintenance));
         });
-        self.reflect(entry, &cell);
+        self.update_series(entry, &cell);
         // What shows the check alone shows this too, whatever it weighs.
         self.touch();
     }
@@ -214,9 +206,9 @@ impl HealthState {
             }
             if let Some(transition) = stale {
                 self.tell(entry, Event::Transition(&transition));
-                self.reflect(entry, &cell);
+                self.update_series(entry, &cell);
                 drop(cell);
-                self.reflect_dependents(entry, [&transition]);
+                self.update_suppressed_series(entry, [&transition]);
                 self.log_transition(&entry.info, &transition);
             }
         }
@@ -286,8 +278,8 @@ impl HealthState {
         let mut tally = self.tally();
         let before = tally.status();
         f(&mut tally);
-        if let Some(mirror) = &self.mirror {
-            mirror.service(&tally);
+        if let Some(series_sink) = &self.series_sink {
+            series_sink.service(&tally);
         }
         if tally.status() != before {
             for sink in &self.sinks {

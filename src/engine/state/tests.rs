@@ -49,7 +49,7 @@ fn empty(keeps_tail: bool, sinks: Vec<Arc<dyn Sink>>) -> HealthState {
         keeps_tail,
         trace_url: None,
         labels: crate::engine::state::Labels::default(),
-        mirror: None,
+        series_sink: None,
         sinks,
         tolerated_ticks: 3,
         remembered: Remembered::default(),

@@ -11,10 +11,10 @@
 
 mod checks;
 mod facade;
-mod mirror;
 mod names;
 mod page;
 mod process;
+mod series_sink;
 mod service;
 
 use bytes::Bytes;
@@ -26,11 +26,11 @@ use crate::engine::state::HealthState;
 use checks::Rows;
 use page::Page;
 
-pub(crate) use mirror::Claim;
-pub use mirror::Exposition;
 pub(crate) use names::is_own_label;
 pub use names::{METRICS, Metric, MetricType, Origin};
 pub use process::{collect, collect_process_and_runtime, describe, exporter};
+pub(crate) use series_sink::Claim;
+pub use series_sink::Exposition;
 
 /// A format of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub(crate) fn render(
     format: Format,
 ) -> Vec<u8> {
     state.refresh(Instant::now());
-    let (mut page, written) = if state.is_mirrored() {
+    let (mut page, written) = if state.has_series_sink() {
         (Page::new(format, 0), None)
     } else {
         let (page, measured) = own(state, format);

@@ -1,8 +1,8 @@
 //! The series of the checks and of the service in a recorder of the `metrics` facade, for a host
 //! that exposes metrics its own way.
 //!
-//! In flows what the state tells its [`Mirror`]; out flow gauges, counters and histograms of the
-//! same names, labels and values as on the page. Handles are asked for once and kept.
+//! The state calls the [`SeriesSink`]; this one sets gauges, counters and histograms with the same
+//! names, labels and values as on the page. Handles are registered once and kept.
 //!
 //! No recorder lets go of a series. Where the page shows one no longer, such as
 //! `health_check_up` of a check whose status is unknown, the recorder's gauge becomes NaN: no
@@ -10,7 +10,7 @@
 
 mod check;
 mod claim;
-mod place;
+mod recorder;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use std::time::Duration;
 use ::metrics::{Gauge, Histogram, Recorder};
 
 use super::{names, service};
-use crate::engine::state::{CheckMirror, Labels, Mirror, Tally};
+use crate::engine::state::{CheckSeriesSink, Labels, SeriesSink, Tally};
 use crate::model::{CheckInfo, ServiceStatus};
 
-use check::Mirrored;
-use place::Place;
+use check::RecordedCheck;
+use recorder::LabelledRecorder;
 
 pub(crate) use claim::Claim;
 
@@ -35,8 +35,8 @@ pub(crate) use claim::Claim;
 /// are idle: leave `PrometheusBuilder::idle_timeout` off, and give the histograms named
 /// `…_seconds` the bounds [`BUCKETS`](crate::engine::state::BUCKETS).
 ///
-/// A recorder is called while what it is told of is locked: it must return at once, and must not
-/// ask for the health of what it records.
+/// A recorder is called while the check is locked: it must return at once, and must not ask for
+/// the health of the check.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Exposition {
@@ -44,7 +44,7 @@ pub enum Exposition {
     #[default]
     Route,
     /// In the process's recorder of the `metrics` facade, which the host installs before
-    /// [`build`](crate::Builder::build); one that comes later is not heard of, and without any the
+    /// [`build`](crate::Builder::build); one that is installed later gets nothing, and without any the
     /// series go nowhere.
     ///
     /// The router is then without `/metrics`, so that the host's own does not collide with it,
@@ -71,22 +71,22 @@ impl fmt::Debug for Exposition {
 }
 
 impl Exposition {
-    /// What records the series, unless the route shows them.
-    pub(crate) fn mirror(&self, labels: &Labels) -> Option<Arc<dyn Mirror>> {
+    /// The sink that records the series; `None` when the route shows them.
+    pub(crate) fn series_sink(&self, labels: &Labels) -> Option<Arc<dyn SeriesSink>> {
         let recorder = match self {
             Self::Route => return None,
             Self::Facade => None,
             Self::Recorder(recorder) => Some(Arc::clone(recorder)),
         };
-        let place = Place::new(recorder, labels);
-        place.describe();
-        Some(Arc::new(Service::new(Arc::new(place))))
+        let recorder = LabelledRecorder::new(recorder, labels);
+        recorder.describe();
+        Some(Arc::new(RecordedService::new(Arc::new(recorder))))
     }
 }
 
 /// The series of the service.
-struct Service {
-    place: Arc<Place>,
+struct RecordedService {
+    recorder: Arc<LabelledRecorder>,
     status: Vec<Gauge>,
     ready: Gauge,
     live: Gauge,
@@ -98,15 +98,15 @@ struct Service {
     withdrawn: AtomicBool,
 }
 
-impl Service {
-    fn new(place: Arc<Place>) -> Self {
-        let gauge = |metric| place.gauge(metric, place.common());
+impl RecordedService {
+    fn new(recorder: Arc<LabelledRecorder>) -> Self {
+        let gauge = |metric| recorder.gauge(metric, recorder.common());
         let status = |one: &ServiceStatus| {
-            place.gauge(&names::STATUS, place.common().with("status", one.as_str()))
+            recorder.gauge(&names::STATUS, recorder.common().with("status", one.as_str()))
         };
         let build = service::build().into_iter();
-        let build = build.fold(place.common(), |labels, (name, value)| labels.with(name, value));
-        let build = place.gauge(&names::BUILD_INFO, build);
+        let build = build.fold(recorder.common(), |labels, (name, value)| labels.with(name, value));
+        let build = recorder.gauge(&names::BUILD_INFO, build);
         build.set(1.0);
         Self {
             status: ServiceStatus::ALL.iter().map(status).collect(),
@@ -115,17 +115,17 @@ impl Service {
             started: gauge(&names::STARTED),
             draining: gauge(&names::DRAINING),
             configured: gauge(&names::CHECKS_CONFIGURED),
-            delays: place.histogram(&names::SCHEDULING_DELAY, place.common()),
+            delays: recorder.histogram(&names::SCHEDULING_DELAY, recorder.common()),
             build,
             withdrawn: AtomicBool::new(false),
-            place,
+            recorder,
         }
     }
 }
 
-impl Mirror for Service {
-    fn check(&self, info: &Arc<CheckInfo>) -> Box<dyn CheckMirror> {
-        Box::new(Mirrored::new(Arc::clone(&self.place), Arc::clone(info)))
+impl SeriesSink for RecordedService {
+    fn check(&self, info: &Arc<CheckInfo>) -> Box<dyn CheckSeriesSink> {
+        Box::new(RecordedCheck::new(Arc::clone(&self.recorder), Arc::clone(info)))
     }
 
     fn checks(&self, count: usize) {

@@ -8,17 +8,17 @@ use ::metrics::{Gauge, Histogram};
 use super::super::checks::{self, is_free};
 use super::super::names::{self, Metric};
 use super::number;
-use super::place::{Count, Optional, Place, Series};
-use crate::engine::state::{Cell, CheckMirror, Figures};
+use super::recorder::{DeltaCounter, LabelledRecorder, Optional, SeriesLabels};
+use crate::engine::state::{Cell, CheckSeriesSink, Figures};
 use crate::model::{CheckInfo, Outcome, Phase, Reason, Run, SkipReason, Status};
 
-/// A check's series in a recorder.
+/// The series of one check in a recorder.
 #[derive(Debug)]
-pub(super) struct Mirrored {
-    place: Arc<Place>,
+pub(super) struct RecordedCheck {
+    recorder: Arc<LabelledRecorder>,
     info: Arc<CheckInfo>,
     /// `check`, `kind` and those of every series.
-    labels: Series,
+    labels: SeriesLabels,
     durations: Histogram,
     status: Vec<Gauge>,
     consecutive_failures: Gauge,
@@ -38,25 +38,25 @@ pub(super) struct Mirrored {
     counters: Counters,
 }
 
-impl Mirrored {
-    /// Shows the check before its first run.
-    pub(super) fn new(place: Arc<Place>, info: Arc<CheckInfo>) -> Self {
+impl RecordedCheck {
+    /// Registers the series that a check has before its first run.
+    pub(super) fn new(recorder: Arc<LabelledRecorder>, info: Arc<CheckInfo>) -> Self {
         let labels =
-            Series::default().with("check", Arc::clone(&info.name)).with("kind", info.kind);
-        let labels = place.common_after(labels);
-        let gauge = |metric| place.gauge(metric, labels.clone());
+            SeriesLabels::default().with("check", Arc::clone(&info.name)).with("kind", info.kind);
+        let labels = recorder.common_after(labels);
+        let gauge = |metric| recorder.gauge(metric, labels.clone());
         let status = |status: &Status| {
-            place.gauge(&names::CHECK_STATUS, labels.clone().with("status", status.as_str()))
+            recorder.gauge(&names::CHECK_STATUS, labels.clone().with("status", status.as_str()))
         };
-        let mirrored = Self {
-            durations: place.histogram(&names::CHECK_DURATION, labels.clone()),
+        let check = Self {
+            durations: recorder.histogram(&names::CHECK_DURATION, labels.clone()),
             status: Status::ALL.iter().map(status).collect(),
             consecutive_failures: gauge(&names::CHECK_CONSECUTIVE_FAILURES),
             suppressed: gauge(&names::CHECK_SUPPRESSED),
             maintenance: gauge(&names::CHECK_MAINTENANCE),
             interval: gauge(&names::CHECK_INTERVAL),
             timeout: gauge(&names::CHECK_TIMEOUT),
-            about: about(&place, &labels, &info),
+            about: about(&recorder, &labels, &info),
             objective: Optional::default(),
             up: Optional::default(),
             last_result: Optional::default(),
@@ -65,22 +65,22 @@ impl Mirrored {
             phases: Phase::ALL.iter().map(|_| Optional::default()).collect(),
             measured: Vec::new(),
             counters: Counters::new(),
-            place,
+            recorder,
             info,
             labels,
         };
-        mirrored.suppressed.set(0.0);
-        mirrored
+        check.suppressed.set(0.0);
+        check
     }
 
-    /// Shows what is configured.
+    /// Sets the gauges of the configuration.
     fn configured(&mut self) {
-        let (place, labels) = (&self.place, &self.labels);
+        let (recorder, labels) = (&self.recorder, &self.labels);
         self.interval.set(self.info.interval.as_secs_f64());
         self.timeout.set(self.info.timeout.as_secs_f64());
         self.about.set(1.0);
         self.objective.set(self.info.objective_ratio(), || {
-            place.gauge(&names::CHECK_OBJECTIVE, labels.clone())
+            recorder.gauge(&names::CHECK_OBJECTIVE, labels.clone())
         });
     }
 
@@ -93,14 +93,14 @@ impl Mirrored {
             Status::Down => Some(0.0),
             Status::Unknown => None,
         };
-        let (place, labels) = (&self.place, &self.labels);
-        self.up.set(up, || place.gauge(&names::CHECK_UP, labels.clone()));
+        let (recorder, labels) = (&self.recorder, &self.labels);
+        self.up.set(up, || recorder.gauge(&names::CHECK_UP, labels.clone()));
     }
 
-    /// Shows what the last runs came to.
+    /// Sets the gauges of the last results.
     fn results(&mut self, cell: &Cell) {
-        let (place, labels) = (&self.place, &self.labels);
-        let register = |metric: &'static Metric| move || place.gauge(metric, labels.clone());
+        let (recorder, labels) = (&self.recorder, &self.labels);
+        let register = |metric: &'static Metric| move || recorder.gauge(metric, labels.clone());
         self.last_result.set(cell.last_result.map(number), register(&names::CHECK_LAST_RESULT));
         self.consecutive_failures.set(f64::from(cell.consecutive_failures()));
         let ended = cell.last_ended().map(unix_time);
@@ -109,16 +109,16 @@ impl Mirrored {
         self.last_success.set(success, register(&names::CHECK_LAST_SUCCESS));
     }
 
-    /// Shows the phases and the measurements of the last run.
+    /// Sets the phases and the measurements of the last run.
     fn parts(&mut self, run: Option<&Run>) {
-        let (place, labels) = (&self.place, &self.labels);
+        let (recorder, labels) = (&self.recorder, &self.labels);
         for (shown, phase) in self.phases.iter_mut().zip(Phase::ALL) {
             let took =
                 |(one, took): &(Phase, Duration)| (one == phase).then_some(took.as_secs_f64());
             let took = run.and_then(|run| run.phases.iter().find_map(took));
             shown.set(took, || {
                 let labels = labels.clone().with("phase", phase.as_str());
-                place.gauge(&names::CHECK_PHASE_DURATION, labels)
+                recorder.gauge(&names::CHECK_PHASE_DURATION, labels)
             });
         }
         let measured = run.map_or(&[][..], |run| &run.measurements);
@@ -134,8 +134,8 @@ impl Mirrored {
             let at = known.unwrap_or_else(|| {
                 let family = format!("health_check_{}", measurement.name);
                 let gauge = is_free(&family).then(|| {
-                    place.describe_gauge(&family, measurement.help);
-                    place.gauge_named(family, labels.clone())
+                    recorder.describe_gauge(&family, measurement.help);
+                    recorder.gauge_named(family, labels.clone())
                 });
                 self.measured.push((measurement.name, gauge));
                 self.measured.len() - 1
@@ -147,19 +147,19 @@ impl Mirrored {
     }
 }
 
-impl CheckMirror for Mirrored {
+impl CheckSeriesSink for RecordedCheck {
     fn follow(&mut self, info: &Arc<CheckInfo>) {
         if info.kind != self.info.kind {
             self.withdraw();
-            *self = Self::new(Arc::clone(&self.place), Arc::clone(info));
+            *self = Self::new(Arc::clone(&self.recorder), Arc::clone(info));
             return;
         }
         if checks::about(info) != checks::about(&self.info) {
             self.about.set(f64::NAN);
-            self.about = about(&self.place, &self.labels, info);
+            self.about = about(&self.recorder, &self.labels, info);
         }
         self.info = Arc::clone(info);
-        // The plan looks at those alone that depend on something.
+        // The plan updates only the checks that depend on another.
         self.suppressed.set(0.0);
     }
 
@@ -177,7 +177,7 @@ impl CheckMirror for Mirrored {
 
     fn count(&mut self, cell: &Cell) {
         self.results(cell);
-        self.counters.tell(&self.place, &self.labels, &cell.figures);
+        self.counters.raise(&self.recorder, &self.labels, &cell.figures);
     }
 
     fn suppressed(&mut self, suppressed: bool) {
@@ -209,10 +209,10 @@ impl CheckMirror for Mirrored {
     }
 }
 
-fn about(place: &Place, labels: &Series, info: &CheckInfo) -> Gauge {
+fn about(recorder: &LabelledRecorder, labels: &SeriesLabels, info: &CheckInfo) -> Gauge {
     let more = checks::about(info).into_iter();
     let labels = more.fold(labels.clone(), |all, (name, value)| all.with(name, value));
-    place.gauge(&names::CHECK_INFO, labels)
+    recorder.gauge(&names::CHECK_INFO, labels)
 }
 
 /// To the millisecond, as on the page; a clock before 1970 reads 0.
@@ -221,51 +221,51 @@ fn unix_time(at: SystemTime) -> f64 {
     since.as_millis() as f64 / 1e3
 }
 
-/// What only grows.
+/// The counters of one check.
 #[derive(Debug)]
 struct Counters {
-    outcomes: Vec<Count>,
-    slo: [Count; 2],
-    failures: Vec<Count>,
-    transitions: Vec<Count>,
-    skipped: Vec<Count>,
+    outcomes: Vec<DeltaCounter>,
+    slo: [DeltaCounter; 2],
+    failures: Vec<DeltaCounter>,
+    transitions: Vec<DeltaCounter>,
+    skipped: Vec<DeltaCounter>,
 }
 
 impl Counters {
     fn new() -> Self {
-        let counts = |of: usize| std::iter::repeat_with(Count::default).take(of).collect();
+        let counts = |of: usize| std::iter::repeat_with(DeltaCounter::default).take(of).collect();
         Self {
             outcomes: counts(Outcome::ALL.len()),
-            slo: [Count::default(), Count::default()],
+            slo: [DeltaCounter::default(), DeltaCounter::default()],
             failures: counts(Reason::ALL.len()),
             transitions: counts(Status::ALL.len()),
             skipped: counts(SkipReason::ALL.len()),
         }
     }
 
-    fn tell(&mut self, place: &Place, labels: &Series, figures: &Figures) {
-        let tell = |count: &mut Count, metric: &Metric, value: &'static str, now: u64| {
+    fn raise(&mut self, recorder: &LabelledRecorder, labels: &SeriesLabels, figures: &Figures) {
+        let raise = |count: &mut DeltaCounter, metric: &Metric, value: &'static str, now: u64| {
             let label = metric.labels.last().copied().unwrap_or_default();
-            count.tell(now, || place.counter(metric, labels.clone().with(label, value)));
+            count.raise_to(now, || recorder.counter(metric, labels.clone().with(label, value)));
         };
         for (outcome, count) in Outcome::ALL.iter().zip(&mut self.outcomes) {
             let now = figures.outcomes[*outcome as usize];
-            tell(count, &names::CHECK_RUNS, outcome.as_str(), now);
+            raise(count, &names::CHECK_RUNS, outcome.as_str(), now);
         }
         let [good, bad] = &mut self.slo;
-        tell(good, &names::CHECK_SLO_RUNS, "good", figures.slo_good);
-        tell(bad, &names::CHECK_SLO_RUNS, "bad", figures.slo_bad);
+        raise(good, &names::CHECK_SLO_RUNS, "good", figures.slo_good);
+        raise(bad, &names::CHECK_SLO_RUNS, "bad", figures.slo_bad);
         for (reason, count) in Reason::ALL.iter().zip(&mut self.failures) {
             let now = figures.failures[*reason as usize];
             if now > 0 {
-                tell(count, &names::CHECK_FAILURES, reason.as_str(), now);
+                raise(count, &names::CHECK_FAILURES, reason.as_str(), now);
             }
         }
         for (to, count) in Status::ALL.iter().zip(&mut self.transitions) {
-            tell(count, &names::CHECK_TRANSITIONS, to.as_str(), figures.transitions[*to as usize]);
+            raise(count, &names::CHECK_TRANSITIONS, to.as_str(), figures.transitions[*to as usize]);
         }
         for (reason, count) in SkipReason::ALL.iter().zip(&mut self.skipped) {
-            tell(count, &names::CHECK_SKIPPED, reason.as_str(), figures.skipped[*reason as usize]);
+            raise(count, &names::CHECK_SKIPPED, reason.as_str(), figures.skipped[*reason as usize]);
         }
     }
 }

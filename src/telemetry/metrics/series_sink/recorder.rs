@@ -1,4 +1,4 @@
-//! Where series are recorded: a recorder, and the handles that it gives.
+//! A recorder of the `metrics` facade, and the handles to its series.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::engine::state::Labels;
 const METADATA: Metadata<'static> =
     Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
-/// A recorder with the labels of every series.
-pub(super) struct Place {
-    /// The process's where there is none.
+/// A recorder, and the labels that every series of ours gets in it.
+pub(super) struct LabelledRecorder {
+    /// `None` is the recorder of the process.
     recorder: Option<Arc<dyn Recorder + Send + Sync>>,
-    common: Series,
+    common: SeriesLabels,
 }
 
 /// The labels of a series.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Series(Vec<Label>);
+pub(super) struct SeriesLabels(Vec<Label>);
 
-impl Series {
+impl SeriesLabels {
     pub(super) fn with(
         mut self,
         name: impl Into<SharedString>,
@@ -34,26 +34,27 @@ impl Series {
     }
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for LabelledRecorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("common", &self.common).finish_non_exhaustive()
+        f.debug_struct("LabelledRecorder").field("common", &self.common).finish_non_exhaustive()
     }
 }
 
-impl Place {
+impl LabelledRecorder {
     pub(super) fn new(recorder: Option<Arc<dyn Recorder + Send + Sync>>, labels: &Labels) -> Self {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let common = labels.iter().map(owned).fold(Series::default(), |all, (n, v)| all.with(n, v));
+        let common =
+            labels.iter().map(owned).fold(SeriesLabels::default(), |all, (n, v)| all.with(n, v));
         Self { recorder, common }
     }
 
-    /// The labels of every series.
-    pub(super) fn common(&self) -> Series {
+    /// The labels that every series gets.
+    pub(super) fn common(&self) -> SeriesLabels {
         self.common.clone()
     }
 
-    /// `labels`, and those of every series.
-    pub(super) fn common_after(&self, mut labels: Series) -> Series {
+    /// `labels`, followed by those that every series gets.
+    pub(super) fn common_after(&self, mut labels: SeriesLabels) -> SeriesLabels {
         labels.0.extend_from_slice(&self.common.0);
         labels
     }
@@ -65,42 +66,42 @@ impl Place {
         }
     }
 
-    /// Tells what the metrics are that the state has.
+    /// Describes the metrics of the health state.
     pub(super) fn describe(&self) {
         self.recorder(|recorder| names::describe(recorder, Origin::State));
     }
 
-    /// Tells what a gauge is that is in no table.
+    /// Describes a gauge that is not in the table of metrics.
     pub(super) fn describe_gauge(&self, name: &str, help: &'static str) {
         let name = KeyName::from(name.to_owned());
         let unit = names::recorded_unit(names::unit(name.as_str()));
         self.recorder(|recorder| recorder.describe_gauge(name, Some(unit), help.into()));
     }
 
-    pub(super) fn gauge(&self, metric: &Metric, labels: Series) -> Gauge {
+    pub(super) fn gauge(&self, metric: &Metric, labels: SeriesLabels) -> Gauge {
         self.gauge_named(metric.name, labels)
     }
 
-    pub(super) fn gauge_named(&self, name: impl Into<KeyName>, labels: Series) -> Gauge {
+    pub(super) fn gauge_named(&self, name: impl Into<KeyName>, labels: SeriesLabels) -> Gauge {
         let key = Key::from_parts(name, labels.0);
         self.recorder(|recorder| recorder.register_gauge(&key, &METADATA))
     }
 
-    /// A counter, which is there from now on.
-    pub(super) fn counter(&self, metric: &Metric, labels: Series) -> Counter {
+    /// Registers a counter, which starts at 0.
+    pub(super) fn counter(&self, metric: &Metric, labels: SeriesLabels) -> Counter {
         let key = Key::from_parts(metric.name, labels.0);
         let counter = self.recorder(|recorder| recorder.register_counter(&key, &METADATA));
         counter.increment(0);
         counter
     }
 
-    pub(super) fn histogram(&self, metric: &Metric, labels: Series) -> Histogram {
+    pub(super) fn histogram(&self, metric: &Metric, labels: SeriesLabels) -> Histogram {
         let key = Key::from_parts(metric.name, labels.0);
         self.recorder(|recorder| recorder.register_histogram(&key, &METADATA))
     }
 }
 
-/// A gauge that is asked for once it has a value, and is NaN when it has one no longer.
+/// A gauge that is registered with its first value and becomes NaN when it loses its value.
 #[derive(Debug, Default)]
 pub(super) struct Optional(Option<Gauge>);
 
@@ -120,21 +121,23 @@ impl Optional {
     }
 }
 
-/// A counter that is asked for once there is something to tell it.
+/// A counter that is registered on first use and raised by differences.
+///
+/// Our counts start at 0 again when a check is removed and comes back. A counter of a recorder
+/// only grows, so it gets the difference.
 #[derive(Debug, Default)]
-pub(super) struct Count {
+pub(super) struct DeltaCounter {
     counter: Option<Counter>,
-    /// What it was told so far. A check that comes back counts anew, and a recorder's counter goes
-    /// on, so what it is told is the difference.
-    told: u64,
+    /// The value up to which the counter was raised.
+    recorded: u64,
 }
 
-impl Count {
-    pub(super) fn tell(&mut self, now: u64, register: impl FnOnce() -> Counter) {
+impl DeltaCounter {
+    pub(super) fn raise_to(&mut self, now: u64, register: impl FnOnce() -> Counter) {
         let counter = self.counter.get_or_insert_with(register);
-        if now > self.told {
-            counter.increment(now - self.told);
-            self.told = now;
+        if now > self.recorded {
+            counter.increment(now - self.recorded);
+            self.recorded = now;
         }
     }
 }

@@ -1,0 +1,175 @@
+//! What is known about one check: the cell that the recorder writes and every reader reads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::figures::Figures;
+use super::fold::Fold;
+use super::tally::Weight;
+use crate::model::{
+    Calls, CheckInfo, Gate, Outcome, Reason, Run, SkipReason, Status, Trace, Transition,
+};
+
+/// The state of one check.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    pub(super) fold: Fold,
+    pub(super) since: SystemTime,
+    /// What it was before this process, and since when, until its first status.
+    pub(super) before: Option<(Status, SystemTime)>,
+    /// A plan without this check has been applied: what its last run still reports is dropped.
+    pub(super) retired: bool,
+    /// Whether its gates count; not yet for a check that a reload brought, until its first run.
+    pub(super) gating: bool,
+    pub(crate) maintenance: bool,
+    /// The last run of the check itself: calls that the host observes have no phases and figures.
+    pub(crate) asked: Option<Arc<Run>>,
+    /// The last observed call, if it is newer than that run.
+    pub(super) newest: Option<Newest>,
+    /// When a good call was observed, if it is the newest of the calls.
+    pub(super) well_at: Option<Instant>,
+    /// Observed calls that the sinks were not told of yet; there from the first one on.
+    pub(super) calls: Option<Box<Calls>>,
+    /// The trace of the last run, if it is kept.
+    pub(crate) kept_trace: Option<Trace>,
+    pub(crate) last_success_at: Option<SystemTime>,
+    /// Whether the last run that was not unknown was good.
+    pub(crate) last_result: Option<bool>,
+    /// When the last run that was not unknown ended.
+    pub(super) heard: Option<Instant>,
+    pub(crate) figures: Figures,
+}
+
+/// The newest observed call.
+#[derive(Debug, Clone)]
+pub(super) enum Newest {
+    /// A success, of which a run is made when somebody asks.
+    Success { ended: SystemTime, duration: Duration },
+    /// Anything else.
+    Other(Arc<Run>),
+}
+
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The check itself, in a run.
+    Check,
+    /// The host, in a call that it observed.
+    Host,
+}
+
+/// Gives each status change its id.
+#[derive(Debug, Default)]
+pub(crate) struct Ids(AtomicU64);
+
+impl Ids {
+    /// The time in microseconds, or one more than the last id where that is not more.
+    pub(super) fn next(&self) -> u64 {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let micros = since_1970.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(0));
+        let after = |last: u64| micros.max(last.saturating_add(1));
+        let last = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |l| Some(after(l)));
+        after(last.unwrap_or_else(|last| last))
+    }
+}
+
+impl Cell {
+    pub(crate) const fn status(&self) -> Status {
+        self.fold.status()
+    }
+
+    pub(crate) const fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    pub(crate) const fn consecutive_failures(&self) -> u32 {
+        self.fold.consecutive_failures()
+    }
+
+    /// Whether any run has finished, of whatever outcome.
+    pub(crate) const fn has_run(&self) -> bool {
+        self.asked.is_some() || self.newest.is_some()
+    }
+
+    pub(crate) const fn retired(&self) -> bool {
+        self.retired
+    }
+
+    pub(crate) fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    pub(crate) fn skip(&mut self, reason: SkipReason) {
+        self.figures.skipped[reason as usize] += 1;
+    }
+
+    /// Whether its being down counts for the probes it gates.
+    pub(crate) const fn gates_now(&self) -> bool {
+        self.gating && !self.maintenance
+    }
+
+    /// Down, or unknown though it has run.
+    pub(crate) fn failing(&self) -> bool {
+        match self.fold.status() {
+            Status::Down => true,
+            Status::Unknown => self.has_run(),
+            Status::Up | Status::Degraded => false,
+        }
+    }
+
+    /// What this check adds to the service's tally.
+    pub(crate) fn weight(&self, info: &CheckInfo) -> Weight {
+        let gates = |gate| self.gates_now() && info.gates.contains(gate);
+        let serving = matches!(self.status(), Status::Up | Status::Degraded);
+        Weight {
+            not_up: self.status() != Status::Up,
+            ready_failing: gates(Gate::Ready) && self.failing(),
+            ready_waiting: gates(Gate::Ready) && !self.has_run(),
+            health_failing: gates(Gate::Health) && self.failing(),
+            startup_waiting: gates(Gate::Startup) && !serving,
+            not_run: !self.has_run(),
+        }
+    }
+
+    pub(super) fn change(&mut self, transition: Transition) -> Transition {
+        let before = self.before.take().filter(|(status, _)| *status == transition.to);
+        self.since = before.map_or(transition.at, |(_, since)| since);
+        // The first status of all is no change: nothing was known before.
+        if self.last_result.is_some() {
+            self.figures.transitions[transition.to as usize] += 1;
+        }
+        transition
+    }
+
+    /// Counts what ended at the time by both clocks.
+    pub(super) fn count(
+        &mut self,
+        outcome: Outcome,
+        reason: Option<Reason>,
+        duration: Duration,
+        kept: Option<Trace>,
+        (now, ended): (Instant, SystemTime),
+    ) {
+        let figures = &mut self.figures;
+        figures.outcomes[outcome as usize] += 1;
+        figures.durations.record(duration, kept, ended);
+        if outcome == Outcome::Unknown {
+            return;
+        }
+        let good = outcome.is_good();
+        self.heard = Some(now);
+        self.last_result = Some(good);
+        if good {
+            self.last_success_at = Some(ended);
+        } else if let Some(reason) = reason {
+            figures.failures[reason as usize] += 1;
+        }
+        if !self.maintenance {
+            let counter = if good { &mut figures.slo_good } else { &mut figures.slo_bad };
+            *counter += 1;
+        }
+    }
+}

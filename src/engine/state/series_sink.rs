@@ -1,0 +1,51 @@
+//! A sink for the series of a state, for hosts that show them elsewhere than on our own page.
+//!
+//! The state calls a sink while the changed check is locked, so that the sink sees changes in
+//! their order. Each call must return at once and must not call back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Cell, Tally};
+use crate::model::CheckInfo;
+
+/// Takes the series of the service, and makes a sink for those of each check.
+pub(crate) trait SeriesSink: Send + Sync {
+    /// Starts the series of the check `info`, which has not run yet.
+    fn check(&self, info: &Arc<CheckInfo>) -> Box<dyn CheckSeriesSink>;
+
+    /// Sets the number of checks in the plan.
+    fn checks(&self, count: usize);
+
+    /// Sets the service's status and what the probes answer.
+    fn service(&self, tally: &Tally);
+
+    /// Counts the time from due to start of a run.
+    fn delayed(&self, delay: Duration);
+
+    /// Ends the series of the service.
+    fn withdraw(&self);
+}
+
+/// Takes the series of one check.
+pub(crate) trait CheckSeriesSink: fmt::Debug + Send {
+    /// Continues with `info`, which has the same name.
+    fn follow(&mut self, info: &Arc<CheckInfo>);
+
+    /// Counts the duration of a run.
+    fn ran(&mut self, duration: Duration);
+
+    /// Sets every series to what `cell` holds.
+    fn show(&mut self, cell: &Cell);
+
+    /// Sets only what changes when a run leaves the status alone and has neither phases nor
+    /// measurements.
+    fn count(&mut self, cell: &Cell);
+
+    /// Sets whether a dependency of the check is down.
+    fn suppressed(&mut self, suppressed: bool);
+
+    /// Ends the series of the check.
+    fn withdraw(&mut self);
+}
