@@ -20,6 +20,10 @@ mod received;
 mod resolve;
 #[cfg(feature = "scram")]
 pub(crate) mod scram;
+#[cfg(feature = "session")]
+mod server_url;
+#[cfg(feature = "session")]
+mod session;
 mod stream;
 #[cfg(feature = "http")]
 mod target;
@@ -37,6 +41,10 @@ pub(crate) use failure::{brief, failure, reason_of_tls};
 pub(crate) use lines::Lines;
 pub(crate) use received::Unread;
 pub(crate) use received::{MOST, Received};
+#[cfg(feature = "session")]
+pub(crate) use server_url::{Schemes, ServerUrl, UrlForm, tls_client};
+#[cfg(feature = "session")]
+pub(crate) use session::{ParseError, Parsed, Session};
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;

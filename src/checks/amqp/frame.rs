@@ -1,7 +1,7 @@
 //! The frames of AMQP 0-9-1, as far as this kind sends and hears them: methods of the classes
 //! `connection`, `channel` and `queue`.
 
-use crate::checks::broker::{Parsed, Strange};
+use crate::net::{ParseError, Parsed};
 
 /// What a client says first (section 4.2.2 of the specification).
 pub(super) const HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
@@ -18,7 +18,7 @@ const CHANNEL: u16 = 1;
 
 /// What a server says in one frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum Frame {
     /// What it speaks, and how clients may log in.
     Start { version: (u8, u8), mechanisms: String },
     /// Its limits, which a client may take as they are.
@@ -30,26 +30,26 @@ pub(super) enum Said {
     /// It takes messages again.
     Unblocked,
     /// It ends the connection.
-    Closed(Refusal),
+    Closed(Close),
     /// It agrees to end the connection.
     CloseOk,
     /// The channel is open.
     ChannelOpened,
     /// It ends the channel.
-    ChannelClosed(Refusal),
+    ChannelClosed(Close),
     /// There is such a queue.
     Declared(Queue),
     /// It speaks another protocol of the family, here by its version.
     Version(String),
     /// A heartbeat.
-    Nothing,
+    Heartbeat,
     /// A method that answers nothing that is asked here.
     Other,
 }
 
 /// Why a server ends a connection or a channel.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct Close {
     pub(super) code: u16,
     pub(super) text: String,
 }
@@ -62,7 +62,7 @@ pub(super) struct Queue {
 }
 
 /// What the frame says that `bytes` start with; it must be no longer than `most`.
-pub(super) fn said(bytes: &[u8], most: usize) -> Parsed<Said> {
+pub(super) fn parse(bytes: &[u8], most: usize) -> Parsed<Frame> {
     let Some(kind) = bytes.first() else { return Ok(None) };
     if ![METHOD, HEARTBEAT].contains(kind) {
         return version(bytes);
@@ -71,28 +71,28 @@ pub(super) fn said(bytes: &[u8], most: usize) -> Parsed<Said> {
     let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]);
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size > most {
-        return Err(Strange::TooLarge);
+        return Err(ParseError::TooLarge);
     }
     let Some(payload) = bytes.get(HEAD..HEAD + size) else { return Ok(None) };
     match bytes.get(HEAD + size) {
         None => return Ok(None),
         Some(&END) => {}
-        Some(_) => return Err(Strange::Malformed),
+        Some(_) => return Err(ParseError::Unexpected),
     }
     let said = if *kind == METHOD {
-        method(&mut Fields(payload)).ok_or(Strange::Malformed)?
+        method(&mut Fields(payload)).ok_or(ParseError::Unexpected)?
     } else {
-        Said::Nothing
+        Frame::Heartbeat
     };
     Ok(Some((said, HEAD + size + 1)))
 }
 
 /// The protocol header that a server answers with when it does not speak this version.
-fn version(bytes: &[u8]) -> Parsed<Said> {
+fn version(bytes: &[u8]) -> Parsed<Frame> {
     let name = &HEADER[..4];
     let start = bytes.len().min(name.len());
     if bytes[..start] != name[..start] {
-        return Err(Strange::Malformed);
+        return Err(ParseError::Unexpected);
     }
     let Some(header) = bytes.get(name.len()..HEADER.len()) else { return Ok(None) };
     // Versions before 0-9-1 stand behind a class and an instance, both 1.
@@ -100,31 +100,31 @@ fn version(bytes: &[u8]) -> Parsed<Said> {
         [1, 1, major, minor] => format!("{major}-{minor}"),
         [_, 0, minor, revision] => format!("0-{minor}-{revision}"),
         [_, major, minor, _] => format!("{major}.{minor}"),
-        _ => return Err(Strange::Malformed),
+        _ => return Err(ParseError::Unexpected),
     };
-    Ok(Some((Said::Version(version), HEADER.len())))
+    Ok(Some((Frame::Version(version), HEADER.len())))
 }
 
-fn method(fields: &mut Fields<'_>) -> Option<Said> {
+fn method(fields: &mut Fields<'_>) -> Option<Frame> {
     let said = match (fields.short()?, fields.short()?) {
         (10, 10) => {
             let version = (fields.octet()?, fields.octet()?);
             let _properties = fields.long_string()?;
-            Said::Start { version, mechanisms: fields.long_string().map(text)? }
+            Frame::Start { version, mechanisms: fields.long_string().map(text)? }
         }
-        (10, 30) => Said::Tune { channels: fields.short()?, frame: fields.long()? },
-        (10, 41) => Said::Opened,
-        (10, 50) => Said::Closed(fields.refusal()?),
-        (10, 51) => Said::CloseOk,
-        (10, 60) => Said::Blocked(fields.short_string().map(text)?),
-        (10, 61) => Said::Unblocked,
-        (20, 11) => Said::ChannelOpened,
-        (20, 40) => Said::ChannelClosed(fields.refusal()?),
+        (10, 30) => Frame::Tune { channels: fields.short()?, frame: fields.long()? },
+        (10, 41) => Frame::Opened,
+        (10, 50) => Frame::Closed(fields.refusal()?),
+        (10, 51) => Frame::CloseOk,
+        (10, 60) => Frame::Blocked(fields.short_string().map(text)?),
+        (10, 61) => Frame::Unblocked,
+        (20, 11) => Frame::ChannelOpened,
+        (20, 40) => Frame::ChannelClosed(fields.refusal()?),
         (50, 11) => {
             let _name = fields.short_string()?;
-            Said::Declared(Queue { messages: fields.long()?, consumers: fields.long()? })
+            Frame::Declared(Queue { messages: fields.long()?, consumers: fields.long()? })
         }
-        _ => Said::Other,
+        _ => Frame::Other,
     };
     Some(said)
 }
@@ -165,8 +165,8 @@ impl<'a> Fields<'a> {
         self.take(usize::try_from(length).ok()?)
     }
 
-    fn refusal(&mut self) -> Option<Refusal> {
-        Some(Refusal { code: self.short()?, text: self.short_string().map(text)? })
+    fn refusal(&mut self) -> Option<Close> {
+        Some(Close { code: self.short()?, text: self.short_string().map(text)? })
     }
 }
 
@@ -267,8 +267,8 @@ mod tests {
 
     const MOST: usize = 1024;
 
-    fn of(bytes: &[u8]) -> Parsed<Said> {
-        said(bytes, MOST)
+    fn of(bytes: &[u8]) -> Parsed<Frame> {
+        parse(bytes, MOST)
     }
 
     #[test]
@@ -276,16 +276,16 @@ mod tests {
         let start = [&[0, 9][..], &[0, 0, 0, 2, 0, 0], b"\0\0\0\x05PLAIN", b"\0\0\0\x05en_US"];
         let start = frame(0, (10, 10), &start.concat());
         let mechanisms = "PLAIN".to_owned();
-        let wanted = Said::Start { version: (0, 9), mechanisms };
+        let wanted = Frame::Start { version: (0, 9), mechanisms };
         assert_eq!(of(&start), Ok(Some((wanted, start.len()))));
         let closed = frame(0, (10, 50), b"\x01\x93\x02No\0\0\0\0");
-        let refusal = Refusal { code: 403, text: "No".to_owned() };
-        assert_eq!(of(&closed), Ok(Some((Said::Closed(refusal), closed.len()))));
+        let refusal = Close { code: 403, text: "No".to_owned() };
+        assert_eq!(of(&closed), Ok(Some((Frame::Closed(refusal), closed.len()))));
         let declared = frame(1, (50, 11), b"\x01q\0\0\0\x07\0\0\0\x02");
         let queue = Queue { messages: 7, consumers: 2 };
-        assert_eq!(of(&declared), Ok(Some((Said::Declared(queue), declared.len()))));
-        assert_eq!(of(&[8, 0, 0, 0, 0, 0, 0, END]), Ok(Some((Said::Nothing, 8))));
-        assert_eq!(of(&frame(0, (10, 20), b"\0\0\0\0")), Ok(Some((Said::Other, 16))));
+        assert_eq!(of(&declared), Ok(Some((Frame::Declared(queue), declared.len()))));
+        assert_eq!(of(&[8, 0, 0, 0, 0, 0, 0, END]), Ok(Some((Frame::Heartbeat, 8))));
+        assert_eq!(of(&frame(0, (10, 20), b"\0\0\0\0")), Ok(Some((Frame::Other, 16))));
     }
 
     #[test]
@@ -296,21 +296,21 @@ mod tests {
             (b"AMQP\x01\x01\x00\x0a", "0-10"),
             (b"AMQP\x00\x00\x09\x01", "0-9-1"),
         ] {
-            assert_eq!(of(header), Ok(Some((Said::Version(version.to_owned()), 8))));
+            assert_eq!(of(header), Ok(Some((Frame::Version(version.to_owned()), 8))));
             assert_eq!(of(&header[..7]), Ok(None));
         }
         for wrong in [&b"HTTP/1.1 400"[..], b"\x15\x03\x01", b"AMQX", b"\0", b"\x02"] {
-            assert_eq!(of(wrong), Err(Strange::Malformed), "{wrong:?}");
+            assert_eq!(of(wrong), Err(ParseError::Unexpected), "{wrong:?}");
         }
     }
 
     #[test]
     fn a_frame_is_bounded_and_ends_with_its_mark() {
-        assert_eq!(of(&[1, 0, 0, 0, 0, 4, 1]), Err(Strange::TooLarge));
-        assert_eq!(of(&[1, 0, 0, 255, 255, 255, 255]), Err(Strange::TooLarge));
-        assert_eq!(of(&[8, 0, 0, 0, 0, 0, 0, 0]), Err(Strange::Malformed));
+        assert_eq!(of(&[1, 0, 0, 0, 0, 4, 1]), Err(ParseError::TooLarge));
+        assert_eq!(of(&[1, 0, 0, 255, 255, 255, 255]), Err(ParseError::TooLarge));
+        assert_eq!(of(&[8, 0, 0, 0, 0, 0, 0, 0]), Err(ParseError::Unexpected));
         let cut = frame(0, (10, 50), b"\x01\x93\xffNo");
-        assert_eq!(of(&cut), Err(Strange::Malformed));
+        assert_eq!(of(&cut), Err(ParseError::Unexpected));
     }
 
     proptest! {
@@ -325,7 +325,7 @@ mod tests {
                 prop_assert_eq!(of(&whole[..part]), Ok(None));
             }
             let read = of(&whole);
-            prop_assert!(read == Err(Strange::Malformed)
+            prop_assert!(read == Err(ParseError::Unexpected)
                 || read.is_ok_and(|read| read.is_some_and(|(_, length)| length == whole.len())));
             let _ = of(&fields);
         }

@@ -13,20 +13,17 @@ use async_trait::async_trait;
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::checks::broker::{Wire, attributes};
+use crate::checks::broker::attributes;
 use crate::config::{KindOptions, Redaction, Secret};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
-use crate::net::{self, Endpoint, Stream, TlsClient};
+use crate::net::{self, Endpoint, MOST, Session, TlsClient};
 
-use frame::{Queue, Refusal, Said, said};
+use frame::{Close, Frame, Queue, parse};
 pub(crate) use options::AmqpOptions;
 use queue::Watched;
 
-/// Most bytes that are read: what brokers tell of themselves takes about a kilobyte.
-const MOST: usize = 64 * 1024;
-
-const PROTOCOL: &str = "AMQP 0-9-1";
+const PROTOCOL: &str = "the protocol of AMQP 0-9-1";
 
 /// A check of one broker, made of its options.
 struct Amqp {
@@ -42,8 +39,8 @@ struct Amqp {
 }
 
 /// A connection, and what the broker said beside its answers.
-struct Talk<'a> {
-    wire: Wire<'a, Stream>,
+struct Connection<'a> {
+    session: Session<'a>,
     /// Why it takes no messages.
     blocked: Option<String>,
 }
@@ -76,18 +73,18 @@ impl Check for Amqp {
 impl Amqp {
     async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
         let stream = net::open(cx, &self.endpoint, self.tls.as_ref()).await?;
-        let wire = Wire::new(&self.endpoint, PROTOCOL, stream, MOST);
-        let mut talk = Talk { wire, blocked: None };
+        let session = Session::new(&self.endpoint, PROTOCOL, stream);
+        let mut connection = Connection { session, blocked: None };
         cx.phase(Phase::Request, async {
-            talk.wire.send(frame::HEADER).await;
-            talk.wire.first().await
+            connection.session.send(frame::HEADER).await;
+            connection.session.first_byte().await
         })
         .await?;
-        let found = cx.phase(Phase::Transfer, self.talk(&mut talk)).await?;
+        let found = cx.phase(Phase::Transfer, self.converse(&mut connection)).await?;
         if let (Some(watched), Some(found)) = (&self.queue, found) {
             watched.judge(cx, &found?)?;
         }
-        Ok(match talk.blocked {
+        Ok(match connection.blocked {
             None => Detail::ok(),
             Some(why) => {
                 let why = net::brief(self.redaction.clean(&why));
@@ -98,19 +95,22 @@ impl Amqp {
 
     /// Logs in, opens the virtual host, asks for the queue, and takes leave. A queue that is refused
     /// ends its channel alone, so that the farewell is in order even then.
-    async fn talk(&self, talk: &mut Talk<'_>) -> Result<Option<Result<Queue, Failure>>, Failure> {
-        self.log_in(talk).await?;
+    async fn converse(
+        &self,
+        connection: &mut Connection<'_>,
+    ) -> Result<Option<Result<Queue, Failure>>, Failure> {
+        self.log_in(connection).await?;
         let found = match &self.queue {
             None => None,
-            Some(watched) => Some(self.look(talk, &watched.name).await?),
+            Some(watched) => Some(self.look(connection, &watched.name).await?),
         };
-        self.part(talk).await?;
+        self.part(connection).await?;
         Ok(found)
     }
 
-    async fn log_in(&self, talk: &mut Talk<'_>) -> Result<(), Failure> {
-        let Said::Start { version, mechanisms } = self.next(talk).await? else {
-            return Err(talk.wire.strange());
+    async fn log_in(&self, connection: &mut Connection<'_>) -> Result<(), Failure> {
+        let Frame::Start { version, mechanisms } = self.next(connection).await? else {
+            return Err(connection.session.unexpected());
         };
         if version != (0, 9) {
             let (major, minor) = version;
@@ -120,66 +120,69 @@ impl Amqp {
             let text = format!("{} does not offer the login {}", self.endpoint, self.mechanism);
             return Err(Failure::new(Reason::AuthFailed, text).answered());
         }
-        talk.wire.send(&frame::start_ok(self.mechanism, self.response.expose())).await;
-        let Said::Tune { channels, frame } = self.next(talk).await? else {
-            return Err(talk.wire.strange());
+        connection.session.send(&frame::start_ok(self.mechanism, self.response.expose())).await;
+        let Frame::Tune { channels, frame } = self.next(connection).await? else {
+            return Err(connection.session.unexpected());
         };
-        talk.wire.send(&frame::tune_ok_and_open(channels, frame, &self.virtual_host)).await;
-        match self.next(talk).await? {
-            Said::Opened => Ok(()),
-            _ => Err(talk.wire.strange()),
+        connection
+            .session
+            .send(&frame::tune_ok_and_open(channels, frame, &self.virtual_host))
+            .await;
+        match self.next(connection).await? {
+            Frame::Opened => Ok(()),
+            _ => Err(connection.session.unexpected()),
         }
     }
 
     /// What the broker tells of a queue, or why it tells nothing.
     async fn look(
         &self,
-        talk: &mut Talk<'_>,
+        connection: &mut Connection<'_>,
         queue: &str,
     ) -> Result<Result<Queue, Failure>, Failure> {
-        talk.wire.send(&frame::open_channel_and_declare(queue)).await;
-        let Said::ChannelOpened = self.next(talk).await? else {
-            return Err(talk.wire.strange());
+        connection.session.send(&frame::open_channel_and_declare(queue)).await;
+        let Frame::ChannelOpened = self.next(connection).await? else {
+            return Err(connection.session.unexpected());
         };
-        match self.next(talk).await? {
-            Said::Declared(found) => Ok(Ok(found)),
-            Said::ChannelClosed(refusal) => {
-                talk.wire.send(&frame::channel_close_ok()).await;
+        match self.next(connection).await? {
+            Frame::Declared(found) => Ok(Ok(found)),
+            Frame::ChannelClosed(refusal) => {
+                connection.session.send(&frame::channel_close_ok()).await;
                 Ok(Err(self.refused(&refusal)))
             }
-            _ => Err(talk.wire.strange()),
+            _ => Err(connection.session.unexpected()),
         }
     }
 
     /// Takes leave; by then the broker has shown that it serves, so it may go without a word.
-    async fn part(&self, talk: &mut Talk<'_>) -> Result<(), Failure> {
-        talk.wire.send(&frame::close()).await;
-        match self.next(talk).await {
-            Ok(Said::CloseOk) => Ok(()),
-            Ok(_) => Err(talk.wire.strange()),
+    async fn part(&self, connection: &mut Connection<'_>) -> Result<(), Failure> {
+        connection.session.send(&frame::close()).await;
+        match self.next(connection).await {
+            Ok(Frame::CloseOk) => Ok(()),
+            Ok(_) => Err(connection.session.unexpected()),
             Err(failure) if failure.reason() == Reason::ConnectionReset => Ok(()),
             Err(failure) => Err(failure),
         }
     }
 
     /// The next answer; what the broker says unasked is noted.
-    async fn next(&self, talk: &mut Talk<'_>) -> Result<Said, Failure> {
+    async fn next(&self, connection: &mut Connection<'_>) -> Result<Frame, Failure> {
         loop {
-            match talk.wire.next(|bytes| said(bytes, MOST)).await? {
-                Said::Nothing => {}
-                Said::Blocked(why) => talk.blocked = Some(why),
-                Said::Unblocked => talk.blocked = None,
-                Said::Closed(refusal) => {
-                    talk.wire.send(&frame::close_ok()).await;
+            match connection.session.next(|bytes| parse(bytes, MOST)).await? {
+                Frame::Heartbeat => {}
+                Frame::Blocked(why) => connection.blocked = Some(why),
+                Frame::Unblocked => connection.blocked = None,
+                Frame::Closed(refusal) => {
+                    connection.session.send(&frame::close_ok()).await;
                     return Err(self.refused(&refusal));
                 }
-                Said::Version(version) => return Err(self.another_version(&version)),
+                Frame::Version(version) => return Err(self.another_version(&version)),
                 said => return Ok(said),
             }
         }
     }
 
-    fn refused(&self, Refusal { code, text }: &Refusal) -> Failure {
+    fn refused(&self, Close { code, text }: &Close) -> Failure {
         let reason = reason(*code, text);
         let text = net::brief(self.redaction.clean(text));
         Failure::new(reason, format!("{} answered: {code} {text}", self.endpoint))

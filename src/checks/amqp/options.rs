@@ -5,11 +5,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::checks::broker::{Form, Location, tls_of};
 use crate::config::{Count, KindOptions, OptionError, Redaction, Secret, Tls};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::NOT_AFTER;
+use crate::net::{NOT_AFTER, Schemes, ServerUrl, UrlForm, tls_client};
 
 use super::Amqp;
 use super::queue::{CONSUMERS, MESSAGES, Watched};
@@ -42,10 +41,9 @@ pub(crate) struct AmqpOptions {
     tls: Option<Tls>,
 }
 
-const FORM: Form = Form {
-    plain: ("amqp", 5672),
-    secure: ("amqps", 5671),
-    right: "amqp://user:password@host:5672/vhost",
+const FORM: UrlForm = UrlForm {
+    schemes: &[Schemes { plain: ("amqp", 5672), secure: ("amqps", 5671) }],
+    example: "amqp://user:password@host:5672/vhost",
 };
 
 /// Most bytes of a name in the protocol.
@@ -73,18 +71,18 @@ impl AmqpOptions {
         let mut errors = Vec::new();
         let has_certificate =
             matches!(&self.tls, Some(Tls(Some(options))) if options.cert.is_some());
-        let asked = Location::read(&self.url, &FORM)
-            .and_then(|location| Login::of(&location, has_certificate).map(|l| (location, l)))
+        let asked = ServerUrl::parse(&self.url, &FORM)
+            .and_then(|server| Login::of(&server, has_certificate).map(|l| (server, l)))
             .map_err(|text| errors.push(OptionError::new("url", text)));
-        let secure = asked.as_ref().ok().map(|(location, _)| location.secure);
         let queue = watched(self.queue, self.max_messages, self.min_consumers)
             .map_err(|wrong| errors.extend(wrong));
-        let tls = tls_of(&FORM, secure, self.tls).map_err(|wrong| errors.extend(wrong));
-        let (Ok((location, login)), Ok(queue), Ok(tls)) = (asked, queue, tls) else {
+        let tls = tls_client(asked.as_ref().ok().map(|(server, _)| server), self.tls)
+            .map_err(|wrong| errors.extend(wrong));
+        let (Ok((server, login)), Ok(queue), Ok(tls)) = (asked, queue, tls) else {
             return Err(errors);
         };
         Ok(Amqp {
-            endpoint: location.endpoint,
+            endpoint: server.endpoint,
             tls,
             mechanism: login.mechanism,
             redaction: login.redaction,
@@ -108,14 +106,14 @@ impl Login {
     ///
     /// # Errors
     /// What is wrong and what would be right; never any of the URL.
-    fn of(location: &Location, has_certificate: bool) -> Result<Self, String> {
-        let wrong = |what: &str| Err(format!("{what}; right is {}", FORM.right));
-        let virtual_host = location.path.clone().filter(|path| !path.is_empty());
+    fn of(server: &ServerUrl, has_certificate: bool) -> Result<Self, String> {
+        let wrong = |what: &str| Err(format!("{what}; right is {}", FORM.example));
+        let virtual_host = server.path.clone().filter(|path| !path.is_empty());
         let virtual_host = virtual_host.unwrap_or_else(|| "/".to_owned());
         if virtual_host.len() > LONGEST {
             return wrong("its virtual host is longer than 255 bytes");
         }
-        let (user, password) = match (location.user.as_str(), &location.password) {
+        let (user, password) = match (server.user.as_str(), &server.password) {
             ("", None) if has_certificate => {
                 let response = Secret::new("");
                 let redaction = Redaction::default();
@@ -134,7 +132,7 @@ impl Login {
         }
         // RFC 4616: nobody to act as, then who logs in.
         let response = Secret::new(format!("\0{user}\0{password}"));
-        let redaction = location.redaction();
+        let redaction = server.redaction();
         Ok(Self { mechanism: "PLAIN", response, virtual_host, redaction })
     }
 }
@@ -171,8 +169,8 @@ mod tests {
     use super::*;
 
     fn of(url: &str, has_certificate: bool) -> Result<Login, String> {
-        let location = Location::read(&Secret::new(url), &FORM).expect(url);
-        Login::of(&location, has_certificate)
+        let server = ServerUrl::parse(&Secret::new(url), &FORM).expect(url);
+        Login::of(&server, has_certificate)
     }
 
     #[test]

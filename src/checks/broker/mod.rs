@@ -1,15 +1,9 @@
-//! What the kinds of message brokers share: URLs, and an exchange over one connection.
-
-mod location;
-mod wire;
+//! What the kinds of message brokers share: the attributes of their spans.
 
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
 use crate::net::Endpoint;
-
-pub(crate) use location::{Form, Location, tls_of};
-pub(crate) use wire::{Parsed, Strange, Wire};
 
 /// The attributes of a CLIENT span by the conventions for messaging.
 pub(crate) fn attributes(

@@ -1,7 +1,7 @@
 //! The requests and answers of Kafka's protocol that this kind needs, each in a version from before
 //! compact and tagged fields: Kafka knows them from 1.0 to 4, as do others that speak it.
 
-use crate::checks::broker::{Parsed, Strange};
+use crate::net::{ParseError, Parsed};
 
 /// A request that a broker may know, in the version that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,19 +47,19 @@ pub(super) fn answer<T>(
     let [l0, l1, l2, l3, n0, n1, n2, n3] = *head;
     // First, for a length that is far too large is more likely another protocol.
     if i32::from_be_bytes([n0, n1, n2, n3]) != number {
-        return Err(Strange::Malformed);
+        return Err(ParseError::Unexpected);
     }
     let length = i32::from_be_bytes([l0, l1, l2, l3]);
-    let length = usize::try_from(length).map_err(|_| Strange::Malformed)?;
+    let length = usize::try_from(length).map_err(|_| ParseError::Unexpected)?;
     if length > most {
-        return Err(Strange::TooLarge);
+        return Err(ParseError::TooLarge);
     }
     let end = WORD + length;
     if length < WORD {
-        return Err(Strange::Malformed);
+        return Err(ParseError::Unexpected);
     }
     let Some(fields) = bytes.get(2 * WORD..end) else { return Ok(None) };
-    let answer = read(&mut Fields(fields)).ok_or(Strange::Malformed)?;
+    let answer = read(&mut Fields(fields)).ok_or(ParseError::Unexpected)?;
     Ok(Some((answer, end)))
 }
 
@@ -105,12 +105,12 @@ fn push_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Which requests a broker knows, in which versions.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct ApiVersions {
     pub(super) error: i16,
     apis: Vec<(i16, i16, i16)>,
 }
 
-impl Known {
+impl ApiVersions {
     pub(super) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let error = fields.short()?;
         let mut apis = Vec::new();
@@ -148,14 +148,14 @@ impl Handshake {
 
 /// What a broker answers to a step of logging in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct SaslResponse {
     pub(super) error: i16,
     /// Why it refuses.
     pub(super) message: String,
     pub(super) said: String,
 }
 
-impl Step {
+impl SaslResponse {
     pub(super) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let (error, message) = (fields.short()?, fields.string()?);
         let length = fields.count()?;
@@ -319,20 +319,29 @@ mod tests {
     #[test]
     fn an_api_is_known_within_its_versions() {
         let known = answering(b"\0\0\0\0\0\x02\0\x03\0\x04\0\x0d\0\x11\0\0\0\0");
-        let (known, _) = of(&known, Known::read).unwrap().unwrap();
+        let (known, _) = of(&known, ApiVersions::read).unwrap().unwrap();
         assert!(known.error == 0 && known.includes(METADATA));
         assert!(!known.includes(SASL_HANDSHAKE) && !known.includes(SASL_AUTHENTICATE));
     }
 
     #[test]
     fn an_answer_is_told_by_its_number_and_bounded() {
-        assert_eq!(of(b"HTTP/1.1 400", Known::read), Err(Strange::Malformed));
-        assert_eq!(of(b"\0\xff\xff\xff\x01\x02\x03\x04", Known::read), Err(Strange::TooLarge));
-        assert_eq!(of(b"\xff\xff\xff\xff\x01\x02\x03\x04", Known::read), Err(Strange::Malformed));
-        assert_eq!(of(b"\0\0\0\x03\x01\x02\x03\x04", Known::read), Err(Strange::Malformed));
+        assert_eq!(of(b"HTTP/1.1 400", ApiVersions::read), Err(ParseError::Unexpected));
+        assert_eq!(
+            of(b"\0\xff\xff\xff\x01\x02\x03\x04", ApiVersions::read),
+            Err(ParseError::TooLarge)
+        );
+        assert_eq!(
+            of(b"\xff\xff\xff\xff\x01\x02\x03\x04", ApiVersions::read),
+            Err(ParseError::Unexpected)
+        );
+        assert_eq!(
+            of(b"\0\0\0\x03\x01\x02\x03\x04", ApiVersions::read),
+            Err(ParseError::Unexpected)
+        );
         // As many as are announced must be there.
         let many = answering(b"\0\0\x7f\xff\xff\xff\0\x03\0\0\0\x09");
-        assert_eq!(of(&many, Known::read), Err(Strange::Malformed));
+        assert_eq!(of(&many, ApiVersions::read), Err(ParseError::Unexpected));
     }
 
     proptest! {
@@ -347,9 +356,9 @@ mod tests {
                 prop_assert_eq!(of(&whole[..part], Cluster::read), Ok(None));
             }
             let _ = of(&whole, Cluster::read);
-            let _ = of(&whole, Known::read);
+            let _ = of(&whole, ApiVersions::read);
             let _ = of(&whole, Handshake::read);
-            let _ = of(&whole, Step::read);
+            let _ = of(&whole, SaslResponse::read);
             let _ = of(&fields, Cluster::read);
         }
     }

@@ -9,8 +9,8 @@ use crate::model::Reason;
 use crate::net;
 use crate::net::scram::{Hash, Scram, ScramError};
 
-use super::codec::{self, Api, Handshake, SASL_AUTHENTICATE, SASL_HANDSHAKE, Step};
-use super::{Kafka, Talk};
+use super::codec::{self, Api, Handshake, SASL_AUTHENTICATE, SASL_HANDSHAKE, SaslResponse};
+use super::{Connection, Kafka};
 
 /// What a broker must know to let anybody log in.
 pub(super) const APIS: [Api; 2] = [SASL_HANDSHAKE, SASL_AUTHENTICATE];
@@ -54,21 +54,25 @@ pub(super) struct Login {
 }
 
 impl Kafka {
-    pub(super) async fn log_in(&self, talk: &mut Talk<'_>, login: &Login) -> Result<(), Failure> {
+    pub(super) async fn log_in(
+        &self,
+        connection: &mut Connection<'_>,
+        login: &Login,
+    ) -> Result<(), Failure> {
         let mechanism = login.sasl.mechanism();
-        talk.send(SASL_HANDSHAKE, &codec::sasl_handshake(mechanism)).await;
-        let handshake = talk.hear(Handshake::read).await?;
+        connection.send(SASL_HANDSHAKE, &codec::sasl_handshake(mechanism)).await;
+        let handshake = connection.receive(Handshake::read).await?;
         self.agreed(mechanism, &handshake)?;
         let hash = match login.sasl {
-            Sasl::Plain => return self.plainly(talk, login).await,
+            Sasl::Plain => return self.plainly(connection, login).await,
             Sasl::ScramSha256 => Hash::Sha256,
             Sasl::ScramSha512 => Hash::Sha512,
         };
         let unproved = |error| self.unproved(&error);
         let mut scram = Scram::new(&login.user, &login.password, hash).map_err(unproved)?;
-        let challenge = self.step(talk, &scram.first()).await?;
+        let challenge = self.step(connection, &scram.first()).await?;
         let proof = scram.respond(&challenge).await.map_err(unproved)?;
-        let last = self.step(talk, &proof).await?;
+        let last = self.step(connection, &proof).await?;
         scram.verify(&last).map_err(unproved)
     }
 
@@ -86,15 +90,15 @@ impl Kafka {
     }
 
     /// RFC 4616: nobody to act as, then who logs in.
-    async fn plainly(&self, talk: &mut Talk<'_>, login: &Login) -> Result<(), Failure> {
+    async fn plainly(&self, connection: &mut Connection<'_>, login: &Login) -> Result<(), Failure> {
         let said = Secret::new(format!("\0{}\0{}", login.user, login.password.expose()));
-        self.step(talk, said.expose()).await.map(|_| ())
+        self.step(connection, said.expose()).await.map(|_| ())
     }
 
     /// Says `said` and hears what is answered.
-    async fn step(&self, talk: &mut Talk<'_>, said: &str) -> Result<String, Failure> {
-        talk.send(SASL_AUTHENTICATE, &codec::sasl_authenticate(said)).await;
-        let Step { error, message, said } = talk.hear(Step::read).await?;
+    async fn step(&self, connection: &mut Connection<'_>, said: &str) -> Result<String, Failure> {
+        connection.send(SASL_AUTHENTICATE, &codec::sasl_authenticate(said)).await;
+        let SaslResponse { error, message, said } = connection.receive(SaslResponse::read).await?;
         if error == 0 {
             return Ok(said);
         }

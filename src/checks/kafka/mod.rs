@@ -16,13 +16,13 @@ use async_trait::async_trait;
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::checks::broker::{Wire, attributes};
+use crate::checks::broker::attributes;
 use crate::config::{KindOptions, Redaction};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
-use crate::net::{self, Endpoint, Stream, TlsClient};
+use crate::net::{self, Endpoint, Session, TlsClient};
 
-use codec::{API_VERSIONS, Api, Cluster, Fields, Known, METADATA};
+use codec::{API_VERSIONS, Api, ApiVersions, Cluster, Fields, METADATA};
 use expect::Expect;
 use login::Login;
 pub(crate) use options::KafkaOptions;
@@ -30,7 +30,7 @@ pub(crate) use options::KafkaOptions;
 /// Most bytes that are read: a topic of ten thousand partitions takes about half of it.
 const MOST: usize = 1024 * 1024;
 
-const PROTOCOL: &str = "Kafka";
+const PROTOCOL: &str = "the protocol of Kafka";
 
 /// A check of one broker, made of its options.
 struct Kafka {
@@ -42,26 +42,29 @@ struct Kafka {
 }
 
 /// A connection, and the number of the last request.
-struct Talk<'a> {
-    wire: Wire<'a, Stream>,
+struct Connection<'a> {
+    session: Session<'a>,
     number: i32,
 }
 
-impl<'a> Talk<'a> {
+impl<'a> Connection<'a> {
     /// The numbers start with one that another protocol hardly has at its place.
-    fn new(wire: Wire<'a, Stream>) -> Self {
-        Self { wire, number: i32::from_be_bytes(*b"vita") }
+    fn new(session: Session<'a>) -> Self {
+        Self { session, number: i32::from_be_bytes(*b"vita") }
     }
 
     async fn send(&mut self, api: Api, fields: &[u8]) {
         self.number += 1;
-        self.wire.send(&codec::request(api, self.number, fields)).await;
+        self.session.send(&codec::request(api, self.number, fields)).await;
     }
 
     /// The answer to what was sent last.
-    async fn hear<T>(&mut self, read: impl Fn(&mut Fields<'_>) -> Option<T>) -> Result<T, Failure> {
+    async fn receive<T>(
+        &mut self,
+        read: impl Fn(&mut Fields<'_>) -> Option<T>,
+    ) -> Result<T, Failure> {
         let number = self.number;
-        self.wire.next(|bytes| codec::answer(bytes, number, MOST, &read)).await
+        self.session.next(|bytes| codec::answer(bytes, number, MOST, &read)).await
     }
 }
 
@@ -90,19 +93,20 @@ impl Check for Kafka {
 impl Kafka {
     async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
         let stream = net::open(cx, &self.endpoint, self.tls.as_ref()).await?;
-        let mut talk = Talk::new(Wire::new(&self.endpoint, PROTOCOL, stream, MOST));
+        let mut connection =
+            Connection::new(Session::new(&self.endpoint, PROTOCOL, stream).limit(MOST));
         cx.phase(Phase::Request, async {
-            talk.send(API_VERSIONS, &[]).await;
-            talk.wire.first().await
+            connection.send(API_VERSIONS, &[]).await;
+            connection.session.first_byte().await
         })
         .await?;
-        let cluster = cx.phase(Phase::Transfer, self.talk(&mut talk)).await?;
+        let cluster = cx.phase(Phase::Transfer, self.converse(&mut connection)).await?;
         self.expect.judge(cx, &self.endpoint, &cluster)
     }
 
     /// Logs in and asks for the metadata, each with requests that the broker knows.
-    async fn talk(&self, talk: &mut Talk<'_>) -> Result<Cluster, Failure> {
-        let known = talk.hear(Known::read).await?;
+    async fn converse(&self, connection: &mut Connection<'_>) -> Result<Cluster, Failure> {
+        let known = connection.receive(ApiVersions::read).await?;
         if known.error != 0 {
             return Err(self.unknown(API_VERSIONS));
         }
@@ -110,15 +114,15 @@ impl Kafka {
             for api in login::APIS {
                 self.must_know(&known, api)?;
             }
-            self.log_in(talk, login).await?;
+            self.log_in(connection, login).await?;
         }
         self.must_know(&known, METADATA)?;
-        talk.send(METADATA, &codec::metadata(self.expect.topic.as_deref())).await;
-        let cluster = talk.hear(Cluster::read).await;
+        connection.send(METADATA, &codec::metadata(self.expect.topic.as_deref())).await;
+        let cluster = connection.receive(Cluster::read).await;
         cluster.map_err(|failure| self.without_login(failure))
     }
 
-    fn must_know(&self, known: &Known, api: Api) -> Result<(), Failure> {
+    fn must_know(&self, known: &ApiVersions, api: Api) -> Result<(), Failure> {
         if known.includes(api) { Ok(()) } else { Err(self.unknown(api)) }
     }
 

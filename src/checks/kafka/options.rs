@@ -5,11 +5,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::checks::broker::{Form, Location, tls_of};
 use crate::config::{Count, KindOptions, OptionError, Secret, Tls};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::NOT_AFTER;
+use crate::net::{NOT_AFTER, Schemes, ServerUrl, UrlForm, tls_client};
 
 use super::Kafka;
 use super::expect::{BROKERS, Expect, UNDER_REPLICATED};
@@ -41,10 +40,9 @@ pub(crate) struct KafkaOptions {
     tls: Option<Tls>,
 }
 
-const FORM: Form = Form {
-    plain: ("kafka", 9092),
-    secure: ("kafkas", 9092),
-    right: "kafka://user:password@host:9092",
+const FORM: UrlForm = UrlForm {
+    schemes: &[Schemes { plain: ("kafka", 9092), secure: ("kafkas", 9092) }],
+    example: "kafka://user:password@host:9092",
 };
 
 /// Most characters of a topic's name, as Kafka has it.
@@ -68,26 +66,24 @@ impl KafkaOptions {
     /// Makes the check of options that are right.
     pub(super) fn make(self) -> Result<Kafka, Vec<OptionError>> {
         let mut errors = Vec::new();
-        let location = Location::read_host(&self.url, &FORM)
+        let server = ServerUrl::parse_without_path(&self.url, &FORM)
             .map_err(|text| errors.push(OptionError::new("url", text)));
-        let login = match &location {
-            Ok(location) => login(location, self.sasl).map_err(|error| errors.push(error)),
+        let login = match &server {
+            Ok(server) => login(server, self.sasl).map_err(|error| errors.push(error)),
             Err(()) => Err(()),
         };
         if self.topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
             let text = "this is no topic's name; write up to 249 letters, digits, `.`, `_` and `-`";
             errors.push(OptionError::new("topic", text));
         }
-        let secure = location.as_ref().ok().map(|location| location.secure);
-        let tls = tls_of(&FORM, secure, self.tls).map_err(|wrong| errors.extend(wrong));
-        let (Ok(location), Ok(login), Ok(tls), []) = (location, login, tls, errors.as_slice())
-        else {
+        let tls = tls_client(server.as_ref().ok(), self.tls).map_err(|wrong| errors.extend(wrong));
+        let (Ok(server), Ok(login), Ok(tls), []) = (server, login, tls, errors.as_slice()) else {
             return Err(errors);
         };
         let min_brokers = self.min_brokers.map(|Count(fewest)| fewest);
         Ok(Kafka {
-            redaction: location.redaction(),
-            endpoint: location.endpoint,
+            redaction: server.redaction(),
+            endpoint: server.endpoint,
             tls,
             login,
             expect: Expect { topic: self.topic, min_brokers },
@@ -96,14 +92,14 @@ impl KafkaOptions {
 }
 
 /// Who logs in, as the URL says.
-fn login(location: &Location, sasl: Option<Sasl>) -> Result<Option<Login>, OptionError> {
+fn login(server: &ServerUrl, sasl: Option<Sasl>) -> Result<Option<Login>, OptionError> {
     let wrong = |what: &str| {
-        let text = format!("{what}; right is {}", FORM.right);
+        let text = format!("{what}; right is {}", FORM.example);
         Err(OptionError::new("url", text))
     };
-    let (user, password) = match (location.user.as_str(), &location.password) {
+    let (user, password) = match (server.user.as_str(), &server.password) {
         ("", None) if sasl.is_some() => {
-            let text = format!("nobody is there to log in; write {} as `url`", FORM.right);
+            let text = format!("nobody is there to log in; write {} as `url`", FORM.example);
             return Err(OptionError::new("sasl", text));
         }
         ("", None) => return Ok(None),
@@ -147,8 +143,8 @@ mod tests {
     #[test]
     fn a_login_needs_both_a_user_and_a_password() {
         let of = |url: &str, sasl| {
-            let location = Location::read_host(&Secret::new(url), &FORM).expect(url);
-            login(&location, sasl).map_err(|error| format!("{}: {}", error.path, error.message))
+            let server = ServerUrl::parse_without_path(&Secret::new(url), &FORM).expect(url);
+            login(&server, sasl).map_err(|error| format!("{}: {}", error.path, error.message))
         };
         assert!(matches!(of("kafka://broker", None), Ok(None)));
         let plain = of("kafka://a:b%40@broker", None).ok().flatten().expect("a login");

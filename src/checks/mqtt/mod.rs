@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::checks::broker::{Wire, attributes};
+use crate::checks::broker::attributes;
 use crate::config::{KindOptions, Secret};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Server};
-use crate::net::{self, Endpoint, MOST, Stream, TlsClient};
+use crate::net::{self, Endpoint, Session, TlsClient};
 
 pub(crate) use options::MqttOptions;
 use options::Version;
@@ -53,36 +53,36 @@ impl Check for Mqtt {
 impl Mqtt {
     async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
         let stream = net::open(cx, &self.endpoint, self.tls.as_ref()).await?;
-        let mut wire = Wire::new(&self.endpoint, "MQTT", stream, MOST);
+        let mut session = Session::new(&self.endpoint, "the protocol of MQTT", stream);
         cx.phase(Phase::Request, async {
             let password = self.password.as_ref().map(Secret::expose);
             let asked = connect(self.version, &identifier(), self.user.as_deref(), password);
-            wire.send(&asked).await;
-            wire.first().await
+            session.send(&asked).await;
+            session.first_byte().await
         })
         .await?;
-        cx.phase(Phase::Transfer, self.hear(&mut wire)).await?;
+        cx.phase(Phase::Transfer, self.hear(&mut session)).await?;
         Ok(Detail::ok())
     }
 
     /// Reads what a broker answers to the client, and to its ping.
-    async fn hear(&self, wire: &mut Wire<'_, Stream>) -> Result<(), Failure> {
-        match wire.next(connack).await? {
+    async fn hear(&self, session: &mut Session<'_>) -> Result<(), Failure> {
+        match session.next(connack).await? {
             0 => {}
             code => return Err(self.refused("CONNECT", code)),
         }
-        wire.send(PINGREQ).await;
+        session.send(PINGREQ).await;
         loop {
-            match wire.next(packet).await? {
+            match session.next(packet).await? {
                 Packet::Pingresp => break,
                 Packet::Disconnect(code) => return Err(self.refused("PINGREQ", code)),
                 // A broker may send what it likes to a client that has asked for nothing.
                 Packet::Publish => {}
-                Packet::Connack(_) => return Err(wire.strange()),
+                Packet::Connack(_) => return Err(session.unexpected()),
             }
         }
         // Else the broker would take it for a loss of the connection, and log that.
-        wire.send(DISCONNECTING).await;
+        session.send(DISCONNECTING).await;
         Ok(())
     }
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::checks::broker::{Form, Location, tls_of};
 use crate::config::{KindOptions, OptionError, Secret, Tls};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::NOT_AFTER;
+use crate::net::{NOT_AFTER, Schemes, ServerUrl, UrlForm, tls_client};
 
 use super::Mqtt;
 
@@ -64,10 +63,9 @@ impl Version {
     }
 }
 
-const FORM: Form = Form {
-    plain: ("mqtt", 1883),
-    secure: ("mqtts", 8883),
-    right: "mqtt://user:password@host:1883",
+const FORM: UrlForm = UrlForm {
+    schemes: &[Schemes { plain: ("mqtt", 1883), secure: ("mqtts", 8883) }],
+    example: "mqtt://user:password@host:1883",
 };
 
 impl KindOptions for MqttOptions {
@@ -83,39 +81,39 @@ impl KindOptions for MqttOptions {
 impl MqttOptions {
     /// Makes the check of options that are right.
     pub(super) fn make(self) -> Result<Mqtt, Vec<OptionError>> {
-        let location =
+        let server =
             read(&self.url, self.version).map_err(|text| vec![OptionError::new("url", text)]);
-        let secure = location.as_ref().ok().map(|location| location.secure);
-        match (location, tls_of(&FORM, secure, self.tls)) {
-            (Ok(location), Ok(tls)) => Ok(Mqtt {
-                endpoint: location.endpoint,
-                user: Some(location.user).filter(|user| !user.is_empty()),
-                password: location.password,
+        let tls = tls_client(server.as_ref().ok(), self.tls);
+        match (server, tls) {
+            (Ok(server), Ok(tls)) => Ok(Mqtt {
+                endpoint: server.endpoint,
+                user: Some(server.user).filter(|user| !user.is_empty()),
+                password: server.password,
                 version: self.version,
                 tls,
             }),
-            (location, tls) => {
-                Err([location.err(), tls.err()].into_iter().flatten().flatten().collect())
+            (server, tls) => {
+                Err([server.err(), tls.err()].into_iter().flatten().flatten().collect())
             }
         }
     }
 }
 
 /// Reads a URL whose credentials the protocol can carry.
-fn read(url: &Secret, version: Version) -> Result<Location, String> {
-    let location = Location::read_host(url, &FORM)?;
-    let password = location.password.as_ref().map_or("", Secret::expose);
-    if location.user.is_empty() && location.password.is_some() && version == Version::Three {
+fn read(url: &Secret, version: Version) -> Result<ServerUrl, String> {
+    let server = ServerUrl::parse_without_path(url, &FORM)?;
+    let password = server.password.as_ref().map_or("", Secret::expose);
+    if server.user.is_empty() && server.password.is_some() && version == Version::Three {
         let text = "the password has no user, which only version 5 knows";
-        return Err(format!("{text}; right is {}", FORM.right));
+        return Err(format!("{text}; right is {}", FORM.example));
     }
-    if location.user.contains('\0') {
-        return Err(format!("the user holds a zero byte; right is {}", FORM.right));
+    if server.user.contains('\0') {
+        return Err(format!("the user holds a zero byte; right is {}", FORM.example));
     }
-    if location.user.len().max(password.len()) > usize::from(u16::MAX) {
+    if server.user.len().max(password.len()) > usize::from(u16::MAX) {
         return Err("the user or the password is longer than the protocol can carry; \
                     65,535 bytes are possible"
             .to_owned());
     }
-    Ok(location)
+    Ok(server)
 }

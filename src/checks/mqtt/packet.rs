@@ -1,8 +1,8 @@
 //! The packets of MQTT, versions 3.1.1 and 5, as far as this kind exchanges any.
 
-use crate::checks::broker::{Parsed, Strange};
 use crate::model::Reason;
 use crate::net::MOST;
+use crate::net::{ParseError, Parsed};
 
 use super::options::Version;
 
@@ -41,11 +41,11 @@ pub(super) fn packet(bytes: &[u8]) -> Parsed<Packet> {
         _ => false,
     };
     if !known {
-        return Err(Strange::Malformed);
+        return Err(ParseError::Unexpected);
     }
     let Some((length, digits)) = length(rest)? else { return Ok(None) };
     if length > MOST {
-        return Err(Strange::TooLarge);
+        return Err(ParseError::TooLarge);
     }
     let Some(body) = rest.get(digits..digits + length) else { return Ok(None) };
     let packet = match (kind, body) {
@@ -54,7 +54,7 @@ pub(super) fn packet(bytes: &[u8]) -> Parsed<Packet> {
         (PINGRESP, []) => Packet::Pingresp,
         (DISCONNECT, body) => Packet::Disconnect(body.first().copied().unwrap_or(0)),
         (PUBLISH, _) => Packet::Publish,
-        _ => return Err(Strange::Malformed),
+        _ => return Err(ParseError::Unexpected),
     };
     Ok(Some((packet, 1 + digits + length)))
 }
@@ -62,11 +62,11 @@ pub(super) fn packet(bytes: &[u8]) -> Parsed<Packet> {
 /// As [`packet`], where nothing but an answer to `CONNECT` may come.
 pub(super) fn connack(bytes: &[u8]) -> Parsed<u8> {
     if bytes.first().is_some_and(|first| *first != CONNACK << 4) {
-        return Err(Strange::Malformed);
+        return Err(ParseError::Unexpected);
     }
     match packet(bytes)? {
         Some((Packet::Connack(code), length)) => Ok(Some((code, length))),
-        Some(_) => Err(Strange::Malformed),
+        Some(_) => Err(ParseError::Unexpected),
         None => Ok(None),
     }
 }
@@ -80,7 +80,7 @@ fn length(bytes: &[u8]) -> Parsed<usize> {
             return Ok(Some((length, place + 1)));
         }
     }
-    if bytes.len() < 4 { Ok(None) } else { Err(Strange::Malformed) }
+    if bytes.len() < 4 { Ok(None) } else { Err(ParseError::Unexpected) }
 }
 
 /// The packet that asks to be taken as the client `id`, whose session ends with the connection.
@@ -170,11 +170,11 @@ mod tests {
         assert_eq!(packet(&[0xe0, 1, 0x8b]), Ok(Some((Packet::Disconnect(0x8b), 3))));
         assert_eq!(packet(&[0x3d, 1, 0]), Ok(Some((Packet::Publish, 3))));
         for wrong in [&[0][..], b"HTTP", &[0x20, 0], &[0x20, 2, 2, 0], &[0xd0, 1, 0], &[0x10]] {
-            assert_eq!(packet(wrong), Err(Strange::Malformed), "{wrong:?}");
+            assert_eq!(packet(wrong), Err(ParseError::Unexpected), "{wrong:?}");
         }
-        assert_eq!(packet(&[0x30, 0x80, 0x80, 0x80, 0x80]), Err(Strange::Malformed));
-        assert_eq!(packet(&[0x30, 0xff, 0xff, 0x7f]), Err(Strange::TooLarge));
-        assert_eq!(connack(&[0x32]), Err(Strange::Malformed));
+        assert_eq!(packet(&[0x30, 0x80, 0x80, 0x80, 0x80]), Err(ParseError::Unexpected));
+        assert_eq!(packet(&[0x30, 0xff, 0xff, 0x7f]), Err(ParseError::TooLarge));
+        assert_eq!(connack(&[0x32]), Err(ParseError::Unexpected));
         assert_eq!(connack(&[0x20, 2, 0, 0]), Ok(Some((0, 4))));
     }
 

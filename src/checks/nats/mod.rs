@@ -12,16 +12,16 @@ use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::checks::broker::{Wire, attributes};
+use crate::checks::broker::attributes;
 use crate::config::{KindOptions, Redaction, Secret};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
-use crate::net::{self, Endpoint, MOST, TlsClient};
+use crate::net::{self, Endpoint, Session, TlsClient};
 
 pub(crate) use options::NatsOptions;
 use text::{Info, Op, operation};
 
-const PROTOCOL: &str = "NATS";
+const PROTOCOL: &str = "the protocol of NATS";
 
 /// A check of one server, made of its options.
 struct Nats {
@@ -55,10 +55,10 @@ impl Check for Nats {
 impl Nats {
     async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
         let stream = net::connect(cx, &self.endpoint).await?;
-        let mut wire = Wire::new(&self.endpoint, PROTOCOL, stream, MOST);
-        let info = cx.phase(Phase::Request, self.greeting(&mut wire)).await?;
+        let mut session = Session::new(&self.endpoint, PROTOCOL, stream);
+        let info = cx.phase(Phase::Request, self.greeting(&mut session)).await?;
         if !self.secure && !info.tls_required {
-            return self.ping(cx, wire, &info).await;
+            return self.ping(cx, session, &info).await;
         }
         if !info.tls_required && !info.tls_available {
             return Err(self.no_tls("offers no TLS; write nats:// if it is to go without"));
@@ -67,22 +67,22 @@ impl Nats {
             return Err(self.no_tls("wants TLS; write tls:// or leave out `tls = false`"));
         };
         // What came before TLS could be anybody's, and must not be read as if it came within.
-        if !wire.waiting().is_empty() {
-            return Err(wire.strange());
+        if !session.buffered().is_empty() {
+            return Err(session.unexpected());
         }
-        let stream = net::handshake(cx, client, &self.endpoint, wire.into_stream()).await?;
-        self.ping(cx, Wire::new(&self.endpoint, PROTOCOL, stream, MOST), &info).await
+        let stream = net::handshake(cx, client, &self.endpoint, session.into_stream()).await?;
+        self.ping(cx, Session::new(&self.endpoint, PROTOCOL, stream), &info).await
     }
 
     /// What a server says first.
-    async fn greeting<S>(&self, wire: &mut Wire<'_, S>) -> Result<Info, Failure>
+    async fn greeting<S>(&self, session: &mut Session<'_, S>) -> Result<Info, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        match wire.next(operation).await? {
+        match session.next(operation).await? {
             Op::Info(info) => Ok(*info),
             Op::Err(text) => Err(self.refused(&text, None)),
-            Op::Pong | Op::Other => Err(wire.strange()),
+            Op::Pong | Op::Other => Err(session.unexpected()),
         }
     }
 
@@ -90,18 +90,18 @@ impl Nats {
     async fn ping<S>(
         &self,
         cx: &Context,
-        mut wire: Wire<'_, S>,
+        mut session: Session<'_, S>,
         info: &Info,
     ) -> Result<Detail, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         cx.phase(Phase::Request, async {
-            wire.send(self.commands.expose().as_bytes()).await;
-            wire.first().await
+            session.send(self.commands.expose().as_bytes()).await;
+            session.first_byte().await
         })
         .await?;
-        let pong = cx.phase(Phase::Transfer, self.pong(&mut wire, info));
+        let pong = cx.phase(Phase::Transfer, self.pong(&mut session, info));
         if !(pong.await? || info.ldm) {
             return Ok(Detail::ok());
         }
@@ -110,13 +110,13 @@ impl Nats {
     }
 
     /// Awaits `PONG`; whether the server says meanwhile that it is about to stop.
-    async fn pong<S>(&self, wire: &mut Wire<'_, S>, info: &Info) -> Result<bool, Failure>
+    async fn pong<S>(&self, session: &mut Session<'_, S>, info: &Info) -> Result<bool, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut leaves = false;
         loop {
-            match wire.next(operation).await? {
+            match session.next(operation).await? {
                 Op::Pong => return Ok(leaves),
                 Op::Err(text) => return Err(self.refused(&text, Some(info))),
                 // It may tell of a change at any time.

@@ -6,11 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::checks::broker::{Form, Location, tls_of};
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{NOT_AFTER, TlsClient};
+use crate::net::{NOT_AFTER, Schemes, ServerUrl, TlsClient, UrlForm, tls_client};
 
 use super::Nats;
 
@@ -30,8 +29,10 @@ pub(crate) struct NatsOptions {
     tls: Option<Tls>,
 }
 
-const FORM: Form =
-    Form { plain: ("nats", 4222), secure: ("tls", 4222), right: "nats://user:password@host:4222" };
+const FORM: UrlForm = UrlForm {
+    schemes: &[Schemes { plain: ("nats", 4222), secure: ("tls", 4222) }],
+    example: "nats://user:password@host:4222",
+};
 
 impl KindOptions for NatsOptions {
     const NAME: &'static str = "nats";
@@ -46,40 +47,40 @@ impl KindOptions for NatsOptions {
 impl NatsOptions {
     /// Makes the check of options that are right.
     pub(super) fn make(self) -> Result<Nats, Vec<OptionError>> {
-        let location = Location::read_host(&self.url, &FORM)
+        let server = ServerUrl::parse_without_path(&self.url, &FORM)
             .map_err(|text| vec![OptionError::new("url", text)]);
-        let secure = location.as_ref().ok().map(|location| location.secure);
+        let secure = server.as_ref().ok().map(|server| server.secure);
         let tls = match (secure, self.tls) {
             // A server may want TLS whatever the scheme says.
             (Some(false), Some(Tls(Some(options)))) => TlsClient::new(&options, &[]).map(Some),
             (Some(false), Some(Tls(None))) => Ok(None),
             // Where this system trusts nobody, only a server that wants TLS is out of reach.
             (Some(false), None) => Ok(TlsClient::new(&TlsOptions::default(), &[]).ok()),
-            (secure, options) => tls_of(&FORM, secure, options),
+            (_, options) => tls_client(server.as_ref().ok(), options),
         };
-        match (location, tls) {
-            (Ok(location), Ok(tls)) => Ok(Nats {
-                commands: commands(&location),
-                redaction: redaction(&location),
-                secure: location.secure,
-                endpoint: location.endpoint,
+        match (server, tls) {
+            (Ok(server), Ok(tls)) => Ok(Nats {
+                commands: commands(&server),
+                redaction: redaction(&server),
+                secure: server.secure,
+                endpoint: server.endpoint,
                 tls,
             }),
-            (location, tls) => {
-                Err([location.err(), tls.err()].into_iter().flatten().flatten().collect())
+            (server, tls) => {
+                Err([server.err(), tls.err()].into_iter().flatten().flatten().collect())
             }
         }
     }
 }
 
 /// All that is sent to a server that has said what it wants.
-fn commands(location: &Location) -> Secret {
+fn commands(server: &ServerUrl) -> Secret {
     let mut connect = json!({
         "verbose": false, "pedantic": false, "echo": false, "protocol": 1,
         "name": "vitalsign", "lang": "rust", "version": env!("CARGO_PKG_VERSION"),
-        "tls_required": location.secure,
+        "tls_required": server.secure,
     });
-    match (location.user.as_str(), &location.password) {
+    match (server.user.as_str(), &server.password) {
         ("", None) => {}
         (token, None) => connect["auth_token"] = token.into(),
         (user, Some(password)) => {
@@ -91,10 +92,10 @@ fn commands(location: &Location) -> Secret {
 }
 
 /// Hides the password, or the token that stands where a user would.
-fn redaction(location: &Location) -> Redaction {
-    match &location.password {
-        Some(_) => location.redaction(),
-        None => Redaction::of([location.user.clone()]),
+fn redaction(server: &ServerUrl) -> Redaction {
+    match &server.password {
+        Some(_) => server.redaction(),
+        None => Redaction::of([server.user.clone()]),
     }
 }
 
@@ -103,8 +104,8 @@ mod tests {
     use super::*;
 
     fn sent(url: &str) -> String {
-        let location = Location::read_host(&Secret::new(url), &FORM).expect(url);
-        commands(&location).expose().to_owned()
+        let server = ServerUrl::parse_without_path(&Secret::new(url), &FORM).expect(url);
+        commands(&server).expose().to_owned()
     }
 
     #[test]

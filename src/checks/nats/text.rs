@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::checks::broker::{Parsed, Strange};
 use crate::model::Reason;
+use crate::net::{ParseError, Parsed};
 
 const END: &[u8] = b"\r\n";
 
@@ -42,16 +42,16 @@ pub(super) fn operation(bytes: &[u8]) -> Parsed<Op> {
     let Some(end) = bytes.windows(END.len()).position(|pair| pair == END) else {
         // A line without end is told from another protocol by its first word.
         let word = bytes.get(..LONGEST_WORD).unwrap_or(bytes);
-        return if begins_one(word) { Ok(None) } else { Err(Strange::Malformed) };
+        return if begins_one(word) { Ok(None) } else { Err(ParseError::Unexpected) };
     };
-    let line = str::from_utf8(&bytes[..end]).map_err(|_| Strange::Malformed)?;
+    let line = str::from_utf8(&bytes[..end]).map_err(|_| ParseError::Unexpected)?;
     let (word, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let operation = match word.to_ascii_uppercase().as_str() {
-        "INFO" => Op::Info(serde_json::from_str(rest).map_err(|_| Strange::Malformed)?),
+        "INFO" => Op::Info(serde_json::from_str(rest).map_err(|_| ParseError::Unexpected)?),
         "PONG" => Op::Pong,
         "-ERR" => Op::Err(rest.trim().trim_matches('\'').to_owned()),
         "+OK" | "PING" => Op::Other,
-        _ => return Err(Strange::Malformed),
+        _ => return Err(ParseError::Unexpected),
     };
     Ok(Some((operation, end + END.len())))
 }
@@ -105,7 +105,7 @@ mod tests {
         for wrong in
             ["HTTP/1.1 400 Bad Request\r\n", "INFO {\r\n", "INFO\r\n", "\r\n", "H", "PONGO"]
         {
-            assert_eq!(of(wrong).err(), Some(Strange::Malformed), "{wrong}");
+            assert_eq!(of(wrong).err(), Some(ParseError::Unexpected), "{wrong}");
         }
     }
 
