@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::config::{KindOptions, OptionError, Secret, Tls};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server};
-use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient};
+use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 /// Most bytes that are read in search of what is expected.
 const MOST: usize = 64 * 1024;
@@ -47,7 +47,8 @@ struct ExpectOptions {
 impl KindOptions for TcpOptions {
     const NAME: &'static str = "tcp";
     const SUMMARY: &'static str = "connect; optionally send and expect";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let mut errors = Vec::new();

@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use crate::config::{KindOptions, OptionError, Period, Tls as TlsOption};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Reason, Server};
-use crate::net::{self, Chain, Endpoint, NOT_AFTER, TlsClient};
+use crate::net::{self, Chain, Endpoint, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -27,19 +27,14 @@ pub(crate) struct TlsOptions {
     /// Where to connect: `"db:5432"`, `"127.0.0.1:443"` or `"[::1]:443"`.
     address: String,
     /// Warn when the first certificate of the chain to expire has less time left than this.
-    /// Default `"14d"`.
-    #[serde(default = "two_weeks")]
-    warn_before: Period,
+    /// Default: a third of the lifetime of the server's own certificate, at most `"14d"`.
+    warn_before: Option<Period>,
     /// Oldest version of TLS that the peer may choose: `"1.2"` or `"1.3"`. Default `"1.2"`.
     #[serde(default)]
     min_version: Version,
     /// How to verify: a table of options. With `insecure` any authority and name will do, but an
     /// expired certificate still fails the run.
     tls: Option<TlsOption>,
-}
-
-fn two_weeks() -> Period {
-    Period(Duration::from_hours(14 * 24))
 }
 
 /// A version of TLS that is still in use.
@@ -58,7 +53,8 @@ enum Version {
 impl KindOptions for TlsOptions {
     const NAME: &'static str = "tls";
     const SUMMARY: &'static str = "handshake; time left on the chain";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let mut errors = Vec::new();
@@ -77,14 +73,16 @@ impl KindOptions for TlsOptions {
             return Err(errors);
         };
         let Self { warn_before, min_version, .. } = self;
-        Ok(Arc::new(Tls { endpoint, client, warn_before: warn_before.0, min_version }))
+        let warn_before = warn_before.map(|period| period.0);
+        let client = client.warning_before(warn_before);
+        Ok(Arc::new(Tls { endpoint, client, warn_before, min_version }))
     }
 }
 
 struct Tls {
     endpoint: Endpoint,
     client: TlsClient,
-    warn_before: Duration,
+    warn_before: Option<Duration>,
     min_version: Version,
 }
 
@@ -140,7 +138,8 @@ impl Tls {
             return Err(expired("is not valid before", chain.not_before));
         }
         let left = chain.earliest.saturating_sub(now);
-        if left >= i64::try_from(self.warn_before.as_secs()).unwrap_or(i64::MAX) {
+        let warn_before = self.warn_before.unwrap_or_else(|| chain.warn_before());
+        if left >= i64::try_from(warn_before.as_secs()).unwrap_or(i64::MAX) {
             return Ok(Detail::ok());
         }
         let (which, end) = if chain.earliest < chain.not_after {

@@ -1,6 +1,7 @@
 //! How long a peer's certificates last, seen also where the peer is then not trusted.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use opentelemetry_semantic_conventions::attribute as semconv;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -20,35 +21,71 @@ pub(crate) static NOT_AFTER: Measurement = Measurement {
     help: "When the first certificate of the chain that the peer shows expires, in Unix time.",
 };
 
-/// The chain of certificates that a peer has shown, by its times alone: Unix time in seconds.
+pub(crate) static WARN_BEFORE: Measurement = Measurement {
+    name: "tls_certificate_warn_before_seconds",
+    help: "How long before the end of the chain it is time to renew it: `warn_before`, or a third of the lifetime of the peer's own certificate, at most 14 days.",
+};
+
+pub(crate) static UNUSED_NOT_AFTER: Measurement = Measurement {
+    name: "tls_certificate_unused_not_after_timestamp_seconds",
+    help: "When the first of the certificates expires that the peer shows and its chain does not need, in Unix time; absent where it shows none.",
+};
+
+/// Longest time before the end of a certificate at which a warning begins by default.
+const LONGEST_WARNING: Duration = Duration::from_hours(14 * 24);
+
+/// The times of the certificates that a peer has shown: Unix time in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chain {
     /// When the peer's own certificate becomes valid.
     pub(crate) not_before: i64,
     /// When the peer's own certificate expires.
     pub(crate) not_after: i64,
-    /// When the first of all those shown expires.
+    /// When the first certificate of the chain expires.
     pub(crate) earliest: i64,
+    /// When the first of those expires that the chain does not need.
+    unused: Option<i64>,
 }
 
 impl Chain {
     /// The chain shown in the handshake of `stream`.
     pub(crate) fn of(stream: &TlsStream<TcpStream>) -> Option<Self> {
         let (own, others) = stream.get_ref().1.peer_certificates()?.split_first()?;
-        Self::read(own, others)
+        Self::by_names(own, others)
     }
 
-    /// Reads the peer's own certificate and those of the authorities in between; one of these
-    /// that is malformed is no reason to miss the others.
-    fn read(own: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Option<Self> {
-        let (not_before, not_after) = validity(own)?;
-        let ends = others.iter().filter_map(validity).map(|(_, end)| end);
-        Some(Self { not_before, not_after, earliest: ends.fold(not_after, i64::min) })
+    /// The chain that leads from `own` to the certificate of its issuer among `others`, and so on.
+    ///
+    /// A certificate among `others` that cannot be read is passed over.
+    pub(super) fn by_names(
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+    ) -> Option<Self> {
+        let own = parse(own)?;
+        let mut others: Vec<_> = others.iter().filter_map(parse).collect();
+        let (not_before, not_after) = validity(&own);
+        let (mut earliest, mut last) = (not_after, own);
+        while let Some(next) = others.iter().position(|c| c.subject() == last.issuer()) {
+            last = others.swap_remove(next);
+            earliest = earliest.min(validity(&last).1);
+        }
+        let unused = others.iter().map(|other| validity(other).1).min();
+        Some(Self { not_before, not_after, earliest, unused })
     }
 
-    /// Notes the figure of the run, and the times of the peer's own certificate on its span.
-    pub(super) fn note(&self, cx: &Context) {
-        self.measure(cx);
+    /// How long before the end of the chain a warning begins where nobody has set it.
+    ///
+    /// Some authorities issue certificates that live for hours or days, so it is a share of the
+    /// lifetime: such a certificate is well while most of its life is left.
+    pub(crate) fn warn_before(&self) -> Duration {
+        let lifetime = self.not_after.saturating_sub(self.not_before);
+        let third = u64::try_from(lifetime / 3).unwrap_or_default();
+        Duration::from_secs(third).min(LONGEST_WARNING)
+    }
+
+    /// Records the figures of the run, and the times of the peer's own certificate on its span.
+    pub(super) fn note(&self, cx: &Context, warn_before: Option<Duration>) {
+        self.measure(cx, warn_before);
         for (key, time) in [
             (semconv::TLS_SERVER_NOT_BEFORE, self.not_before),
             (semconv::TLS_SERVER_NOT_AFTER, self.not_after),
@@ -59,9 +96,14 @@ impl Chain {
         }
     }
 
-    /// Notes the figure of the run alone.
-    pub(crate) fn measure(&self, cx: &Context) {
+    /// Records the figures of the run alone; `warn_before` is the one that was configured.
+    pub(crate) fn measure(&self, cx: &Context, warn_before: Option<Duration>) {
         cx.measure(&NOT_AFTER, self.earliest as f64);
+        let warn_before = warn_before.unwrap_or_else(|| self.warn_before());
+        cx.measure(&WARN_BEFORE, warn_before.as_secs_f64());
+        if let Some(unused) = self.unused {
+            cx.measure(&UNUSED_NOT_AFTER, unused as f64);
+        }
     }
 }
 
@@ -70,10 +112,13 @@ pub(crate) fn date(time: i64) -> Option<String> {
     jiff::Timestamp::from_second(time).ok().map(|time| time.to_string())
 }
 
-fn validity(certificate: &CertificateDer<'_>) -> Option<(i64, i64)> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    X509Certificate::from_der(certificate).ok().map(|(_, certificate)| certificate)
+}
+
+fn validity(certificate: &X509Certificate<'_>) -> (i64, i64) {
     let validity = certificate.validity();
-    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
+    (validity.not_before.timestamp(), validity.not_after.timestamp())
 }
 
 /// Looks at the chain of one handshake and leaves the verdict on it to another.
@@ -103,7 +148,7 @@ impl ServerCertVerifier for Witness {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(chain) = Chain::read(own, others) {
+        if let Some(chain) = Chain::by_names(own, others) {
             let _ = self.seen.set(chain);
         }
         self.verifier.verify_server_cert(own, others, name, ocsp, now)

@@ -86,7 +86,7 @@ impl Connection {
             note_peer(cx, peer);
         }
         if let Some(chain) = &self.chain {
-            chain.measure(cx);
+            chain.measure(cx, None);
         }
     }
 }

@@ -30,7 +30,7 @@ mod target;
 mod tls;
 
 pub(crate) use carrier::Carrier;
-pub(crate) use chain::{Chain, NOT_AFTER, date};
+pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
 #[cfg(feature = "icmp")]
 pub(crate) use connect::ips;
 pub(crate) use connect::{addresses, connect, note_peer};

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use opentelemetry_semantic_conventions::attribute as semconv;
 use rustls::client::WebPkiServerVerifier;
@@ -35,6 +36,8 @@ pub(crate) struct TlsClient {
     name: Option<ServerName<'static>>,
     /// Whose certificates they are that it gets to see.
     party: Party,
+    /// How long before the end of a chain to warn, where that was configured.
+    warn_before: Option<Duration>,
 }
 
 /// Which side of a check the peers of a [`TlsClient`] are on.
@@ -68,7 +71,13 @@ impl TlsClient {
         };
         let config = configure(Arc::clone(&verifier), identity, alpn)
             .map_err(|error| vec![OptionError::new("tls.key", error)])?;
-        Ok(Self { config: Arc::new(config), verifier, name, party: Party::Dependency })
+        Ok(Self {
+            config: Arc::new(config),
+            verifier,
+            name,
+            party: Party::Dependency,
+            warn_before: None,
+        })
     }
 
     /// The same trust without what belongs to one peer: its name and the client's certificate.
@@ -82,6 +91,12 @@ impl TlsClient {
         let TlsOptions { ca, insecure, .. } = options.clone();
         let client = Self::new(&TlsOptions { ca, insecure, ..TlsOptions::default() }, alpn)?;
         Ok(Self { party: Party::Stranger, ..client })
+    }
+
+    /// The same client, whose runs report `warn_before` as the time before the end of a chain at
+    /// which a warning begins.
+    pub(crate) fn warning_before(self, warn_before: Option<Duration>) -> Self {
+        Self { warn_before, ..self }
     }
 
     /// Its configuration for one handshake, and what that will get to see.
@@ -121,7 +136,7 @@ pub(crate) async fn handshake(
     let handshake = Box::pin(TlsConnector::from(config).connect(name, stream));
     let result = cx.phase(Phase::Tls, handshake).await;
     if let (Party::Dependency, Some(chain)) = (client.party, witness.seen()) {
-        chain.note(cx);
+        chain.note(cx, client.warn_before);
     }
     let stream = result
         .map_err(|error| failure(format_args!("the TLS handshake with {endpoint}"), &error))?;

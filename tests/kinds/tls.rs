@@ -18,6 +18,10 @@ use crate::support::peer::{self, Peer, Script};
 use crate::support::spans::{Spans, attribute, events};
 
 const FIGURE: &str = "tls_certificate_not_after_timestamp_seconds";
+const WARN_BEFORE: &str = "tls_certificate_warn_before_seconds";
+const UNUSED: &str = "tls_certificate_unused_not_after_timestamp_seconds";
+
+const DAY: f64 = 86_400.0;
 
 /// Does the server's part of a handshake over each connection, and no more.
 fn shaking(config: Arc<ServerConfig>) -> Script {
@@ -91,7 +95,7 @@ async fn a_certificate_that_lasts_is_a_success_with_its_end_as_a_figure() {
 #[tokio::test]
 async fn a_certificate_near_its_end_is_a_warning_that_says_how_many_days_are_left() {
     let authority = Authority::new();
-    let identity = || authority.issue_for_days("localhost", -1..10);
+    let identity = || authority.issue_for_days("localhost", -30..10);
     let run = shown(&authority, identity(), "").await;
     assert_eq!(run.outcome, Outcome::Warning);
     let message = run.message.as_deref().expect("a caveat");
@@ -99,6 +103,48 @@ async fn a_certificate_near_its_end_is_a_warning_that_says_how_many_days_are_lef
     assert_eq!(figure(&run, FIGURE), Some(in_days(10)));
     let run = shown(&authority, identity(), "warn_before = '9d'").await;
     assert_eq!(run.outcome, Outcome::Success, "{:?}", run.message);
+}
+
+#[tokio::test]
+async fn a_warning_begins_in_the_last_third_of_a_lifetime_and_at_most_two_weeks_before_its_end() {
+    let authority = Authority::new();
+    for (days, more, warn_before, outcome) in [
+        (-1..2, "", DAY, Outcome::Success),
+        (-2..1, "", DAY, Outcome::Warning),
+        (-1..5, "", 2.0 * DAY, Outcome::Success),
+        (-60..30, "", 14.0 * DAY, Outcome::Success),
+        (-80..10, "", 14.0 * DAY, Outcome::Warning),
+        (-1..365, "", 14.0 * DAY, Outcome::Success),
+        // What was configured wins, whether it is shorter or longer.
+        (-2..1, "warn_before = '1h'", 3600.0, Outcome::Success),
+        (-1..365, "warn_before = '400d'", 400.0 * DAY, Outcome::Warning),
+    ] {
+        let run =
+            shown(&authority, authority.issue_for_days("localhost", days.clone()), more).await;
+        assert_eq!(run.outcome, outcome, "{days:?} {more}: {:?}", run.message);
+        assert_eq!(figure(&run, WARN_BEFORE), Some(warn_before), "{days:?} {more}");
+        assert_eq!(figure(&run, UNUSED), None);
+    }
+}
+
+#[test]
+fn every_kind_that_reports_the_end_of_a_certificate_reports_when_to_renew_it() {
+    for kind in vitalsign::checks::KINDS {
+        let reports = |figure| kind.measurements.iter().any(|m| m.name == figure);
+        for figure in [WARN_BEFORE, UNUSED] {
+            assert_eq!(reports(figure), reports(FIGURE), "{} and {figure}", kind.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_that_the_chain_does_not_need_is_a_figure_of_its_own() {
+    let (authority, old) = (Authority::new(), Authority::named("old", -3));
+    let identity = authority.issue_for_days("localhost", -1..90).with(&old);
+    let run = shown(&authority, identity, "").await;
+    assert_eq!((run.outcome, &run.message), (Outcome::Success, &None));
+    assert_eq!(figure(&run, FIGURE), Some(in_days(90)));
+    assert_eq!(figure(&run, UNUSED), Some(in_days(-3)));
 }
 
 #[tokio::test]
@@ -212,6 +258,7 @@ async fn http_over_tls_has_the_same_figure_also_over_a_kept_connection() {
         let run = run(Arc::clone(&check)).await;
         assert_eq!(run.outcome, Outcome::Success, "{:?}", run.message);
         assert_eq!(figure(&run, FIGURE), Some(in_days(40)));
+        assert_eq!(figure(&run, WARN_BEFORE), Some((41.0 * DAY / 3.0).floor()));
     }
     assert_eq!(peer.accepted(), 1);
 }

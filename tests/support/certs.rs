@@ -32,19 +32,24 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        Self::valid_until(FAR)
+        Self::valid_until("tests", FAR)
     }
 
     /// An authority whose own certificate expires in about `days`.
     pub(crate) fn for_days(days: i64) -> Self {
-        Self::valid_until(in_days(days))
+        Self::named("tests", days)
     }
 
-    fn valid_until(end: Date) -> Self {
+    /// An authority of that name whose own certificate expires in about `days`.
+    pub(crate) fn named(name: &str, days: i64) -> Self {
+        Self::valid_until(name, in_days(days))
+    }
+
+    fn valid_until(name: &str, end: Date) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         last(&mut params, BEGINNING, end);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "tests");
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         Self { pem, issuer: Issuer::new(params, key) }

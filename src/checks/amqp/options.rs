@@ -8,7 +8,9 @@ use serde::Deserialize;
 use crate::config::{Count, KindOptions, OptionError, Redaction, Secret, Tls};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{NOT_AFTER, Schemes, ServerUrl, UrlForm, tls_client};
+use crate::net::{
+    NOT_AFTER, Schemes, ServerUrl, UNUSED_NOT_AFTER, UrlForm, WARN_BEFORE, tls_client,
+};
 
 use super::Amqp;
 use super::queue::{CONSUMERS, MESSAGES, Watched};
@@ -58,7 +60,8 @@ const GUEST: &str = "guest";
 impl KindOptions for AmqpOptions {
     const NAME: &'static str = "amqp";
     const SUMMARY: &'static str = "log in, open a virtual host; messages and consumers of a queue";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&CONSUMERS, &MESSAGES, &NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&CONSUMERS, &MESSAGES, &NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use crate::config::{KindOptions, OptionError, Tls};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server};
-use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient};
+use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use call::{Answer, Call};
 
@@ -69,7 +69,8 @@ struct HealthCheckResponse {
 impl KindOptions for GrpcOptions {
     const NAME: &'static str = "grpc";
     const SUMMARY: &'static str = "grpc.health.v1.Health/Check";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

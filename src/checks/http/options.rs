@@ -17,7 +17,7 @@ use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::headers::{BasicAuth, HeaderOptions};
 use crate::net::http1::ALPN;
-use crate::net::{NOT_AFTER, Target, TlsClient};
+use crate::net::{NOT_AFTER, Target, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::Http;
 use super::expect::{Expect, Statuses};
@@ -95,7 +95,8 @@ const fn one_mebibyte() -> ByteSize {
 impl KindOptions for HttpOptions {
     const NAME: &'static str = "http";
     const SUMMARY: &'static str = "one request; status, headers, body";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

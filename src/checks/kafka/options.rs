@@ -8,7 +8,9 @@ use serde::Deserialize;
 use crate::config::{Count, KindOptions, OptionError, Secret, Tls};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{NOT_AFTER, Schemes, ServerUrl, UrlForm, tls_client};
+use crate::net::{
+    NOT_AFTER, Schemes, ServerUrl, UNUSED_NOT_AFTER, UrlForm, WARN_BEFORE, tls_client,
+};
 
 use super::Kafka;
 use super::expect::{BROKERS, Expect, UNDER_REPLICATED};
@@ -55,7 +57,7 @@ impl KindOptions for KafkaOptions {
     const NAME: &'static str = "kafka";
     const SUMMARY: &'static str = "log in, metadata; leaders and replicas of a topic";
     const MEASUREMENTS: &'static [&'static Measurement] =
-        &[&BROKERS, &UNDER_REPLICATED, &NOT_AFTER];
+        &[&BROKERS, &UNDER_REPLICATED, &NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

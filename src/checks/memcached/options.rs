@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{Endpoint, NOT_AFTER, TlsClient};
+use crate::net::{Endpoint, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::Memcached;
 use super::stats::{CONNECTIONS, MEMORY};
@@ -38,7 +38,8 @@ pub(crate) struct MemcachedOptions {
 impl KindOptions for MemcachedOptions {
     const NAME: &'static str = "memcached";
     const SUMMARY: &'static str = "version; memory and connections in use";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&MEMORY, &CONNECTIONS, &NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&MEMORY, &CONNECTIONS, &NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{NOT_AFTER, TlsClient};
+use crate::net::{NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::Mongodb;
 use super::url::Location;
@@ -67,7 +67,8 @@ pub(super) enum Role {
 impl KindOptions for MongodbOptions {
     const NAME: &'static str = "mongodb";
     const SUMMARY: &'static str = "hello and ping; role in the replica set";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use crate::config::{KindOptions, OptionError, Secret, Tls};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{NOT_AFTER, Schemes, ServerUrl, UrlForm, tls_client};
+use crate::net::{
+    NOT_AFTER, Schemes, ServerUrl, UNUSED_NOT_AFTER, UrlForm, WARN_BEFORE, tls_client,
+};
 
 use super::Mqtt;
 
@@ -71,7 +73,8 @@ const FORM: UrlForm = UrlForm {
 impl KindOptions for MqttOptions {
     const NAME: &'static str = "mqtt";
     const SUMMARY: &'static str = "connect, ping";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

@@ -9,7 +9,9 @@ use serde_json::json;
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{NOT_AFTER, Schemes, ServerUrl, TlsClient, UrlForm, tls_client};
+use crate::net::{
+    NOT_AFTER, Schemes, ServerUrl, TlsClient, UNUSED_NOT_AFTER, UrlForm, WARN_BEFORE, tls_client,
+};
 
 use super::Nats;
 
@@ -37,7 +39,8 @@ const FORM: UrlForm = UrlForm {
 impl KindOptions for NatsOptions {
     const NAME: &'static str = "nats";
     const SUMMARY: &'static str = "connect, PING; lame duck mode";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

@@ -11,7 +11,7 @@ use crate::checks::replication::REPLICATION_LAG;
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{Endpoint, NOT_AFTER, TlsClient};
+use crate::net::{Endpoint, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::info::{Expect, MEMORY};
 use super::kind::Redis;
@@ -96,7 +96,8 @@ const FORM: &str = "redis://user:password@host:6379/0";
 impl KindOptions for RedisOptions {
     const NAME: &'static str = "redis";
     const SUMMARY: &'static str = "PING; role, loading, replication link";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&MEMORY, &REPLICATION_LAG, &NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&MEMORY, &REPLICATION_LAG, &NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{Endpoint, NOT_AFTER, TlsClient};
+use crate::net::{Endpoint, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::{Login, Smtp};
 
@@ -56,7 +56,8 @@ pub(super) enum Mode {
 impl KindOptions for SmtpOptions {
     const NAME: &'static str = "smtp";
     const SUMMARY: &'static str = "greeting and EHLO; optionally STARTTLS and a login";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)

@@ -10,7 +10,7 @@ use crate::config::{KindOptions, OptionError, Secret, Tls, TlsOptions};
 use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::http1::{ALPN, bearer};
-use crate::net::{NOT_AFTER, Target, TlsClient};
+use crate::net::{NOT_AFTER, Target, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::{DEGRADED, DOWN, UNKNOWN, UP, Vitalsign};
 
@@ -35,7 +35,7 @@ impl KindOptions for VitalsignOptions {
     const NAME: &'static str = "vitalsign";
     const SUMMARY: &'static str = "another vitalsign's `/status`";
     const MEASUREMENTS: &'static [&'static Measurement] =
-        &[&UP, &DEGRADED, &DOWN, &UNKNOWN, &NOT_AFTER];
+        &[&UP, &DEGRADED, &DOWN, &UNKNOWN, &NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let mut errors = Vec::new();

@@ -14,7 +14,7 @@ use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::headers::{BasicAuth, HeaderOptions};
 use crate::net::http1::ALPN;
-use crate::net::{NOT_AFTER, Target, TlsClient};
+use crate::net::{NOT_AFTER, Target, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::Websocket;
 
@@ -71,7 +71,8 @@ const RESERVED: [HeaderName; 5] = [
 impl KindOptions for WebsocketOptions {
     const NAME: &'static str = "websocket";
     const SUMMARY: &'static str = "open a WebSocket; a ping, or a message and its answer";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&NOT_AFTER];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         self.make().map(|check| Arc::new(check) as Arc<dyn Check>)
