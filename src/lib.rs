@@ -267,8 +267,15 @@
 //! | a kind's name, such as `postgres` or `http` | that kind, and checks of pools where it has them; `kinds` brings all |
 //! | `redis-client`, `reqwest-client` | checks of the host's own client of these crates |
 //! | `tonic` | `Health::grpc_service`, gRPC's health protocol over the same state |
-//! | `history` | [`history`] in SQLite or Postgres |
-//! | `tls` | TLS in [`http::Server`] |
+//! | `config` | `config`: checks and settings from a file, kinds from options; every kind brings it |
+//! | `history` | `history` in SQLite or Postgres, and its routes |
+//! | `page` | the pages for people |
+//! | `openapi` | `/openapi.json` |
+//! | `maintenance` | maintenance windows |
+//! | `compression` | gzip on `/metrics` |
+//! | `server` | `http::Server`, a listener with bounds |
+//! | `process` | figures of the process, by `metrics::collect` |
+//! | `tls` | TLS in `http::Server`, and the kind `tls` |
 //! | `otlp` | `telemetry`: spans to a collector, and logs |
 //! | `alertmanager` | alerts straight to Alertmanager |
 //!
@@ -283,45 +290,52 @@
 //!
 //! [migrating]: https://github.com/vitalsign-rs/vitalsign/blob/main/docs/MIGRATING.md
 
-// The program uses everything; a library of few kinds leaves parts of the shared layers unused.
-#![cfg_attr(not(feature = "service"), allow(dead_code, unused_imports))]
-
+// A build of few kinds leaves parts of what kinds share unused.
+#[cfg_attr(not(feature = "kinds"), allow(dead_code, unused_imports))]
 pub mod checks;
+#[cfg(feature = "config")]
+#[cfg_attr(not(feature = "kinds"), allow(dead_code))]
 pub mod config;
 mod engine;
 mod events;
 #[cfg(feature = "tonic")]
 pub mod grpc;
 mod health;
+#[cfg(feature = "history")]
 pub mod history;
+#[cfg(not(feature = "history"))]
+#[path = "history/absent.rs"]
+mod history;
 pub mod http;
 pub mod model;
 #[cfg(feature = "tls")]
+#[cfg_attr(not(feature = "kinds"), allow(dead_code, unused_imports))]
 mod net;
+#[cfg(feature = "alertmanager")]
 mod notify;
+#[cfg(feature = "config")]
 pub mod rules;
 pub mod telemetry;
 
-pub use config::Details;
 pub use engine::check::{
     Check, Context, Declared, Detail, Failure, Heartbeat, Options, every, from_fn, is_check_name,
     is_label_name, secs,
 };
 pub use engine::state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};
-pub use engine::{
-    Changes, Day, Defaults, PlanError, Propagator, Revision, Window, WindowError, check, state,
-    traces,
-};
+pub use engine::{Changes, Defaults, PlanError, Propagator, Revision, check, state, traces};
+#[cfg(feature = "maintenance")]
+pub use engine::{Day, Window, WindowError};
 pub use events::{Missed, StatusChange, Subscription};
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub use health::bench;
 pub use health::observe::{Observation, ObserveError, Observer};
 pub use health::{BuildError, Builder, Health, observe, stop_signal, testing};
+#[cfg(feature = "history")]
 pub use history::{History, HistoryError, HistoryOptions};
 pub use model::{
-    Calls, CheckInfo, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run, Server,
-    ServiceStatus, Sink, SkipReason, Status, Trace, Transition,
+    Calls, CheckInfo, Details, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run,
+    Secret, Server, ServiceStatus, Sink, SkipReason, Status, Trace, Transition,
 };
 #[cfg(feature = "alertmanager")]
 pub use notify::alertmanager;

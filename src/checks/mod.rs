@@ -4,13 +4,17 @@
 mod amqp;
 #[cfg(feature = "tls")]
 mod broker;
+#[cfg(feature = "config")]
 mod command;
+#[cfg(feature = "config")]
 mod disk;
 #[cfg(feature = "dns")]
 mod dns;
+#[cfg(feature = "config")]
 mod file;
 #[cfg(feature = "grpc")]
 mod grpc;
+#[cfg(feature = "config")]
 mod heartbeat;
 #[cfg(feature = "http")]
 mod http;
@@ -18,9 +22,11 @@ mod http;
 mod icmp;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "config")]
 mod local;
 #[cfg(feature = "memcached")]
 mod memcached;
+#[cfg(feature = "config")]
 mod memory;
 #[cfg(feature = "mongodb")]
 mod mongodb;
@@ -34,6 +40,7 @@ mod nats;
 pub mod postgres;
 #[cfg(any(feature = "redis", feature = "redis-client"))]
 pub mod redis;
+#[cfg(feature = "config")]
 mod replication;
 #[cfg(feature = "reqwest-client")]
 pub mod reqwest;
@@ -52,16 +59,23 @@ mod vitalsign;
 #[cfg(feature = "websocket")]
 mod websocket;
 
+#[cfg(feature = "config")]
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "config")]
 use serde::Serialize;
 
+#[cfg(feature = "config")]
 use crate::config::{Kind, OptionError, UnknownKind};
-use crate::engine::check::{Check, Heartbeat};
+#[cfg(feature = "config")]
+use crate::engine::check::Check;
+use crate::engine::check::Heartbeat;
+#[cfg(feature = "sql")]
 use crate::model::Measurement;
 
 /// Every built-in kind, sorted by name.
+#[cfg(feature = "config")]
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "amqp")]
     Kind::of::<amqp::AmqpOptions>(),
@@ -138,6 +152,7 @@ pub const POOL_MEASUREMENTS: &[&Measurement] = sql::pool::MEASUREMENTS;
 ///
 /// # Errors
 /// A [`KindError`] with everything that is wrong; it holds no secret.
+#[cfg(feature = "config")]
 pub fn of(kind: &str, options: impl Serialize) -> Result<Arc<dyn Check>, KindError> {
     let Some(found) = KINDS.iter().find(|known| known.name == kind) else {
         let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
@@ -152,6 +167,7 @@ pub fn of(kind: &str, options: impl Serialize) -> Result<Arc<dyn Check>, KindErr
 }
 
 /// Why [`of`] makes no check.
+#[cfg(feature = "config")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KindError {
@@ -168,6 +184,7 @@ pub enum KindError {
     },
 }
 
+#[cfg(feature = "config")]
 fn told(errors: &[OptionError]) -> String {
     let line = |error: &OptionError| match error.path.as_str() {
         "" => error.message.clone(),
@@ -176,6 +193,7 @@ fn told(errors: &[OptionError]) -> String {
     errors.iter().map(line).collect::<Vec<_>>().join(" | ")
 }
 
+#[cfg(feature = "config")]
 #[cfg(test)]
 mod tests {
     use serde_json::json;

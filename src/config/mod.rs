@@ -45,19 +45,21 @@ pub mod values;
 mod watch;
 mod windows;
 
+pub use crate::model::Details;
 pub use address::{Listen, NotAnAddress};
 pub use diagnostics::{ConfigError, Diagnostic};
 pub use kind::{Kind, KindOptions, OptionError, Parsed};
 pub use reference::{Choice, KindEntry, OptionEntry, Reference, Table, TypeEntry, UnknownKind};
 pub use schema::schema;
 pub use settings::{
-    Alertmanager, Details, HISTORY_FILE, History, HistoryPlace, LogFormat, LogLevel, Server,
-    ServerTls, Service, Settings, Telemetry, TracesProtocol,
+    Alertmanager, HISTORY_FILE, History, HistoryPlace, LogFormat, LogLevel, Server, ServerTls,
+    Service, Settings, Telemetry, TracesProtocol,
 };
 pub use share::SizeOrShare;
 pub use values::{ByteSize, ConfigPath, Count, Period, Secret, Tls, TlsOptions};
 pub use watch::Watch;
 
+#[cfg(any(feature = "sql", feature = "tls"))]
 pub(crate) use redaction::Redaction;
 
 use expand::Environment;

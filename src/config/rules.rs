@@ -9,9 +9,10 @@ use super::sections::{
     AlertmanagerSection, HistorySection, IncludeSection, ServerSection, ServiceSection,
     TelemetrySection,
 };
-use super::settings::{self, Details};
+use super::settings;
 use super::tree::Node;
 use super::values::Secret;
+use crate::model::Details;
 
 const NO_URL: &str = "not an http or https URL; write one such as \"http://host:port\"";
 

@@ -7,8 +7,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::address::Listen;
+use crate::model::Details;
+
 use super::settings::{
-    DRAIN_DELAY, Details, FAILURE_THRESHOLD, HEADER_TIMEOUT, INTERVAL, KEEP_HEALTHY_TRACES, LISTEN,
+    DRAIN_DELAY, FAILURE_THRESHOLD, HEADER_TIMEOUT, INTERVAL, KEEP_HEALTHY_TRACES, LISTEN,
     LIVENESS_TIMEOUT, LogFormat, LogLevel, MAX_CONNECTIONS, NAME, SHUTDOWN_TIMEOUT,
     SUCCESS_THRESHOLD, TIMEZONE, TracesProtocol,
 };

@@ -13,6 +13,7 @@ use super::sections::{
 };
 use super::values::{Period, Secret};
 use crate::engine::Window;
+use crate::model::Details;
 
 pub use super::sections::ServerTls;
 
@@ -115,7 +116,7 @@ pub struct Service {
 pub struct Server {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Who is told causes and figures.
+    /// Who sees causes and figures.
     pub details: Details,
     /// Gives the right to details.
     pub token: Option<Secret>,
@@ -190,19 +191,6 @@ pub struct Telemetry {
 pub struct Alertmanager {
     /// Base URL of every Alertmanager of the cluster; each is told everything.
     pub urls: Vec<Secret>,
-}
-
-/// Who is told causes and figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Details {
-    /// Clients on this host that no proxy forwarded, and those with the token.
-    #[default]
-    Auto,
-    /// Everyone; only on a listener that no other host can reach.
-    Always,
-    /// Nobody.
-    Never,
 }
 
 /// Least severe level that is logged.

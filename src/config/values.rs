@@ -12,10 +12,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use secrecy::{ExposeSecret, SecretString};
 use serde::de::{self, Deserialize, Deserializer};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+
+pub use crate::model::Secret;
 
 /// A span of time, written with its unit: `"250ms"`, `"5s"`, `"1h 30m"`, `"30d"`. Above zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -193,39 +192,6 @@ impl JsonSchema for ByteSize {
             "pattern": r"^\s*\d+\s*([KMGT]iB|[kMGT]?B)\s*$",
             "minimum": 0,
         })
-    }
-}
-
-/// A text that no output ever shows: a password, a token, a URL that may hold one.
-#[derive(Clone)]
-pub struct Secret(SecretString);
-
-impl Secret {
-    /// Wraps `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(SecretString::from(text.into()))
-    }
-
-    /// The text itself, for the one place that sends it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-/// Takes as long however much of two secrets is equal.
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        let digest = |secret: &Self| Sha256::digest(secret.expose().as_bytes());
-        digest(self).ct_eq(&digest(other)).into()
-    }
-}
-
-impl Eq for Secret {}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
     }
 }
 

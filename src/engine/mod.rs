@@ -10,14 +10,17 @@
 //! ```
 
 pub mod check;
+#[cfg(feature = "maintenance")]
 mod maintenance;
 mod plan;
 mod run;
 mod scheduler;
 pub mod state;
 pub mod traces;
+#[cfg(feature = "maintenance")]
 mod window;
 
+#[cfg(feature = "maintenance")]
 pub(crate) use maintenance::Maintenance;
 pub use plan::{Defaults, PlanError};
 pub(crate) use plan::{plan, refuse_labels};
@@ -26,5 +29,7 @@ pub use run::Propagator;
 pub(crate) use run::run;
 pub use scheduler::{Changes, Revision};
 pub(crate) use scheduler::{Scheduled, Scheduler};
+#[cfg(feature = "maintenance")]
 pub use window::{Day, Window, WindowError};
+#[cfg(feature = "config")]
 pub(crate) use window::{length, moment, time_of_day, time_zone};

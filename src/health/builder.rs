@@ -12,15 +12,19 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Access, Health, Inner};
-use crate::config::{Details, Secret};
 use crate::engine;
 use crate::engine::check::{Declared, is_label_name};
 use crate::engine::state::{HealthState, Labels, Remembered, ServiceInfo, Setup};
-use crate::engine::{Defaults, Maintenance, PlanError, Propagator, Scheduler, Window};
+use crate::engine::{Defaults, PlanError, Propagator, Scheduler};
+#[cfg(feature = "maintenance")]
+use crate::engine::{Maintenance, Window};
 use crate::events::Feed;
+#[cfg(feature = "history")]
 use crate::history::History;
+#[cfg(feature = "page")]
 use crate::history::recent::Recent;
 use crate::model::Sink;
+use crate::model::{Details, Secret};
 use crate::telemetry::metrics::{Claim, Exposition, is_own_label};
 
 /// Why a [`Health`] cannot be built.
@@ -56,6 +60,7 @@ pub enum BuildError {
 pub struct Builder {
     service: ServiceInfo,
     checks: Vec<(String, Declared)>,
+    #[cfg(feature = "maintenance")]
     windows: Vec<Window>,
     defaults: Defaults,
     access: Access,
@@ -69,6 +74,7 @@ pub struct Builder {
     exposition: Exposition,
     metric_labels: BTreeMap<String, String>,
     exporter: Option<PrometheusHandle>,
+    #[cfg(feature = "history")]
     history: Option<History>,
 }
 
@@ -88,6 +94,7 @@ impl Builder {
         Self {
             service: ServiceInfo { name, version, instance, environment: None },
             checks: Vec::new(),
+            #[cfg(feature = "maintenance")]
             windows: Vec::new(),
             defaults: Defaults::default(),
             access: Access::default(),
@@ -101,6 +108,7 @@ impl Builder {
             exposition: Exposition::default(),
             metric_labels: BTreeMap::new(),
             exporter: None,
+            #[cfg(feature = "history")]
             history: None,
         }
     }
@@ -117,6 +125,7 @@ impl Builder {
     }
 
     /// When which checks are in maintenance; see [`Window`]. Default: never.
+    #[cfg(feature = "maintenance")]
     #[must_use]
     pub fn maintenance(mut self, windows: Vec<Window>) -> Self {
         self.windows = windows;
@@ -280,6 +289,7 @@ impl Builder {
     }
 
     /// Keeps what happens in `history`, and shows it. Default: none is kept.
+    #[cfg(feature = "history")]
     #[must_use]
     pub fn history(mut self, history: History) -> Self {
         self.sinks.push(history.sink());
@@ -303,22 +313,27 @@ impl Builder {
         let seconds = self.liveness_timeout.as_secs_f64().ceil();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let tolerated_ticks = seconds as u32;
-        let recent = Arc::new(Recent::default());
-        if let Some(history) = &self.history {
-            let names = plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)).collect();
-            here.spawn(Arc::clone(&recent).recall(history.clone(), names));
-        }
         let (feed, waker) = Feed::new();
         let mut sinks = self.sinks;
-        sinks.extend([Arc::clone(&recent) as Arc<dyn Sink>, Arc::clone(&feed) as _]);
-        let remembered = self.history.as_ref().map(|history| {
+        sinks.push(Arc::clone(&feed) as _);
+        #[cfg(feature = "page")]
+        let recent = Arc::new(Recent::default());
+        #[cfg(feature = "page")]
+        {
+            sinks.push(Arc::clone(&recent) as _);
+            if let Some(history) = &self.history {
+                let names = plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)).collect();
+                here.spawn(Arc::clone(&recent).recall(history.clone(), names));
+            }
+        }
+        #[cfg(feature = "history")]
+        let remembered = self.history.as_ref().map_or_else(Remembered::default, |history| {
             history.plan(plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)));
-            history.remembered()
+            let known = history.remembered();
+            Remembered { checks: known.checks, service: known.service }
         });
-        let remembered = remembered.map_or_else(Remembered::default, |known| Remembered {
-            checks: known.checks,
-            service: known.service,
-        });
+        #[cfg(not(feature = "history"))]
+        let remembered = Remembered::default();
         let state = Arc::new(HealthState::new(Setup {
             remembered,
             service: self.service,
@@ -330,7 +345,9 @@ impl Builder {
             tolerated_ticks,
         }));
         // Before the checks, so that they are in a window that is open from their first moment.
+        #[cfg(feature = "maintenance")]
         let maintenance = Maintenance::new(Arc::clone(&state), self.windows);
+        #[cfg(feature = "maintenance")]
         let keeper = here.spawn(Arc::clone(&maintenance).keep()).abort_handle();
         let checks_on = self.runtime.unwrap_or_else(|| here.clone());
         let scheduler = Scheduler::new(checks_on, Arc::clone(&state), self.limit, self.propagator);
@@ -344,12 +361,16 @@ impl Builder {
             defaults: self.defaults,
             access,
             exporter: self.exporter,
+            #[cfg(feature = "history")]
             history: self.history,
+            #[cfg(feature = "page")]
             recent,
             feed,
             streams: CancellationToken::new(),
+            #[cfg(feature = "maintenance")]
             maintenance,
             ticker,
+            #[cfg(feature = "maintenance")]
             keeper,
             waker,
             _claim: claim,

@@ -15,14 +15,17 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Details, Secret};
 use crate::engine;
 use crate::engine::check::{Declared, Heartbeat};
 use crate::engine::state::{HealthState, Snapshot};
-use crate::engine::{Changes, Defaults, Maintenance, PlanError, Scheduled, Scheduler, Window};
+use crate::engine::{Changes, Defaults, PlanError, Scheduled, Scheduler};
+#[cfg(feature = "maintenance")]
+use crate::engine::{Maintenance, Window};
 use crate::events::{Feed, Subscription};
 use crate::history::History;
+#[cfg(feature = "page")]
 use crate::history::recent::Recent;
+use crate::model::{Details, Secret};
 use crate::telemetry::metrics::Claim;
 
 pub use builder::{BuildError, Builder};
@@ -39,17 +42,21 @@ pub struct Health {
 struct Inner {
     state: Arc<HealthState>,
     scheduler: Scheduler,
+    #[cfg(feature = "maintenance")]
     maintenance: Arc<Maintenance>,
     defaults: Defaults,
     access: Arc<ArcSwap<Access>>,
     exporter: Option<PrometheusHandle>,
+    #[cfg(feature = "history")]
     history: Option<History>,
+    #[cfg(feature = "page")]
     recent: Arc<Recent>,
     feed: Arc<Feed>,
     /// Cancelled when event streams are to end.
     streams: CancellationToken,
     ticker: AbortHandle,
     /// The task that opens and closes maintenance windows.
+    #[cfg(feature = "maintenance")]
     keeper: AbortHandle,
     waker: AbortHandle,
     /// Given back last of all.
@@ -75,6 +82,7 @@ impl Drop for Inner {
         // Nobody tells of them any more.
         self.state.tell_all_calls();
         self.ticker.abort();
+        #[cfg(feature = "maintenance")]
         self.keeper.abort();
         // With it end the subscriptions.
         self.waker.abort();
@@ -194,6 +202,7 @@ impl Health {
     ///
     /// A window that names no check is for every check, and one that names some is for these, as
     /// soon as a plan has them.
+    #[cfg(feature = "maintenance")]
     pub fn set_maintenance(&self, windows: Vec<Window>) {
         self.inner.maintenance.set(windows);
     }
@@ -204,6 +213,7 @@ impl Health {
     ///
     /// # Errors
     /// [`PlanError`] when the checks cannot be run; nothing changes then.
+    #[cfg(feature = "maintenance")]
     pub fn set_checks_and_maintenance(
         &self,
         checks: Vec<(String, Declared)>,
@@ -234,9 +244,13 @@ impl Health {
     }
 
     pub(crate) fn history(&self) -> Option<&History> {
-        self.inner.history.as_ref()
+        #[cfg(feature = "history")]
+        return self.inner.history.as_ref();
+        #[cfg(not(feature = "history"))]
+        None
     }
 
+    #[cfg(feature = "page")]
     pub(crate) fn recent(&self) -> &Recent {
         &self.inner.recent
     }

@@ -59,6 +59,7 @@ impl App {
     }
 
     /// What answers all others.
+    #[cfg(feature = "server")]
     pub(super) fn router(&self) -> Router {
         self.router.clone()
     }

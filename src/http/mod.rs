@@ -7,15 +7,21 @@
 mod accept;
 mod access;
 mod app;
+#[cfg_attr(not(feature = "compression"), path = "compression_absent.rs")]
+mod compression;
 mod negotiate;
+#[cfg_attr(not(feature = "openapi"), path = "openapi/absent.rs")]
 mod openapi;
+#[cfg(feature = "page")]
 mod page;
 mod panics;
 pub(crate) mod problem;
+#[cfg(feature = "history")]
 mod query;
 mod reply;
 pub(crate) mod request_metrics;
 mod routes;
+#[cfg(feature = "server")]
 pub mod server;
 mod single_flight;
 
@@ -30,9 +36,13 @@ use self::routes::{Routes, details, events, probe, surface};
 
 pub use self::app::App;
 pub use self::request_metrics::{Measured, Measuring, RequestMetrics};
+#[cfg(feature = "server")]
 pub use self::server::{Server, Stopped};
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "server", feature = "tls"))]
 pub use self::server::{TlsError, tls_config};
+
+/// Most that a request body may hold; no route takes more than a few hundred bytes.
+const MAX_REQUEST_BODY: usize = 64 * 1024;
 
 impl Health {
     /// The routes for programs, to be merged into a host's router.
@@ -84,7 +94,10 @@ impl Health {
     #[must_use]
     pub fn into_app(self) -> App {
         let (routes, measure) = (self.routes(), RequestMetrics::new());
-        let all = surface(&routes).merge(page::router(&routes)).finish();
+        let all = surface(&routes);
+        #[cfg(feature = "page")]
+        let all = all.merge(page::router(&routes));
+        let all = all.finish();
         let behind = problem::finish_alone(all, measure.clone());
         App::new(behind, Front::new(routes, measure))
     }

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{self, HeaderName, HeaderValue};
+#[cfg(feature = "openapi")]
 use schemars::JsonSchema;
 use serde::Serialize;
 use tower::ServiceBuilder;
@@ -40,6 +41,7 @@ impl Problem {
     }
 
     /// 400 for the query parameter `name`, which must be what `right` says.
+    #[cfg(feature = "history")]
     pub(crate) fn bad_parameter(name: &'static str, right: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, format!("`{name}` must be {right}"))
     }
@@ -99,8 +101,9 @@ impl fmt::Display for Problem {
 }
 
 /// The body of every error answer, by RFC 9457.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Problem")]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Problem"))]
 pub(crate) struct Details<'a> {
     /// `about:blank`: the title is the status' own phrase, and no more is to be known.
     r#type: &'static str,

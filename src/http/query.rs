@@ -20,7 +20,7 @@ pub(super) struct Query {
 
 impl Query {
     pub(super) fn of(uri: &Uri) -> Self {
-        let pairs = url::form_urlencoded::parse(uri.query().unwrap_or("").as_bytes());
+        let pairs = form_urlencoded::parse(uri.query().unwrap_or("").as_bytes());
         Self { pairs: pairs.into_owned().collect() }
     }
 

@@ -1,14 +1,18 @@
 //! What answers of several routes have in common: JSON, moments, and a refused token.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+#[cfg(feature = "openapi")]
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::access;
 use super::problem::Problem;
+
+/// From 1970 to the first moment that RFC 3339 cannot write.
+const YEAR_10000: Duration = Duration::from_hours(70_389_528);
 
 /// The answer to a request whose token is refused.
 pub(super) fn refused(why: access::Refused) -> Response {
@@ -28,9 +32,11 @@ pub(super) fn json(document: impl Serialize) -> Response {
 }
 
 /// A moment as RFC 3339 in UTC, to the millisecond.
-#[derive(Debug, Clone, Copy, JsonSchema)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub(super) struct Time(
-    #[schemars(with = "String", extend("format" = "date-time"))] pub(super) SystemTime,
+    #[cfg_attr(feature = "openapi", schemars(with = "String", extend("format" = "date-time")))]
+    pub(super) SystemTime,
 );
 
 impl Serialize for Time {
@@ -41,9 +47,9 @@ impl Serialize for Time {
 
 /// A moment as RFC 3339 in UTC, to the millisecond.
 pub(super) fn time(at: SystemTime) -> String {
-    match jiff::Timestamp::try_from(at) {
-        Ok(at) => format!("{at:.3}"),
-        // Further from 1970 than the calendar reaches: a clock that is badly off.
-        Err(_) => "0000-01-01T00:00:00.000Z".to_owned(),
+    // Further from 1970 than the format reaches: a clock that is badly off.
+    if at < SystemTime::UNIX_EPOCH || at >= SystemTime::UNIX_EPOCH + YEAR_10000 {
+        return "0000-01-01T00:00:00.000Z".to_owned();
     }
+    humantime::format_rfc3339_millis(at).to_string()
 }

@@ -6,6 +6,8 @@
 //! status document show.
 
 mod calls;
+mod details;
+mod secret;
 mod sink;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 pub use calls::Calls;
+pub use details::Details;
+pub use secret::Secret;
 pub(crate) use sink::spared;
 pub use sink::{Event, Sink};
 
@@ -24,7 +28,8 @@ macro_rules! vocabulary {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[derive(Serialize, Deserialize, schemars::JsonSchema)]
+        #[derive(Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant,)+ }
 
         impl $name {

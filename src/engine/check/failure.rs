@@ -1,10 +1,12 @@
 //! Why a run failed, and which reason an error of the system or a library stands for.
 
+#[cfg(any(feature = "redis-client", feature = "sql", feature = "tls"))]
 use std::fmt::Display;
 
 use crate::model::{Outcome, Reason};
 
 /// Longest text of a library that goes into a message; a peer has a say in some of them.
+#[cfg(any(feature = "redis-client", feature = "sql", feature = "tls"))]
 const LONGEST: usize = 200;
 
 /// Why a run failed.
@@ -101,6 +103,7 @@ impl Reason {
 }
 
 /// `text` on one line and cut to a length that suits a message.
+#[cfg(any(feature = "redis-client", feature = "sql", feature = "tls"))]
 pub(crate) fn brief(text: impl Display) -> String {
     let text = text.to_string();
     let mut line: String =

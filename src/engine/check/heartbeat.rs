@@ -5,13 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{Check, Context, Detail, Failure};
-use crate::model::{Measurement, Reason};
+use crate::model::{Measurement, Reason, Secret};
 
 /// Time since the last heartbeat.
 pub(crate) static AGE: Measurement =
@@ -48,8 +46,7 @@ pub struct Heartbeat {
 
 struct Inner {
     grace: Duration,
-    /// A digest of the token: the token itself is not needed again.
-    token: [u8; 32],
+    token: Secret,
     beats: Mutex<Beats>,
     /// Told of a beat that ends a silence.
     ended_silence: Notify,
@@ -77,7 +74,7 @@ impl Heartbeat {
     pub fn new(grace: Duration, token: &str) -> Self {
         let inner = Inner {
             grace,
-            token: digest(token.as_bytes()),
+            token: Secret::new(token),
             beats: Mutex::default(),
             ended_silence: Notify::new(),
         };
@@ -94,10 +91,9 @@ impl Heartbeat {
         }
     }
 
-    /// Whether `token` gives the right to tell it; digests are compared, so that neither content
-    /// nor length shows in the time it takes.
+    /// Whether `token` gives the right to report to it.
     pub(crate) fn accepts(&self, token: &[u8]) -> bool {
-        self.inner.token.ct_eq(&digest(token)).into()
+        self.inner.token.is(token)
     }
 
     /// Waits for a beat that ends a silence.
@@ -120,10 +116,6 @@ impl Heartbeat {
     fn beats(&self) -> MutexGuard<'_, Beats> {
         self.inner.beats.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn digest(token: &[u8]) -> [u8; 32] {
-    Sha256::digest(token).into()
 }
 
 #[async_trait]

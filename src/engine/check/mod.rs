@@ -38,9 +38,12 @@ use crate::model::{Measurement, Phase, Server};
 pub use declare::{Declared, Options, every, from_fn, secs};
 pub(crate) use depends::cycles;
 pub use failure::Failure;
+#[cfg(any(feature = "redis-client", feature = "sql", feature = "tls"))]
 pub(crate) use failure::brief;
+#[cfg(feature = "config")]
 pub(crate) use heartbeat::AGE as HEARTBEAT_AGE;
 pub use heartbeat::Heartbeat;
+#[cfg(feature = "config")]
 pub(crate) use names::{
     MAX_NAME, RESERVED_NAMES, has_label_form, has_name_form, is_reserved_label,
 };

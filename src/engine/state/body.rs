@@ -1,16 +1,21 @@
 //! What a probe's answer looks like as JSON.
 
+#[cfg(feature = "openapi")]
 use std::collections::BTreeMap;
 
+#[cfg(feature = "openapi")]
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::{Answer, CheckView};
-use crate::model::{ServiceStatus, Status};
+use crate::model::ServiceStatus;
+#[cfg(feature = "openapi")]
+use crate::model::Status;
 
 /// The answer of a probe: its status, then each check that gates it.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Probe")]
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Probe"))]
 pub(crate) struct Body<'a> {
     /// The status as this probe sees it.
     status: ServiceStatus,
@@ -19,8 +24,8 @@ pub(crate) struct Body<'a> {
 }
 
 /// Each check by its name, with its status.
-#[derive(JsonSchema)]
-#[schemars(with = "BTreeMap<String, Status>")]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(with = "BTreeMap<String, Status>"))]
 struct Statuses<'a>(&'a [CheckView]);
 
 impl Serialize for Statuses<'_> {

@@ -11,6 +11,7 @@ pub(crate) struct Maintained {
 
 impl Maintained {
     /// Adds the checks of these names, or every one.
+    #[cfg(feature = "maintenance")]
     pub(crate) fn add<'a>(&mut self, names: Option<impl Iterator<Item = &'a str>>) {
         match names {
             Some(names) => self.names.extend(names.map(str::to_owned)),
@@ -24,6 +25,7 @@ impl Maintained {
     }
 
     /// The names that only one of both holds; none when that may be any check's.
+    #[cfg(feature = "maintenance")]
     pub(crate) fn difference<'a>(
         &'a self,
         other: &'a Self,

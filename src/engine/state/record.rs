@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+#[cfg(feature = "maintenance")]
+use super::Maintained;
 use super::cell::{Cell, Origin};
 use super::tally::Weight;
-use super::{Entry, HealthState, Maintained, Plan, Tally};
+use super::{Entry, HealthState, Plan, Tally};
 use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition, spared};
 
 /// A check of a new plan, as the scheduler sees it against the current one.
@@ -159,6 +161,7 @@ impl HealthState {
 
     /// Makes `new` the checks that are in maintenance: those of the plan, and those that a later
     /// one brings.
+    #[cfg(feature = "maintenance")]
     pub(crate) fn set_maintenance(&self, new: Maintained) {
         let mut maintained = self.maintained();
         let old = std::mem::replace(&mut *maintained, new);
@@ -170,6 +173,7 @@ impl HealthState {
         }
     }
 
+    #[cfg(feature = "maintenance")]
     fn maintain(&self, entry: &Entry, maintenance: bool) {
         let mut cell = entry.lock();
         if cell.maintenance == maintenance {

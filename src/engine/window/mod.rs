@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -53,7 +54,8 @@ enum Opens {
 }
 
 /// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum Day {
     /// Monday.
     Mon,
@@ -204,6 +206,7 @@ impl Window {
     }
 
     /// Whether each opening meets the next, but for days that daylight saving makes longer.
+    #[cfg(feature = "config")]
     pub(crate) fn is_endless(&self) -> bool {
         match &self.opens {
             Opens::Once { .. } => false,
@@ -234,6 +237,7 @@ pub(crate) fn length(duration: Duration) -> Result<SignedDuration, WindowError> 
 }
 
 /// The moment that `text` says, as RFC 3339 has it.
+#[cfg(feature = "config")]
 pub(crate) fn moment(text: &str) -> Result<Timestamp, WindowError> {
     text.parse().map_err(|_| WindowError::Moment)
 }
@@ -283,6 +287,7 @@ impl Recurring {
         wanted.then(|| first_moment(date.to_datetime(self.start), &self.zone)).flatten()
     }
 
+    #[cfg(feature = "config")]
     fn is_endless(&self) -> bool {
         let days: Vec<i64> = self.days.iter().map(|day| *day as i64).collect();
         let next_week = days.iter().map(|day| day + 7);

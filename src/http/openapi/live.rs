@@ -6,6 +6,7 @@ use super::operation::{Operation, Parameter, Token};
 
 impl Operation {
     /// Shows `path` to clients instead of what the router takes.
+    #[cfg(feature = "page")]
     pub(crate) const fn shown_as(mut self, path: &'static str) -> Self {
         self.shown = Some(path);
         self
@@ -39,11 +40,13 @@ pub(crate) fn events() -> Operation {
 }
 
 /// `/`
+#[cfg(feature = "page")]
 pub(crate) fn overview() -> Operation {
     page(Operation::get("The status page").about("For people; live where scripts may run."))
 }
 
 /// `/checks/{check}`
+#[cfg(feature = "page")]
 pub(crate) fn check() -> Operation {
     page(Operation::get("The page of one check").takes(&[Parameter::CHECK]))
         .answers_with::<String>(404, "There is no check of this name.", "text/html")
@@ -51,6 +54,7 @@ pub(crate) fn check() -> Operation {
 }
 
 /// `/badge/{check}.svg`
+#[cfg(feature = "page")]
 pub(crate) fn badge() -> Operation {
     Operation::get("A picture of one check's status")
         .about("For readmes and dashboards.")
@@ -61,6 +65,7 @@ pub(crate) fn badge() -> Operation {
 }
 
 /// `/assets/{asset}`
+#[cfg(feature = "page")]
 pub(crate) fn asset() -> Operation {
     let name = Parameter {
         name: "asset",
@@ -77,6 +82,7 @@ pub(crate) fn asset() -> Operation {
         .problem(404, "There is no such file.")
 }
 
+#[cfg(feature = "page")]
 fn page(operation: Operation) -> Operation {
     operation
         .token(Token::Details)

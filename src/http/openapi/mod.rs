@@ -18,6 +18,8 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 
+pub(super) use schemars::JsonSchema;
+
 pub(super) use operation::{Operation, Parameter, Token};
 
 /// Routes, and how each of them is described.

@@ -118,5 +118,5 @@ fn facts(view: &CheckView, cx: &Cx<'_>) -> Vec<(&'static str, String)> {
 }
 
 fn quoted(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

@@ -215,7 +215,7 @@ fn base(path: &str) -> String {
 
 /// The first value of `key` in the query.
 fn asked(uri: &Uri, key: &str) -> Option<String> {
-    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or("").as_bytes());
+    let pairs = form_urlencoded::parse(uri.query().unwrap_or("").as_bytes());
     let mut named = pairs.filter(|(name, value)| name == key && value.len() <= LONGEST);
     named.next().map(|(_, value)| value.into_owned())
 }

@@ -1,17 +1,13 @@
 //! Answers of the pages: what every one of them carries, and compression.
 
-use std::io::Write;
-
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use hyper::HeaderMap;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
 };
 
-use crate::http::negotiate;
+use crate::http::{compression, negotiate};
 
 /// All that a page may do: load its own style, script and icon, and ask its own service for news.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
@@ -82,7 +78,5 @@ pub(super) fn picture(text: String) -> Response {
 
 /// `body` with gzip; empty where that fails, which memory never does.
 pub(super) fn zipped(body: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let written = encoder.write_all(body).and_then(|()| encoder.finish());
-    written.unwrap_or_default().into()
+    compression::gzip(body).unwrap_or_default().into()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "openapi")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -10,9 +11,10 @@ use crate::http::reply::Time;
 use crate::model::{Reason, ServiceStatus, Status};
 
 /// A probe's answer in the form of draft-inadarei-api-health-check-06.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "HealthJson")]
+#[cfg_attr(feature = "openapi", schemars(rename = "HealthJson"))]
 pub(super) struct Document<'a> {
     status: Verdict,
     /// Version of what is observed.
@@ -26,9 +28,10 @@ pub(super) struct Document<'a> {
 }
 
 /// One check in the form of the draft.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "HealthJsonCheck")]
+#[cfg_attr(feature = "openapi", schemars(rename = "HealthJsonCheck"))]
 struct Check<'a> {
     /// Name of the check.
     component_id: &'a str,
@@ -36,27 +39,28 @@ struct Check<'a> {
     component_type: &'static str,
     /// Duration of its last run, where it had one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[cfg_attr(feature = "openapi", schemars(with = "f64"))]
     observed_value: Option<f64>,
     /// `s`: seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "&str")]
+    #[cfg_attr(feature = "openapi", schemars(with = "&str"))]
     observed_unit: Option<&'static str>,
     status: Verdict,
     /// When its last run started.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Time")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Time"))]
     time: Option<Time>,
     /// Why it is not well. A detail.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
     output: Option<String>,
 }
 
 /// A status in the words of the draft.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
-#[schemars(rename = "HealthJsonStatus")]
+#[cfg_attr(feature = "openapi", schemars(rename = "HealthJsonStatus"))]
 enum Verdict {
     /// It is up.
     Pass,

@@ -11,11 +11,11 @@ use axum::routing::post;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
 
+use crate::http::MAX_REQUEST_BODY;
 use crate::http::openapi::{Operation, Parameter, Surface, Token};
 use crate::http::problem::Problem;
 use crate::http::reply::refused;
 use crate::http::routes::Routes;
-use crate::http::server::MAX_REQUEST_BODY;
 
 /// The route of heartbeats.
 pub(super) fn router(routes: &Arc<Routes>) -> Surface {

@@ -3,26 +3,23 @@
 //!
 //! A page is rendered off the async threads, and once for all who ask at the same time.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::health::Health;
-use crate::http::negotiate;
 use crate::http::openapi::{Operation, Surface, Token};
 use crate::http::problem::Problem;
 use crate::http::reply::refused;
 use crate::http::routes::Routes;
 use crate::http::single_flight::Flight;
+use crate::http::{compression, negotiate};
 use crate::telemetry::metrics;
 use crate::telemetry::metrics::Format;
 
@@ -74,7 +71,7 @@ impl Pages {
 
     async fn answer(self: &Arc<Self>, headers: &HeaderMap) -> Response {
         let format = negotiate::format(headers);
-        let gzip = negotiate::gzip(headers);
+        let gzip = compression::AVAILABLE && negotiate::gzip(headers);
         let made = if gzip { self.gzip(format).await } else { self.plain(format).await };
         match made {
             Ok(page) => {
@@ -109,7 +106,8 @@ impl Pages {
             async move {
                 let page = pages.plain(format).await?;
                 let compress = move || {
-                    let small = compressed(&page)?;
+                    let small =
+                        compression::gzip(&page).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
                     // Its memory may be what the other needs.
                     drop(page);
                     pages.keep(small)
@@ -150,15 +148,6 @@ async fn off_the_async_threads(work: impl FnOnce() -> Made + Send + 'static) -> 
             Err(_) => FAILED,
         },
     }
-}
-
-/// A page is nearly all repetition: the fastest level already makes it twenty times smaller.
-fn compressed(page: &[u8]) -> Result<Vec<u8>, StatusCode> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder
-        .write_all(page)
-        .and_then(|()| encoder.finish())
-        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 pub(super) mod events;
 mod health_json;
 pub(super) mod heartbeat;
+#[cfg(feature = "history")]
 pub(super) mod history;
 pub(super) mod metrics;
 pub(super) mod probe;
@@ -36,10 +37,10 @@ pub(super) fn surface(routes: &Arc<Routes>) -> Surface {
 
 /// What programs ask for, the probes apart.
 pub(super) fn details(routes: &Arc<Routes>) -> Surface {
-    let details = status::router(routes)
-        .merge(history::router(routes))
-        .merge(events::router(routes))
-        .merge(heartbeat::router(routes));
+    let details =
+        status::router(routes).merge(events::router(routes)).merge(heartbeat::router(routes));
+    #[cfg(feature = "history")]
+    let details = details.merge(history::router(routes));
     // A host that exposes metrics its own way may have a route of that name.
     if routes.health.has_metrics_page() { details.merge(metrics::router(routes)) } else { details }
 }

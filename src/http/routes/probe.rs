@@ -14,13 +14,12 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::health_json;
 use crate::engine::state::{Answer, Body, CheckView};
 use crate::http::accept;
-use crate::http::openapi::{Operation, Parameter, Surface, Token};
+use crate::http::openapi::{JsonSchema, Operation, Parameter, Surface, Token};
 use crate::http::problem::Problem;
 use crate::http::routes::Routes;
 use crate::model::{Gate, ServiceStatus, Status};
@@ -103,8 +102,9 @@ fn forms<T: JsonSchema>(operation: Operation) -> Operation {
 }
 
 /// The answer for one check alone.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ProbeOfOne")]
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "ProbeOfOne"))]
 struct Single {
     /// Its status.
     status: Status,
@@ -271,7 +271,7 @@ struct Query {
 impl Query {
     fn of(uri: &Uri) -> Self {
         let mut query = Self::default();
-        for (key, value) in url::form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()) {
+        for (key, value) in form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()) {
             match &*key {
                 "verbose" => query.verbose = !matches!(&*value, "false" | "0"),
                 "exclude" => query.exclude.push(value.into_owned()),
@@ -295,7 +295,7 @@ mod tests {
     proptest! {
         #[test]
         fn excluded_names_come_back_as_they_were_written(names in prop::collection::vec(any::<String>(), 0..5)) {
-            let mut query = url::form_urlencoded::Serializer::new("verbose".to_owned());
+            let mut query = form_urlencoded::Serializer::new("verbose".to_owned());
             query.extend_pairs(names.iter().map(|name| ("exclude", name)));
             let uri = format!("/ready?{}", query.finish()).parse().expect("a path with a query");
             let read = Query::of(&uri);

@@ -8,11 +8,14 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+#[cfg(feature = "openapi")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::state::{CheckView, Snapshot};
-use crate::history::{self, History, Share};
+use crate::history::History;
+#[cfg(feature = "history")]
+use crate::history::{self, Share};
 use crate::http::openapi::{Operation, Parameter, Surface, Token};
 use crate::http::problem::Problem;
 use crate::http::reply::{Time, json, refused};
@@ -67,8 +70,9 @@ async fn one(
 /// What is observed, how it is, and how each of its checks is.
 ///
 /// Keys that only those with the right to details see are absent for the others.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "StatusDocument")]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "StatusDocument"))]
 pub(crate) struct Document<'a> {
     /// What all checks add up to.
     status: ServiceStatus,
@@ -86,7 +90,8 @@ pub(crate) struct Document<'a> {
 }
 
 /// What is observed.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
 struct Service<'a> {
     /// Its name.
     name: &'a str,
@@ -94,7 +99,7 @@ struct Service<'a> {
     version: &'a str,
     /// Which of its instances answers. A detail.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "&str")]
+    #[cfg_attr(feature = "openapi", schemars(with = "&str"))]
     instance: Option<&'a str>,
     /// Where it runs, such as `production`.
     environment: Option<&'a str>,
@@ -105,8 +110,9 @@ struct Service<'a> {
 }
 
 /// One check, and how it is.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "CheckStatus")]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "CheckStatus"))]
 pub(crate) struct Check<'a> {
     /// Name of its kind, such as `postgres`.
     kind: &'a str,
@@ -120,7 +126,7 @@ pub(crate) struct Check<'a> {
     gates: Vec<Gate>,
     /// Labels of `health_check_info`. A detail.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "BTreeMap<String, String>")]
+    #[cfg_attr(feature = "openapi", schemars(with = "BTreeMap<String, String>"))]
     labels: Option<&'a BTreeMap<String, String>>,
     /// Checks whose being down suppresses its alerts.
     depends_on: &'a [Arc<str>],
@@ -129,10 +135,10 @@ pub(crate) struct Check<'a> {
     /// Whether it is in a maintenance window.
     maintenance: bool,
     /// Time from one due run to the next.
-    #[schemars(with = "f64")]
+    #[cfg_attr(feature = "openapi", schemars(with = "f64"))]
     interval_seconds: Number,
     /// Longest that one run may take.
-    #[schemars(with = "f64")]
+    #[cfg_attr(feature = "openapi", schemars(with = "f64"))]
     timeout_seconds: Number,
     /// Its last run, of whatever outcome; null before the first.
     last_run: Option<LastRun<'a>>,
@@ -142,7 +148,7 @@ pub(crate) struct Check<'a> {
     consecutive_failures: u32,
     /// Figures of its kind's own, in the units of their names. A detail.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "BTreeMap<String, f64>")]
+    #[cfg_attr(feature = "openapi", schemars(with = "BTreeMap<String, f64>"))]
     measurements: Option<BTreeMap<&'static str, f64>>,
     availability: Availability,
     /// Share of good runs wanted over 30 days.
@@ -153,7 +159,8 @@ pub(crate) struct Check<'a> {
 }
 
 /// One finished execution of a check.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
 struct LastRun<'a> {
     /// When it started.
     at: Time,
@@ -168,7 +175,8 @@ struct LastRun<'a> {
 }
 
 /// What only those with the right to details see of a run; each key may be null.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
 struct Cause<'a> {
     /// Why it failed. A detail.
     reason: Option<Reason>,
@@ -178,13 +186,14 @@ struct Cause<'a> {
     trace_id: Option<String>,
     /// Where its trace can be looked at, if that is configured and the trace is kept. A detail.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
     trace_url: Option<String>,
 }
 
 /// Shares of good runs among the good and the failed ones, those in maintenance left out; null
 /// where nothing was recorded, as without a history.
-#[derive(Debug, Default, Serialize, JsonSchema)]
+#[derive(Debug, Default, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
 struct Availability {
     /// Over the last hour.
     #[serde(rename = "1h")]
@@ -200,6 +209,7 @@ struct Availability {
     month: Option<f64>,
 }
 
+#[cfg(feature = "history")]
 impl From<history::Availability> for Availability {
     fn from(shares: history::Availability) -> Self {
         let [hour, day, week, month] =
@@ -277,8 +287,11 @@ impl<'a> Check<'a> {
             let measured = run.map(|r| r.measurements.as_slice()).unwrap_or_default();
             measured.iter().map(|(m, value)| (m.name, *value)).collect()
         };
+        #[cfg(feature = "history")]
         let availability: Availability =
             history.map(|history| history.availability(&info.name).into()).unwrap_or_default();
+        #[cfg(not(feature = "history"))]
+        let availability = history.map_or_else(Availability::default, |history| match *history {});
         let objective = info.objective_ratio();
         Self {
             kind: info.kind,

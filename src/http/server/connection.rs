@@ -273,7 +273,7 @@ async fn route(
     hosting: Arc<Hosting>,
     limit: Duration,
 ) -> Response<Body> {
-    if request.body().size_hint().lower() > transfer::MAX_REQUEST_BODY as u64 {
+    if request.body().size_hint().lower() > crate::http::MAX_REQUEST_BODY as u64 {
         Rejected::BodyTooLarge.count();
         return problem::guard(Problem::payload_too_large().into_response());
     }

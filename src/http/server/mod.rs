@@ -32,7 +32,6 @@ use super::routes::events::Hosting;
 
 #[cfg(feature = "tls")]
 pub use self::tls::{TlsError, tls_config};
-pub(super) use self::transfer::MAX_REQUEST_BODY;
 
 /// A stalled client is closed after this many header timeouts.
 const STALL_FACTOR: u32 = 3;
@@ -137,7 +136,7 @@ impl Server {
         self
     }
 
-    /// Speaks TLS with `config`, such as [`tls_config`](super::tls_config) makes; without it,
+    /// Speaks TLS with `config`, such as [`tls_config`] makes; without it,
     /// plaintext.
     #[cfg(feature = "tls")]
     #[must_use]

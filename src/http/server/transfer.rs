@@ -17,10 +17,9 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::connections::{Connection, InFlight};
+use crate::http::MAX_REQUEST_BODY;
 
-/// Most that a request body may hold; no route takes more than a few hundred bytes.
-pub(in crate::http) const MAX_REQUEST_BODY: usize = 64 * 1024;
+use super::connections::{Connection, InFlight};
 
 /// Largest part of an answer handed on at once, so that progress shows part by part.
 const PART: usize = 16 * 1024;

@@ -62,12 +62,14 @@ pub async fn collect(exporter: PrometheusHandle, runtimes: Vec<(&'static str, Ha
 
 /// Reads the figures of the process and of `runtimes` once, into the current recorder.
 pub fn collect_process_and_runtime(runtimes: &[(&'static str, RuntimeMetrics)]) {
+    #[cfg(feature = "process")]
     process();
     for (runtime, metrics) in runtimes {
         tokio_runtime(runtime, metrics);
     }
 }
 
+#[cfg(feature = "process")]
 fn process() {
     let of = metrics_process::collector::collect();
     if let Some(seconds) = of.cpu_seconds_total {

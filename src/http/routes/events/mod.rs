@@ -86,7 +86,7 @@ fn last_seen(request: &Request) -> Option<u64> {
     }
     let query = request.uri().query()?;
     let (_, id) =
-        url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "last_event_id")?;
+        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "last_event_id")?;
     id.parse().ok()
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
+#[cfg(feature = "openapi")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -38,8 +39,9 @@ pub(super) fn router() -> Surface<Arc<Routes>> {
 }
 
 /// A page of incidents, newest first.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Incidents")]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Incidents"))]
 struct Page<'a> {
     /// The incidents, by start.
     incidents: Vec<Incident<'a>>,
@@ -48,7 +50,8 @@ struct Page<'a> {
 }
 
 /// A period in which a check was not up.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
 struct Incident<'a> {
     /// Name of the check.
     check: &'a str,
@@ -61,8 +64,9 @@ struct Incident<'a> {
 }
 
 /// What only those with the right to details see of an incident; each key may be null.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "IncidentCause")]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "IncidentCause"))]
 struct Cause<'a> {
     /// Reason of the run that made it as bad as it was. A detail.
     reason: Option<Reason>,
@@ -72,7 +76,7 @@ struct Cause<'a> {
     trace_id: Option<&'a str>,
     /// Where that trace can be looked at, if that is configured. A detail.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
     trace_url: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+#[cfg(feature = "openapi")]
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -53,8 +54,9 @@ pub(super) fn router() -> Surface<Arc<Routes>> {
 }
 
 /// How a check was, step by step.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "CheckHistory")]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "CheckHistory"))]
 struct Past<'a> {
     /// Name of the check.
     check: &'a str,
@@ -69,8 +71,9 @@ struct Past<'a> {
 }
 
 /// The runs of a check that started within one step of time.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "HistoryStep")]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "HistoryStep"))]
 struct Step {
     /// Start of the step.
     at: Time,
