@@ -138,6 +138,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         self.stream
     }
 
+    /// Ends the connection in order: a peer with TLS sees that nothing was cut off. By now it has
+    /// answered, so what goes wrong here fails no run.
+    pub(crate) async fn close(mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
     /// The failure of a peer that speaks another protocol.
     pub(crate) fn unexpected(&self) -> Failure {
         let text = format!("{} does not speak {}", self.endpoint, self.protocol);

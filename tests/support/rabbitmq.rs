@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::certs::{Authority, Identity};
-use super::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
+use super::daemon::{Daemon, User, free_port, left_out, server_dir, succeed, wait_for};
 
 /// What Debian's own script starts, which may not be run by every user.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -26,11 +26,30 @@ const LOG: &str = "log";
 /// The password of every user.
 pub(crate) const PASSWORD: &str = "hunter2-s3cr3t";
 
+/// The queues of the virtual host `/`, each with its arguments.
+const QUEUES: [(&str, &str); 6] = [
+    ("orders", "{}"),
+    ("jobs", r#"{"x-queue-type": "quorum"}"#),
+    ("ordered", r#"{"x-queue-type": "quorum", "x-single-active-consumer": true}"#),
+    ("events", r#"{"x-queue-type": "stream"}"#),
+    ("bounded", r#"{"x-queue-type": "stream", "x-max-length-bytes": 1000000, "x-max-age": "7D"}"#),
+    ("silent", r#"{"x-queue-type": "stream"}"#),
+];
+
 /// The name of the user that a client certificate logs in.
 pub(crate) const CERTIFIED: &str = "certified";
 
+/// A user that may ask for queues and read none.
+pub(crate) const WATCHER: &str = "watcher";
+
+/// A user that may open no channel.
+pub(crate) const LIMITED: &str = "limited";
+
+/// What Debian's own script would have run as another user.
+const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
+
 /// A node on loopback ports, with the virtual hosts `/`, which user `app` may use, `closed`, which
-/// it may not, and `full`, which takes no connection; `/` has the queue `orders`.
+/// it may not, and `full`, which takes no connection; `/` has the queues of [`QUEUES`].
 pub(crate) struct RabbitMq {
     // Before the directory, so that the node is gone when that is removed.
     node: Option<Daemon>,
@@ -38,6 +57,7 @@ pub(crate) struct RabbitMq {
     dir: TempDir,
     port: u16,
     tls_port: u16,
+    names_port: u16,
     /// Who vouches for it, and for the clients that it knows by certificate.
     pub(crate) authority: Authority,
 }
@@ -112,7 +132,7 @@ impl RabbitMq {
         let listens =
             async || !node.runs() || TcpStream::connect(("127.0.0.1", tls_port)).await.is_ok();
         wait_for("RabbitMQ to listen", listens).await;
-        Self { node: Some(node), _names: names, dir, port, tls_port, authority }
+        Self { node: Some(node), _names: names, dir, port, tls_port, names_port, authority }
     }
 
     pub(crate) const fn port(&self) -> u16 {
@@ -134,15 +154,37 @@ impl RabbitMq {
         std::fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default()
     }
 
+    /// The lines of its log that are errors or warnings.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let log = self.log();
+        let lines =
+            log.lines().filter(|line| line.contains("[error]") || line.contains("[warning]"));
+        lines.map(String::from).collect()
+    }
+
+    /// Has the node evaluate an `expression` of Erlang.
+    pub(crate) fn evaluate(&self, expression: &str) {
+        let mut command = User::named("rabbitmq").command(CONTROL);
+        command
+            .env("HOME", self.dir.path())
+            .env("ERL_EPMD_PORT", self.names_port.to_string())
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .current_dir(self.dir.path())
+            .args(["--node", "tests@localhost", "--silent", "eval", expression]);
+        succeed(command);
+    }
+
+    /// A connection that has this queue of the virtual host `/` for itself.
+    pub(crate) async fn hold(&self, queue: &str) -> TcpStream {
+        const EXCLUSIVE: &[u8] = &[4, 0, 0, 0, 0];
+        let declare = [b"\0\0", &short(queue)[..], EXCLUSIVE].concat();
+        let sent = [login(), method(1, [50, 10], &declare)].concat();
+        self.ask(&sent, |answers| answers.windows(4).any(|part| *part == [0, 50, 0, 11])).await
+    }
+
     /// Puts messages into a queue of the virtual host `/`.
     pub(crate) async fn publish(&self, queue: &str, count: usize) {
-        let login = format!("\0app\0{PASSWORD}");
-        let mut sent = b"AMQP\x00\x00\x09\x01".to_vec();
-        let start_ok = [&long(b"")[..], &short("PLAIN"), &long(login.as_bytes()), &short("")];
-        sent.extend(method(0, [10, 11], &start_ok.concat()));
-        sent.extend(method(0, [10, 31], &[7, 255, 0, 2, 0, 0, 0, 0]));
-        sent.extend(method(0, [10, 40], b"\x01/\0\0"));
-        sent.extend(method(1, [20, 10], b"\0"));
+        let mut sent = login();
         for _ in 0..count {
             let publish = [b"\0\0\0", &short(queue)[..], b"\0"].concat();
             sent.extend(method(1, [60, 40], &publish));
@@ -151,14 +193,21 @@ impl RabbitMq {
         }
         sent.extend(method(1, [20, 40], &[0; 7]));
         sent.extend(method(0, [10, 50], &[0; 7]));
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection");
-        stream.write_all(&sent).await.expect("to publish");
-        let (mut answers, agreed) = (Vec::new(), method(0, [10, 51], b""));
         // It resets the connection at the end.
-        while !answers.ends_with(&agreed) {
+        let agreed = method(0, [10, 51], b"");
+        self.ask(&sent, |answers| answers.ends_with(&agreed)).await;
+    }
+
+    /// Sends all of that, until the answers are `complete`.
+    async fn ask(&self, sent: &[u8], complete: impl Fn(&[u8]) -> bool) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection");
+        stream.write_all(sent).await.expect("to send");
+        let mut answers = Vec::new();
+        while !complete(&answers) {
             let read = stream.read_buf(&mut answers).await.expect("to be answered");
             assert!(read > 0, "{}", String::from_utf8_lossy(&answers));
         }
+        stream
     }
 
     /// Shuts down and awaits the end.
@@ -175,6 +224,18 @@ impl RabbitMq {
     pub(crate) fn thaw(&self) {
         self.node.as_ref().expect("a running node").signal_all(Signal::CONT);
     }
+}
+
+/// From the greeting to an open channel, as the user `app`.
+fn login() -> Vec<u8> {
+    let login = format!("\0app\0{PASSWORD}");
+    let start_ok = [&long(b"")[..], &short("PLAIN"), &long(login.as_bytes()), &short("")];
+    let mut sent = b"AMQP\x00\x00\x09\x01".to_vec();
+    sent.extend(method(0, [10, 11], &start_ok.concat()));
+    sent.extend(method(0, [10, 31], &[7, 255, 0, 2, 0, 0, 0, 0]));
+    sent.extend(method(0, [10, 40], b"\x01/\0\0"));
+    sent.extend(method(1, [20, 10], b"\0"));
+    sent
 }
 
 fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
@@ -221,21 +282,34 @@ fn definitions() -> String {
     };
     let app = hosts.iter().filter(|host| **host != "closed").map(permissions("app"));
     let certified = hosts.iter().take(1).map(permissions(CERTIFIED));
+    let limited = hosts.iter().take(1).map(permissions(LIMITED));
+    let watcher = serde_json::json!({
+        "user": WATCHER, "vhost": "/", "configure": "", "write": "", "read": "",
+    });
+    let queues = QUEUES.map(|(name, arguments)| {
+        let arguments: serde_json::Value = serde_json::from_str(arguments).expect("JSON");
+        serde_json::json!({
+            "name": name, "vhost": "/", "durable": true, "auto_delete": false,
+            "arguments": arguments,
+        })
+    });
     serde_json::json!({
         "users": [
             { "name": "app", "password": PASSWORD, "tags": "" },
             { "name": CERTIFIED, "password": PASSWORD, "tags": "" },
+            { "name": WATCHER, "password": PASSWORD, "tags": "" },
+            {
+                "name": LIMITED, "password": PASSWORD, "tags": "",
+                "limits": { "max-channels": 0 },
+            },
         ],
         "vhosts": hosts.map(|name| serde_json::json!({ "name": name })),
         "parameters": [{
             "component": "vhost-limits", "name": "limits", "vhost": "full",
             "value": { "max-connections": 0 },
         }],
-        "permissions": app.chain(certified).collect::<Vec<_>>(),
-        "queues": [{
-            "name": "orders", "vhost": "/", "durable": true, "auto_delete": false,
-            "arguments": {},
-        }],
+        "permissions": app.chain(certified).chain(limited).chain([watcher]).collect::<Vec<_>>(),
+        "queues": queues,
     })
     .to_string()
 }

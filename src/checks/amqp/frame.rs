@@ -1,26 +1,20 @@
-//! The frames of AMQP 0-9-1, as far as this kind sends and hears them: methods of the classes
-//! `connection`, `channel` and `queue`.
+//! The frames of AMQP 0-9-1 that this kind receives: methods of the classes `connection`, `channel`,
+//! `queue` and `basic`.
 
 use crate::net::{ParseError, Parsed};
 
-/// What a client says first (section 4.2.2 of the specification).
-pub(super) const HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
+use super::request::{END, METHOD, PROTOCOL_HEADER};
 
-/// Octets before and after what a frame holds: type, channel and size, and the mark of its end.
+/// Octets before what a frame holds: type, channel and size.
 const HEAD: usize = 7;
-const END: u8 = 0xCE;
 
-const METHOD: u8 = 1;
 const HEARTBEAT: u8 = 8;
 
-/// The one channel that is opened.
-const CHANNEL: u16 = 1;
-
-/// What a server says in one frame.
+/// What a server sends in one frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// What it speaks, and how clients may log in.
-    Start { version: (u8, u8), mechanisms: String },
+    /// What it speaks, how clients may log in, and whether it is RabbitMQ.
+    Start { version: (u8, u8), mechanisms: String, is_rabbitmq: bool },
     /// Its limits, which a client may take as they are.
     Tune { channels: u16, frame: u32 },
     /// The virtual host is open.
@@ -38,7 +32,11 @@ pub(super) enum Frame {
     /// It ends the channel.
     ChannelClosed(Close),
     /// There is such a queue.
-    Declared(Queue),
+    Declared(QueueCounts),
+    /// The queue holds no message that waits.
+    GetEmpty,
+    /// A message of the queue, and how many wait behind it.
+    GetOk { delivery_tag: u64, messages: u32 },
     /// It speaks another protocol of the family, here by its version.
     Version(String),
     /// A heartbeat.
@@ -54,9 +52,9 @@ pub(super) struct Close {
     pub(super) text: String,
 }
 
-/// What a server tells of a queue.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Queue {
+/// What a server reports of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct QueueCounts {
     pub(super) messages: u32,
     pub(super) consumers: u32,
 }
@@ -89,12 +87,12 @@ pub(super) fn parse(bytes: &[u8], most: usize) -> Parsed<Frame> {
 
 /// The protocol header that a server answers with when it does not speak this version.
 fn version(bytes: &[u8]) -> Parsed<Frame> {
-    let name = &HEADER[..4];
+    let name = &PROTOCOL_HEADER[..4];
     let start = bytes.len().min(name.len());
     if bytes[..start] != name[..start] {
         return Err(ParseError::Unexpected);
     }
-    let Some(header) = bytes.get(name.len()..HEADER.len()) else { return Ok(None) };
+    let Some(header) = bytes.get(name.len()..PROTOCOL_HEADER.len()) else { return Ok(None) };
     // Versions before 0-9-1 stand behind a class and an instance, both 1.
     let version = match *header {
         [1, 1, major, minor] => format!("{major}-{minor}"),
@@ -102,15 +100,16 @@ fn version(bytes: &[u8]) -> Parsed<Frame> {
         [_, major, minor, _] => format!("{major}.{minor}"),
         _ => return Err(ParseError::Unexpected),
     };
-    Ok(Some((Frame::Version(version), HEADER.len())))
+    Ok(Some((Frame::Version(version), PROTOCOL_HEADER.len())))
 }
 
 fn method(fields: &mut Fields<'_>) -> Option<Frame> {
     let said = match (fields.short()?, fields.short()?) {
         (10, 10) => {
             let version = (fields.octet()?, fields.octet()?);
-            let _properties = fields.long_string()?;
-            Frame::Start { version, mechanisms: fields.long_string().map(text)? }
+            let is_rabbitmq = is_rabbitmq(fields.long_string()?);
+            let mechanisms = fields.long_string().map(text)?;
+            Frame::Start { version, mechanisms, is_rabbitmq }
         }
         (10, 30) => Frame::Tune { channels: fields.short()?, frame: fields.long()? },
         (10, 41) => Frame::Opened,
@@ -122,11 +121,24 @@ fn method(fields: &mut Fields<'_>) -> Option<Frame> {
         (20, 40) => Frame::ChannelClosed(fields.refusal()?),
         (50, 11) => {
             let _name = fields.short_string()?;
-            Frame::Declared(Queue { messages: fields.long()?, consumers: fields.long()? })
+            Frame::Declared(QueueCounts { messages: fields.long()?, consumers: fields.long()? })
         }
+        (60, 71) => {
+            let delivery_tag = fields.long_long()?;
+            let (_redelivered, _exchange) = (fields.octet()?, fields.short_string()?);
+            let _routing_key = fields.short_string()?;
+            Frame::GetOk { delivery_tag, messages: fields.long()? }
+        }
+        (60, 72) => Frame::GetEmpty,
         _ => Frame::Other,
     };
     Some(said)
+}
+
+/// Whether the properties of a server name RabbitMQ as the product.
+fn is_rabbitmq(properties: &[u8]) -> bool {
+    const FIELD: &[u8] = b"\x07productS\0\0\0\x08RabbitMQ";
+    properties.windows(FIELD.len()).any(|part| part == FIELD)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -155,6 +167,10 @@ impl<'a> Fields<'a> {
         Some(u32::from_be_bytes(self.take(4)?.try_into().ok()?))
     }
 
+    fn long_long(&mut self) -> Option<u64> {
+        Some(u64::from_be_bytes(self.take(8)?.try_into().ok()?))
+    }
+
     fn short_string(&mut self) -> Option<&'a [u8]> {
         let length = self.octet()?;
         self.take(length.into())
@@ -170,99 +186,11 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Who logs in, and by which mechanism: the answer to `Start`.
-pub(super) fn start_ok(mechanism: &str, response: &str) -> Vec<u8> {
-    let mut capabilities = Vec::new();
-    // A server then says that it refuses a login, instead of closing without a word.
-    for name in ["authentication_failure_close", "connection.blocked"] {
-        push_short_string(&mut capabilities, name);
-        capabilities.extend([b't', 1]);
-    }
-    let mut properties = Vec::new();
-    for (name, value) in [
-        ("product", env!("CARGO_PKG_NAME")),
-        ("version", env!("CARGO_PKG_VERSION")),
-        ("connection_name", env!("CARGO_PKG_NAME")),
-    ] {
-        push_short_string(&mut properties, name);
-        properties.push(b'S');
-        push_long_string(&mut properties, value.as_bytes());
-    }
-    push_short_string(&mut properties, "capabilities");
-    properties.push(b'F');
-    push_long_string(&mut properties, &capabilities);
-
-    let mut fields = Vec::new();
-    push_long_string(&mut fields, &properties);
-    push_short_string(&mut fields, mechanism);
-    push_long_string(&mut fields, response.as_bytes());
-    push_short_string(&mut fields, "en_US");
-    frame(0, (10, 11), &fields)
-}
-
-/// Takes a server's limits as they are, without heartbeats, and opens a virtual host.
-pub(super) fn tune_ok_and_open(channels: u16, frame_max: u32, host: &str) -> Vec<u8> {
-    let heartbeat = 0_u16.to_be_bytes();
-    let limits = [&channels.to_be_bytes()[..], &frame_max.to_be_bytes(), &heartbeat].concat();
-    let mut fields = Vec::new();
-    push_short_string(&mut fields, host);
-    fields.extend([0, 0]);
-    [frame(0, (10, 31), &limits), frame(0, (10, 40), &fields)].concat()
-}
-
-/// Opens a channel and asks whether there is a queue of this name; declares none.
-pub(super) fn open_channel_and_declare(queue: &str) -> Vec<u8> {
-    const PASSIVE: u8 = 1;
-    let mut fields = vec![0, 0];
-    push_short_string(&mut fields, queue);
-    fields.push(PASSIVE);
-    push_long_string(&mut fields, &[]);
-    [frame(CHANNEL, (20, 10), &[0]), frame(CHANNEL, (50, 10), &fields)].concat()
-}
-
-/// Agrees that the channel ends.
-pub(super) fn channel_close_ok() -> Vec<u8> {
-    frame(CHANNEL, (20, 41), &[])
-}
-
-/// Ends the connection.
-pub(super) fn close() -> Vec<u8> {
-    const REPLY_SUCCESS: [u8; 2] = 200_u16.to_be_bytes();
-    frame(0, (10, 50), &[&REPLY_SUCCESS[..], &[0; 5]].concat())
-}
-
-/// Agrees that the connection ends.
-pub(super) fn close_ok() -> Vec<u8> {
-    frame(0, (10, 51), &[])
-}
-
-fn frame(channel: u16, (class, method): (u16, u16), fields: &[u8]) -> Vec<u8> {
-    let mut frame = vec![METHOD];
-    frame.extend(channel.to_be_bytes());
-    let method = [class.to_be_bytes(), method.to_be_bytes()].concat();
-    push_long_string(&mut frame, &[&method, fields].concat());
-    frame.push(END);
-    frame
-}
-
-/// Pushes `text` and its length before it; what is longer than such a text can be is cut.
-fn push_short_string(to: &mut Vec<u8>, text: &str) {
-    let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
-    to.push(length);
-    to.extend(&text.as_bytes()[..length.into()]);
-}
-
-/// Likewise; options are bounded far below.
-fn push_long_string(to: &mut Vec<u8>, bytes: &[u8]) {
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    to.extend(length.to_be_bytes());
-    to.extend(bytes);
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::request::frame;
     use super::*;
 
     const MOST: usize = 1024;
@@ -276,16 +204,27 @@ mod tests {
         let start = [&[0, 9][..], &[0, 0, 0, 2, 0, 0], b"\0\0\0\x05PLAIN", b"\0\0\0\x05en_US"];
         let start = frame(0, (10, 10), &start.concat());
         let mechanisms = "PLAIN".to_owned();
-        let wanted = Frame::Start { version: (0, 9), mechanisms };
+        let wanted = Frame::Start { version: (0, 9), mechanisms, is_rabbitmq: false };
         assert_eq!(of(&start), Ok(Some((wanted, start.len()))));
         let closed = frame(0, (10, 50), b"\x01\x93\x02No\0\0\0\0");
         let refusal = Close { code: 403, text: "No".to_owned() };
         assert_eq!(of(&closed), Ok(Some((Frame::Closed(refusal), closed.len()))));
         let declared = frame(1, (50, 11), b"\x01q\0\0\0\x07\0\0\0\x02");
-        let queue = Queue { messages: 7, consumers: 2 };
+        let queue = QueueCounts { messages: 7, consumers: 2 };
         assert_eq!(of(&declared), Ok(Some((Frame::Declared(queue), declared.len()))));
+        let got = frame(1, (60, 71), b"\0\0\0\0\0\0\0\x09\x01\0\x01q\0\0\0\x07");
+        let message = Frame::GetOk { delivery_tag: 9, messages: 7 };
+        assert_eq!(of(&got), Ok(Some((message, got.len()))));
+        let empty = frame(1, (60, 72), b"\0");
+        assert_eq!(of(&empty), Ok(Some((Frame::GetEmpty, empty.len()))));
         assert_eq!(of(&[8, 0, 0, 0, 0, 0, 0, END]), Ok(Some((Frame::Heartbeat, 8))));
         assert_eq!(of(&frame(0, (10, 20), b"\0\0\0\0")), Ok(Some((Frame::Other, 16))));
+    }
+
+    #[test]
+    fn rabbitmq_is_known_by_its_product() {
+        assert!(is_rabbitmq(b"\x07productS\0\0\0\x08RabbitMQ\x07versionS\0\0\0\x013"));
+        assert!(!is_rabbitmq(b"\x07productS\0\0\0\x08LavinMQ!") && !is_rabbitmq(b""));
     }
 
     #[test]

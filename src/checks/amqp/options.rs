@@ -13,15 +13,23 @@ use crate::net::{
 };
 
 use super::Amqp;
-use super::queue::{CONSUMERS, MESSAGES, Watched};
+use super::queue::{CONSUMERS, ExpectedQueue, MESSAGES};
 
 /// Connects to a broker of AMQP 0-9-1, such as RabbitMQ, logs in and opens a virtual host;
 /// optionally asks for a queue, without declaring it.
 ///
 /// A virtual host or queue that does not exist, or is down, fails the run with `not_serving`, one
-/// that is closed to the user with `auth_failed`, and one that takes no more connections with
-/// `overloaded`. A broker that says that it takes no messages makes the run a warning; RabbitMQ
+/// that is closed to the user with `auth_failed`, and one that takes no more connections or channels
+/// with `overloaded`. A queue that another connection has for itself (exclusive) fails it with
+/// `not_serving`. A broker that says that it takes no messages makes the run a warning; RabbitMQ
 /// says so only to those who publish. AMQP 1.0 is another protocol.
+///
+/// RabbitMQ reports 0 messages and 0 consumers of a quorum queue whose leader is gone, as after the
+/// loss of its majority. Two zeros are therefore confirmed by `basic.get`, which takes nothing from
+/// an empty queue: without an answer the run fails with `not_serving`, and a user without permission
+/// to read the queue gets a warning. While the leader lives, or messages wait, a lost majority does
+/// not show. Of a stream, RabbitMQ reports what it retains as messages and always 0 consumers: with
+/// `max_messages` or `min_consumers` a stream is a warning, and needs neither.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AmqpOptions {
@@ -77,7 +85,7 @@ impl AmqpOptions {
         let asked = ServerUrl::parse(&self.url, &FORM)
             .and_then(|server| Login::of(&server, has_certificate).map(|l| (server, l)))
             .map_err(|text| errors.push(OptionError::new("url", text)));
-        let queue = watched(self.queue, self.max_messages, self.min_consumers)
+        let queue = expected_queue(self.queue, self.max_messages, self.min_consumers)
             .map_err(|wrong| errors.extend(wrong));
         let tls = tls_client(asked.as_ref().ok().map(|(server, _)| server), self.tls)
             .map_err(|wrong| errors.extend(wrong));
@@ -140,11 +148,11 @@ impl Login {
     }
 }
 
-fn watched(
+fn expected_queue(
     queue: Option<String>,
     max_messages: Option<i64>,
     min_consumers: Option<Count>,
-) -> Result<Option<Watched>, Vec<OptionError>> {
+) -> Result<Option<ExpectedQueue>, Vec<OptionError>> {
     let Some(name) = queue else {
         let bounds =
             [("max_messages", max_messages.is_some()), ("min_consumers", min_consumers.is_some())];
@@ -164,7 +172,7 @@ fn watched(
         vec![OptionError::new("max_messages", text)]
     })?;
     let min_consumers = min_consumers.map(|Count(fewest)| fewest);
-    Ok(Some(Watched { name, max_messages, min_consumers }))
+    Ok(Some(ExpectedQueue::new(name, max_messages, min_consumers)))
 }
 
 #[cfg(test)]

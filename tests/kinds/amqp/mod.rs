@@ -1,17 +1,16 @@
-//! The `amqp` kind, against RabbitMQ.
+//! The `amqp` kind, against peers that follow a script, and against RabbitMQ.
+
+mod queue;
+mod rabbitmq;
 
 use std::sync::{Arc, LazyLock, Mutex};
 
-use opentelemetry::trace::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use vitalsign::{Detail, Failure, Outcome, Reason};
+use vitalsign::{Detail, Failure, Reason};
 
 use super::{SECRET, Subject, contract_suite};
-use crate::support::certs::{Authority, file};
-use crate::support::checks::{self, PATIENT, SHORT, ask, check, errors, failure, figure};
+use crate::support::checks::{PATIENT, ask, check, errors, failure};
 use crate::support::peer::{self, Peer, Script};
-use crate::support::rabbitmq::{CERTIFIED, PASSWORD, RabbitMq};
-use crate::support::spans::{Spans, attribute, events};
 
 /// A frame that holds a method.
 fn method(channel: u8, [class, number]: [u8; 2], fields: &[u8]) -> Vec<u8> {
@@ -21,8 +20,21 @@ fn method(channel: u8, [class, number]: [u8; 2], fields: &[u8]) -> Vec<u8> {
 }
 
 fn start(mechanisms: &str) -> Vec<u8> {
-    let length = u32::try_from(mechanisms.len()).unwrap().to_be_bytes();
-    let fields = [b"\0\x09\0\0\0\0", &length[..], mechanisms.as_bytes(), b"\0\0\0\x05en_US"];
+    start_of(b"", mechanisms)
+}
+
+/// The greeting of a broker with these properties.
+fn start_of(properties: &[u8], mechanisms: &str) -> Vec<u8> {
+    let [of_properties, of_mechanisms] = [properties.len(), mechanisms.len()]
+        .map(|length| u32::try_from(length).unwrap().to_be_bytes());
+    let fields = [
+        b"\0\x09",
+        &of_properties[..],
+        properties,
+        &of_mechanisms,
+        mechanisms.as_bytes(),
+        b"\0\0\0\x05en_US",
+    ];
     method(0, [10, 10], &fields.concat())
 }
 
@@ -34,8 +46,12 @@ fn refusal(channel: u8, of: [u8; 2], code: u16, text: &str) -> Vec<u8> {
 
 /// From the greeting to an open virtual host.
 fn opened() -> Vec<u8> {
+    opened_after(start("EXTERNAL PLAIN"))
+}
+
+fn opened_after(start: Vec<u8>) -> Vec<u8> {
     let tune = method(0, [10, 30], &[7, 255, 0, 2, 0, 0, 0, 60]);
-    [start("EXTERNAL PLAIN"), tune, method(0, [10, 41], b"\0")].concat()
+    [start, tune, method(0, [10, 41], b"\0")].concat()
 }
 
 fn close_ok() -> Vec<u8> {
@@ -176,141 +192,6 @@ async fn an_end_that_the_broker_makes_is_agreed_to() {
         let noted = noted.lock().unwrap();
         assert!(noted.ends_with(&last), "{noted:?}");
     }
-}
-
-/// One node for all of it, as it takes seconds to start.
-#[tokio::test]
-async fn rabbitmq_is_asked_for_all_that_the_kind_promises() {
-    let Some(mut server) = RabbitMq::start().await else { return };
-    follows_the_conventions(&server).await;
-    lets_in_by_the_right_password_alone(&server).await;
-    tells_virtual_hosts_apart(&server).await;
-    tells_of_a_queue(&server).await;
-    takes_leave_in_order(&server);
-    speaks_tls_and_knows_certificates(&server).await;
-    freezes_and_stops(&mut server).await;
-}
-
-/// The user that may ask.
-fn app() -> String {
-    format!("app:{PASSWORD}@")
-}
-
-async fn follows_the_conventions(server: &RabbitMq) {
-    let (spans, _guard) = Spans::record();
-    assert_eq!(asked(&server.url(&app(), ""), "").await, Ok(Detail::ok()));
-    let span = spans.only();
-    assert_eq!((&*span.name, &span.status), ("open", &Status::Unset));
-    assert_eq!(events(&span), ["connect", "request", "transfer"]);
-    let port = server.port().to_string();
-    for (key, value) in [
-        ("messaging.system", "rabbitmq"),
-        ("messaging.operation.name", "open"),
-        ("network.protocol.name", "amqp"),
-        ("server.address", "127.0.0.1"),
-        ("server.port", &port),
-    ] {
-        assert_eq!(attribute(&span, key).as_deref(), Some(value), "{key}");
-    }
-}
-
-async fn lets_in_by_the_right_password_alone(server: &RabbitMq) {
-    for credentials in ["app:not-the-one@", "nobody:at-all@", ""] {
-        let (reason, text) = failed(&server.url(credentials, ""), "").await;
-        assert_eq!(reason, Reason::AuthFailed, "{text}");
-        assert!(text.contains("answered: 403 ACCESS_REFUSED"), "{text}");
-        assert!(!text.contains("not-the-one"), "{text}");
-    }
-}
-
-async fn tells_virtual_hosts_apart(server: &RabbitMq) {
-    assert_eq!(asked(&server.url(&app(), "/"), "").await, Ok(Detail::ok()));
-    assert_eq!(asked(&server.url(&app(), "/%2F"), "").await, Ok(Detail::ok()));
-    for (path, wanted) in [
-        ("/missing", Reason::NotServing),
-        ("/closed", Reason::AuthFailed),
-        ("/full", Reason::Overloaded),
-    ] {
-        let (reason, text) = failed(&server.url(&app(), path), "").await;
-        assert_eq!(reason, wanted, "{text}");
-        assert!(text.contains("answered: 530 NOT_ALLOWED"), "{text}");
-    }
-}
-
-async fn tells_of_a_queue(server: &RabbitMq) {
-    let url = server.url(&app(), "");
-    server.publish("orders", 3).await;
-    let run = async |more: &str| {
-        let options = format!("url = '{url}'\nqueue = 'orders'\n{more}");
-        checks::run(check("amqp", &options)).await
-    };
-    for (more, wanted) in [
-        ("max_messages = 3", None),
-        ("max_messages = 2", Some("holds 3 messages, above max_messages, 2")),
-        ("min_consumers = 1", Some("has 0 consumers, below min_consumers, 1")),
-    ] {
-        let run = run(more).await;
-        assert_eq!(figure(&run, "queue_messages"), Some(3.0));
-        assert_eq!(figure(&run, "queue_consumers"), Some(0.0));
-        match wanted {
-            None => assert_eq!(run.outcome, Outcome::Success, "{:?}", run.message),
-            Some(wanted) => {
-                assert_eq!(run.reason, Some(Reason::OutOfRange));
-                assert!(run.message.as_ref().is_some_and(|m| m.ends_with(wanted)), "{run:?}");
-            }
-        }
-    }
-    let (spans, guard) = Spans::record();
-    assert_eq!(failed(&url, "queue = 'orders'\nmin_consumers = 1").await.0, Reason::OutOfRange);
-    let span = spans.only();
-    assert_eq!((&*span.name, &span.status), ("declare orders", &Status::Unset));
-    assert_eq!(attribute(&span, "messaging.destination.name").as_deref(), Some("orders"));
-    drop(guard);
-    for _ in 0..2 {
-        // The second time shows that the first has declared none.
-        let (reason, text) = failed(&url, "queue = 'missing'").await;
-        assert_eq!(reason, Reason::NotServing, "{text}");
-        assert!(text.contains("answered: 404 NOT_FOUND - no queue 'missing'"), "{text}");
-    }
-}
-
-/// What it was asked up to here has left no complaint about a client that went without a word.
-fn takes_leave_in_order(server: &RabbitMq) {
-    let log = server.log();
-    assert!(log.contains("accepting AMQP connection"), "{log}");
-    assert!(!log.contains("client unexpectedly closed"), "{log}");
-}
-
-async fn speaks_tls_and_knows_certificates(server: &RabbitMq) {
-    let [right, wrong] = [&server.authority, &Authority::new()].map(|a| file(&a.pem));
-    let url = server.tls_url(&app());
-    let trusting = |ca: &tempfile::NamedTempFile| format!("tls.ca = '{}'\n", ca.path().display());
-    let (spans, _guard) = Spans::record();
-    assert_eq!(asked(&url, &trusting(&right)).await, Ok(Detail::ok()));
-    assert_eq!(events(&spans.only()), ["connect", "tls", "request", "transfer"]);
-    assert_eq!(failed(&url, &trusting(&wrong)).await.0, Reason::TlsUntrusted);
-    for (name, wanted) in [(CERTIFIED, None), ("nobody", Some(Reason::AuthFailed))] {
-        let identity = server.authority.issue(name);
-        let [cert, key] = [&identity.cert, &identity.key].map(|pem| file(pem));
-        let [cert, key] = [cert.path().display(), key.path().display()];
-        let more = format!("{}tls.cert = '{cert}'\ntls.key = '{key}'", trusting(&right));
-        let verdict = asked(&server.tls_url(""), &more).await;
-        assert_eq!(verdict.err().map(|failure| failure.reason()), wanted, "{name}");
-    }
-    // Without TLS where TLS is spoken.
-    let plain = server.tls_url(&app()).replace("amqps", "amqp");
-    assert_eq!(failed(&plain, "").await.0, Reason::Protocol);
-}
-
-async fn freezes_and_stops(server: &mut RabbitMq) {
-    let check = check("amqp", &format!("url = '{}'", server.url(&app(), "")));
-    server.freeze();
-    assert_eq!(ask(&*check, SHORT).await.expect_err("it is frozen").reason(), Reason::Timeout);
-    server.thaw();
-    assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
-    server.stop().await;
-    let refused = ask(&*check, PATIENT).await.expect_err("nothing listens");
-    assert_eq!(refused.reason(), Reason::ConnectionRefused);
 }
 
 #[test]
