@@ -8,7 +8,7 @@ use rustix::fs::{StatVfs, statvfs};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::checks::local::Aside;
+use crate::checks::local::BlockingThread;
 use crate::config::{ByteSize, ConfigPath, KindOptions, OptionError, SizeOrShare};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Reason};
@@ -65,13 +65,18 @@ impl KindOptions for DiskOptions {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Arc::new(Disk { path: path.into(), aside: Aside::default(), warn_free, min_free }))
+        Ok(Arc::new(Disk {
+            path: path.into(),
+            thread: BlockingThread::default(),
+            warn_free,
+            min_free,
+        }))
     }
 }
 
 struct Disk {
     path: Arc<Path>,
-    aside: Aside,
+    thread: BlockingThread,
     warn_free: Option<SizeOrShare>,
     min_free: SizeOrShare,
 }
@@ -85,7 +90,7 @@ impl Check for Disk {
     async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
         let asked = Arc::clone(&self.path);
         let path = self.path.display();
-        let stat = self.aside.call(&path, move || statvfs(&*asked)).await?.map_err(|error| {
+        let stat = self.thread.call(&path, move || statvfs(&*asked)).await?.map_err(|error| {
             let error = error.into();
             Failure::new(Reason::of_io(&error), format!("{path} cannot be looked at: {error}"))
         })?;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::checks::local::Aside;
+use crate::checks::local::BlockingThread;
 use crate::config::{ByteSize, ConfigPath, KindOptions, OptionError, Period};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Reason};
@@ -69,13 +69,20 @@ impl KindOptions for FileOptions {
             return Err(errors);
         }
         let path = path.into();
-        Ok(Arc::new(File { path, aside: Aside::default(), warn_age, max_age, min_size, max_size }))
+        Ok(Arc::new(File {
+            path,
+            thread: BlockingThread::default(),
+            warn_age,
+            max_age,
+            min_size,
+            max_size,
+        }))
     }
 }
 
 struct File {
     path: Arc<Path>,
-    aside: Aside,
+    thread: BlockingThread,
     warn_age: Option<Period>,
     max_age: Option<Period>,
     min_size: Option<ByteSize>,
@@ -90,7 +97,7 @@ impl Check for File {
 
     async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
         let (path, asked) = (self.path.display(), Arc::clone(&self.path));
-        let found = self.aside.call(&path, move || look(&asked)).await?;
+        let found = self.thread.call(&path, move || look(&asked)).await?;
         let found = found.map_err(|error| {
             let text = format!("{path} cannot be looked at: {error}");
             Failure::new(reason(&error), text)

@@ -1,8 +1,8 @@
-//! Questions to this host that may hang, such as those about a file on a network file system.
+//! Calls to this host that may hang, such as those about a file on a network file system.
 //!
-//! In flows a call that blocks; out flows its answer, or a [`Failure`] when an earlier one has not
-//! come back. Neither the deadline of a run nor the end of the runtime can wake a thread that
-//! hangs in the kernel, so each call has a thread of its own, and a check never two.
+//! Neither the deadline of a run nor the end of the runtime can wake a thread that hangs in the
+//! kernel. So each call gets a thread of its own, and a check has at most one such thread: while an
+//! earlier call hangs, a new one fails with a [`Failure`].
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -14,40 +14,40 @@ use tokio::sync::oneshot;
 use crate::engine::check::Failure;
 use crate::model::Reason;
 
-/// Where the calls of one check block, one at a time.
+/// Runs the blocking calls of one check, one at a time.
 #[derive(Debug, Default)]
-pub(crate) struct Aside {
+pub(crate) struct BlockingThread {
     taken: Arc<AtomicBool>,
 }
 
-impl Aside {
-    /// Awaits what `call` comes to on a thread of its own; `what` names what is asked.
+impl BlockingThread {
+    /// Runs `call` on a thread of its own and awaits its result; `what` names it in messages.
     ///
-    /// A run that is cancelled leaves its call behind; it goes on until it returns.
+    /// A call whose run is cancelled goes on until it returns.
     ///
     /// # Errors
-    /// A [`Reason::Timeout`] while an earlier call hangs, and [`Reason::LocalResource`] when there
-    /// is no thread to be had.
+    /// A [`Reason::Timeout`] while an earlier call hangs, and [`Reason::LocalResource`] when no
+    /// thread can be started.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
         what: &(impl Display + Sync),
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         self.start(what, move |turn| {
             let answer = call();
-            // Before the answer is there: the next run may follow at once.
+            // Before the answer is sent: the next run may follow at once.
             drop(turn);
-            // Nobody listens any more when the run was cancelled.
-            let _ = tell.send(answer);
+            // Nobody receives it when the run was cancelled.
+            let _ = sender.send(answer);
         })?;
-        told.await.map_err(|_| {
+        receiver.await.map_err(|_| {
             let text = format!("the thread that asked {what} panicked");
             Failure::new(Reason::Panic, text)
         })
     }
 
-    /// Starts `work` on a thread of its own, unless an earlier one has not given its turn back.
+    /// Starts `work` on a thread of its own, unless an earlier one still holds its turn.
     ///
     /// # Errors
     /// As [`call`](Self::call).
@@ -60,7 +60,7 @@ impl Aside {
             let text = format!("{what} has not answered since an earlier run");
             return Err(Failure::new(Reason::Timeout, text));
         };
-        let thread = thread::Builder::new().name("aside".into());
+        let thread = thread::Builder::new().name("blocking".into());
         thread.spawn(move || work(turn)).map(drop).map_err(|error| {
             let text = format!("no thread to ask {what}: {error}");
             Failure::new(Reason::LocalResource, text)
@@ -90,22 +90,22 @@ mod tests {
 
     #[tokio::test]
     async fn while_one_call_hangs_no_other_is_started() {
-        let aside = Aside::default();
-        let hanging = Turn::take(&aside.taken).expect("nobody asks yet");
-        let failure = aside.call(&"/data", || ()).await.expect_err("the turn is taken");
+        let thread = BlockingThread::default();
+        let hanging = Turn::take(&thread.taken).expect("nobody asks yet");
+        let failure = thread.call(&"/data", || ()).await.expect_err("the turn is taken");
         assert_eq!(failure.reason(), Reason::Timeout);
         assert_eq!(failure.message(), "/data has not answered since an earlier run");
         drop(hanging);
         for n in 0..3 {
-            assert_eq!(aside.call(&"/data", move || n).await, Ok(n));
+            assert_eq!(thread.call(&"/data", move || n).await, Ok(n));
         }
     }
 
     #[tokio::test]
-    async fn a_call_that_panics_is_told_and_gives_its_turn_back() {
-        let aside = Aside::default();
-        let failure = aside.call(&"/data", || panic!("a bug")).await.map(|(): ()| ());
+    async fn a_call_that_panics_fails_and_gives_its_turn_back() {
+        let thread = BlockingThread::default();
+        let failure = thread.call(&"/data", || panic!("a bug")).await.map(|(): ()| ());
         assert_eq!(failure.expect_err("it panicked").reason(), Reason::Panic);
-        aside.call(&"/data", || ()).await.expect("the turn is free");
+        thread.call(&"/data", || ()).await.expect("the turn is free");
     }
 }

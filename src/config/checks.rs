@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 
+use super::defaults::{FAILURE_THRESHOLD, INTERVAL, SUCCESS_THRESHOLD, TIMEOUT};
 use super::diagnostics::Report;
 use super::kind::{Kind, OptionError, read_options};
 use super::names;
@@ -16,7 +17,6 @@ use super::prepare::{Prepare, SchemaRef};
 use super::read::all_errors;
 use super::rules::no_duplicates;
 use super::sections::DefaultsSection;
-use super::settings::{FAILURE_THRESHOLD, INTERVAL, SUCCESS_THRESHOLD, TIMEOUT};
 use super::tree::{Entry, Node, Value};
 use super::values::{Count, Period};
 use crate::engine::check::{

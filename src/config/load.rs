@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::address::Listen;
 use super::checks::{CheckReader, Defaults, Draft, Schemas};
 use super::diagnostics::{ConfigError, Report};
 use super::expand::Environment;
+use super::kind::Kind;
+use super::loaded::{Attempt, Loaded, NamedCheck};
 use super::prepare::Prepare;
 use super::sections::{
     AlertmanagerSection, DefaultsSection, HistorySection, IncludeSection, MaintenanceSection,
@@ -14,7 +17,7 @@ use super::sections::{
 use super::settings::{Alertmanager, History, Server, Service, Settings, Telemetry};
 use super::tree::{At, Entry, Node, Source, Table, Value};
 use super::watch::{self, Contents, Watch};
-use super::{Attempt, Loaded, Loader, NamedCheck, depends, names, parse, read, rules, windows};
+use super::{depends, names, parse, read, rules, windows};
 use crate::engine::Window;
 
 const SECTIONS: [&str; 9] = [
@@ -31,7 +34,10 @@ const SECTIONS: [&str; 9] = [
 
 /// A configuration on its way in.
 pub(super) struct Loading<'a> {
-    loader: &'a Loader,
+    kinds: &'static [Kind],
+    environment: &'a Environment,
+    /// Where the command line says to listen.
+    listen: Option<Listen>,
     sources: Vec<Source>,
     report: Report,
     files: Contents,
@@ -39,9 +45,15 @@ pub(super) struct Loading<'a> {
 }
 
 impl<'a> Loading<'a> {
-    pub(super) fn new(loader: &'a Loader) -> Self {
+    pub(super) fn new(
+        kinds: &'static [Kind],
+        environment: &'a Environment,
+        listen: Option<Listen>,
+    ) -> Self {
         Self {
-            loader,
+            kinds,
+            environment,
+            listen,
             sources: Vec::new(),
             report: Report::default(),
             files: Contents::default(),
@@ -83,16 +95,12 @@ impl<'a> Loading<'a> {
         let base = path.parent().unwrap_or(Path::new("/")).to_owned();
         let source = Source::new(name, base, text);
         let file = self.sources.len();
-        let root = parse::parse(file, &source, self.environment(), &mut self.report);
+        let root = parse::parse(file, &source, self.environment, &mut self.report);
         self.sources.push(source);
         match root.value {
             Value::Table(table) => table,
             _ => Table::new(),
         }
-    }
-
-    fn environment(&self) -> &'a Environment {
-        &self.loader.environment
     }
 
     fn finish(mut self, root: Table, folder: &Path, blank: bool) -> Attempt {
@@ -229,14 +237,14 @@ impl<'a> Loading<'a> {
     }
 
     fn read_checks(&mut self, checks: BTreeMap<String, Entry>, defaults: Defaults) -> Vec<Draft> {
-        let schemas = Schemas::of(self.loader.kinds);
-        let reader = CheckReader { kinds: self.loader.kinds, schemas: &schemas, defaults };
+        let schemas = Schemas::of(self.kinds);
+        let reader = CheckReader { kinds: self.kinds, schemas: &schemas, defaults };
         let mut prepare = self.prepare();
         checks.into_iter().map(|(name, entry)| reader.read(&name, entry, &mut prepare)).collect()
     }
 
     fn settings(&mut self, root: &mut Table, maintenance: Vec<Window>) -> Option<Settings> {
-        let flag = self.loader.listen;
+        let flag = self.listen;
         let (service, node) = self.section::<ServiceSection>(root, "service");
         if let Some(service) = &service {
             rules::service(service, &node, &mut self.report);
@@ -257,7 +265,7 @@ impl<'a> Loading<'a> {
         }
         let folder = node.get("url").and_then(|url| self.sources.get(url.at.file));
         let history = history.map(|section| History::of(section, folder.map(|file| &*file.base)));
-        let name = self.environment().non_empty("OTEL_SERVICE_NAME");
+        let name = self.environment.non_empty("OTEL_SERVICE_NAME");
         Some(Settings {
             service: Service::of(service?, name),
             server: Server::of(server?, flag, tls),
@@ -308,7 +316,7 @@ impl<'a> Loading<'a> {
 
     fn prepare(&mut self) -> Prepare<'_> {
         Prepare {
-            environment: &self.loader.environment,
+            environment: self.environment,
             sources: &self.sources,
             report: &mut self.report,
             files: &mut self.files,

@@ -9,9 +9,9 @@ use super::sections::{
     AlertmanagerSection, HistorySection, IncludeSection, ServerSection, ServiceSection,
     TelemetrySection,
 };
-use super::settings;
 use super::tree::Node;
 use super::values::Secret;
+use super::{defaults, settings};
 use crate::model::Details;
 
 const NO_URL: &str = "not an http or https URL; write one such as \"http://host:port\"";
@@ -52,8 +52,8 @@ pub(super) fn server(
                        or listen on a loopback address";
         report.option(node, "details", message);
     }
-    let drain = section.drain_delay.map_or(settings::DRAIN_DELAY, |period| period.0);
-    let shutdown = section.shutdown_timeout.map_or(settings::SHUTDOWN_TIMEOUT, |period| period.0);
+    let drain = section.drain_delay.map_or(defaults::DRAIN_DELAY, |period| period.0);
+    let shutdown = section.shutdown_timeout.map_or(defaults::SHUTDOWN_TIMEOUT, |period| period.0);
     if drain >= shutdown {
         let drain = humantime::format_duration(drain);
         let shutdown = humantime::format_duration(shutdown);

@@ -7,15 +7,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::address::Listen;
-use crate::model::Details;
-
-use super::settings::{
+use super::choices::{LogFormat, LogLevel, TracesProtocol};
+use super::defaults::{
     DRAIN_DELAY, FAILURE_THRESHOLD, HEADER_TIMEOUT, INTERVAL, KEEP_HEALTHY_TRACES, LISTEN,
-    LIVENESS_TIMEOUT, LogFormat, LogLevel, MAX_CONNECTIONS, NAME, SHUTDOWN_TIMEOUT,
-    SUCCESS_THRESHOLD, TIMEZONE, TracesProtocol,
+    LIVENESS_TIMEOUT, MAX_CONNECTIONS, NAME, SHUTDOWN_TIMEOUT, SUCCESS_THRESHOLD, TIMEZONE,
 };
-use super::values::{ConfigPath, Count, Period, Secret};
+use super::values::{Count, Period, Secret, ServerTls};
 use crate::engine::Day;
+use crate::model::Details;
 
 /// What is observed: resource attributes of traces and the head of the status document.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,7 +38,7 @@ pub(super) struct ServerSection {
     /// Address and port to listen on. Default `"127.0.0.1:8080"`.
     #[schemars(extend("default" = LISTEN))]
     pub(super) listen: Option<Listen>,
-    /// Who is told causes and figures. Default `"auto"`.
+    /// Who sees causes and figures. Default `"auto"`.
     #[schemars(extend("default" = Details::default()))]
     pub(super) details: Option<Details>,
     /// Bearer token that gives the right to details.
@@ -64,18 +63,6 @@ pub(super) struct ServerSection {
     pub(super) max_connections: Option<Count>,
     /// Serve HTTPS with this certificate. Default: plain HTTP.
     pub(super) tls: Option<ServerTls>,
-}
-
-/// The certificate that the HTTP server shows.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServerTls {
-    /// PEM file with the certificate chain, the server's own first.
-    #[schemars(extend("x-pem" = "certificates"))]
-    pub cert: ConfigPath,
-    /// PEM file with its private key.
-    #[schemars(extend("x-pem" = "key"))]
-    pub key: ConfigPath,
 }
 
 /// What applies to every check that does not say otherwise.

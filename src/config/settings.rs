@@ -4,18 +4,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::address::Listen;
+use super::choices::{LogFormat, LogLevel, TracesProtocol};
+use super::defaults::{
+    DRAIN_DELAY, HEADER_TIMEOUT, KEEP_HEALTHY_TRACES, LISTEN, LIVENESS_TIMEOUT, MAX_CONNECTIONS,
+    NAME, RETENTION, SHUTDOWN_TIMEOUT,
+};
 use super::sections::{
     AlertmanagerSection, HistorySection, ServerSection, ServiceSection, TelemetrySection,
 };
-use super::values::{Period, Secret};
+use super::values::{Period, Secret, ServerTls};
 use crate::engine::Window;
 use crate::model::Details;
-
-pub use super::sections::ServerTls;
 
 /// Every section but the checks.
 #[derive(Debug, Clone)]
@@ -192,80 +192,6 @@ pub struct Alertmanager {
     /// Base URL of every Alertmanager of the cluster; each is told everything.
     pub urls: Vec<Secret>,
 }
-
-/// Least severe level that is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Only what must be mended.
-    Error,
-    /// And what may have to be.
-    Warn,
-    /// And each change of state.
-    #[default]
-    Info,
-    /// And each run.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl LogLevel {
-    /// The level's name, as a filter takes it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
-
-/// Form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    #[default]
-    Auto,
-    /// Text.
-    Text,
-    /// JSON, an object a line.
-    Json,
-}
-
-/// How traces are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub enum TracesProtocol {
-    /// OTLP over gRPC.
-    #[default]
-    #[serde(rename = "grpc")]
-    Grpc,
-    /// OTLP over HTTP; `/v1/traces` is appended to the endpoint.
-    #[serde(rename = "http/protobuf")]
-    HttpProtobuf,
-}
-
-pub(super) const NAME: &str = env!("CARGO_PKG_NAME");
-pub(super) const DRAIN_DELAY: Duration = Duration::from_secs(5);
-pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
-pub(super) const LIVENESS_TIMEOUT: Duration = Duration::from_secs(30);
-pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-pub(super) const MAX_CONNECTIONS: u32 = 1024;
-pub(super) const KEEP_HEALTHY_TRACES: f64 = 0.05;
-pub(super) const RETENTION: Duration = Duration::from_hours(30 * 24);
-pub(super) const LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
-
-pub(super) const TIMEZONE: &str = "UTC";
-
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
-pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
-pub(super) const FAILURE_THRESHOLD: u32 = 3;
-pub(super) const SUCCESS_THRESHOLD: u32 = 1;
 
 /// Where to listen: what the command line says, else the file, else the default.
 pub(super) fn listen(section: &ServerSection, flag: Option<Listen>) -> Listen {

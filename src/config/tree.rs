@@ -129,10 +129,10 @@ impl Node {
     /// The node at a path such as `expect.status[1]`, or the deepest above it, with what of the
     /// path was left. Keys may hold dots themselves.
     pub(super) fn locate<'p>(&self, path: &'p str) -> (&Self, &'p str) {
-        let (steps, rest) = self.steps(path);
-        let found = steps.iter().try_fold(self, |node, step| match (step, &node.value) {
-            (Step::Key(key), Value::Table(table)) => table.get(key).map(|entry| &entry.node),
-            (Step::Index(index), Value::Array(items)) => items.get(*index),
+        let (segments, rest) = self.segments(path);
+        let found = segments.iter().try_fold(self, |node, segment| match (segment, &node.value) {
+            (PathSegment::Key(key), Value::Table(table)) => table.get(key).map(|entry| &entry.node),
+            (PathSegment::Index(index), Value::Array(items)) => items.get(*index),
             _ => None,
         });
         (found.unwrap_or(self), rest)
@@ -140,52 +140,54 @@ impl Node {
 
     /// Takes out the node at a path, if it is there.
     pub(super) fn remove(&mut self, path: &str) -> Option<Self> {
-        let (mut steps, rest) = self.steps(path);
-        let last = steps.pop().filter(|_| rest.is_empty())?;
-        match (last, &mut self.descend(&steps)?.value) {
-            (Step::Key(key), Value::Table(table)) => table.remove(&key).map(|entry| entry.node),
-            (Step::Index(index), Value::Array(items)) => Some(items.remove(index)),
+        let (mut segments, rest) = self.segments(path);
+        let last = segments.pop().filter(|_| rest.is_empty())?;
+        match (last, &mut self.descend(&segments)?.value) {
+            (PathSegment::Key(key), Value::Table(table)) => {
+                table.remove(&key).map(|entry| entry.node)
+            }
+            (PathSegment::Index(index), Value::Array(items)) => Some(items.remove(index)),
             _ => None,
         }
     }
 
     /// The node at a path, to change it; none unless it is there.
     pub(super) fn locate_mut(&mut self, path: &str) -> Option<&mut Self> {
-        let (steps, rest) = self.steps(path);
-        if rest.is_empty() { self.descend(&steps) } else { None }
+        let (segments, rest) = self.segments(path);
+        if rest.is_empty() { self.descend(&segments) } else { None }
     }
 
-    fn descend(&mut self, steps: &[Step]) -> Option<&mut Self> {
-        steps.iter().try_fold(self, |node, step| match (step, &mut node.value) {
-            (Step::Key(key), Value::Table(table)) => table.get_mut(key).map(|e| &mut e.node),
-            (Step::Index(index), Value::Array(items)) => items.get_mut(*index),
+    fn descend(&mut self, segments: &[PathSegment]) -> Option<&mut Self> {
+        segments.iter().try_fold(self, |node, segment| match (segment, &mut node.value) {
+            (PathSegment::Key(key), Value::Table(table)) => table.get_mut(key).map(|e| &mut e.node),
+            (PathSegment::Index(index), Value::Array(items)) => items.get_mut(*index),
             _ => None,
         })
     }
 
-    fn steps<'p>(&self, path: &'p str) -> (Vec<Step>, &'p str) {
+    fn segments<'p>(&self, path: &'p str) -> (Vec<PathSegment>, &'p str) {
         let path = path.strip_prefix('.').unwrap_or(path);
         let mut best = (Vec::new(), path);
-        let mut consider = |step: Step, text: &str, child: &Self| {
+        let mut consider = |segment: PathSegment, text: &str, child: &Self| {
             let Some(rest) = path.strip_prefix(text) else { return };
             if !(rest.is_empty() || rest.starts_with(['.', '['])) {
                 return;
             }
-            let (mut steps, rest) = child.steps(rest);
+            let (mut segments, rest) = child.segments(rest);
             if best.0.is_empty() || rest.len() < best.1.len() {
-                steps.insert(0, step);
-                best = (steps, rest);
+                segments.insert(0, segment);
+                best = (segments, rest);
             }
         };
         match &self.value {
             Value::Table(table) => {
                 for (key, entry) in table {
-                    consider(Step::Key(key.clone()), key, &entry.node);
+                    consider(PathSegment::Key(key.clone()), key, &entry.node);
                 }
             }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    consider(Step::Index(index), &format!("[{index}]"), item);
+                    consider(PathSegment::Index(index), &format!("[{index}]"), item);
                 }
             }
             _ => {}
@@ -259,7 +261,7 @@ impl Node {
     }
 }
 
-enum Step {
+enum PathSegment {
     Key(String),
     Index(usize),
 }

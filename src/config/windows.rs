@@ -1,9 +1,9 @@
 //! `[[maintenance]]`: from what is written to windows, with every error at its place.
 
+use super::defaults::TIMEZONE;
 use super::diagnostics::Report;
 use super::rules::{no_duplicates, unknown_check};
 use super::sections::MaintenanceSection;
-use super::settings::TIMEZONE;
 use super::tree::Node;
 use crate::engine;
 use crate::engine::{Day, Window, WindowError};

@@ -139,18 +139,18 @@ pub(crate) struct Feed {
 
 /// What wakes the readers; they end when it is gone.
 #[derive(Debug)]
-pub(crate) struct Waker {
+pub(crate) struct ReaderNotifier {
     feed: Arc<Feed>,
     woken: watch::Sender<()>,
 }
 
 impl Feed {
     /// An empty feed, and what wakes its readers.
-    pub(crate) fn new() -> (Arc<Self>, Waker) {
+    pub(crate) fn new() -> (Arc<Self>, ReaderNotifier) {
         Self::keeping(KEPT)
     }
 
-    fn keeping(capacity: usize) -> (Arc<Self>, Waker) {
+    fn keeping(capacity: usize) -> (Arc<Self>, ReaderNotifier) {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let id = since_1970.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(0));
         let ring = Ring {
@@ -162,8 +162,8 @@ impl Feed {
         };
         let (sender, woken) = watch::channel(());
         let feed = Arc::new(Self { ring: Mutex::new(ring), bell: Notify::new(), woken });
-        let waker = Waker { feed: Arc::clone(&feed), woken: sender };
-        (feed, waker)
+        let notifier = ReaderNotifier { feed: Arc::clone(&feed), woken: sender };
+        (feed, notifier)
     }
 
     /// Where the feed is now.
@@ -261,7 +261,7 @@ impl Sink for Feed {
     }
 }
 
-impl Waker {
+impl ReaderNotifier {
     /// Wakes the readers whenever there is something for them, and starts a round every 15 s.
     pub(crate) async fn run(self) {
         let mut rounds = interval(ROUND);

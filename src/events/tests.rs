@@ -70,17 +70,17 @@ fn ids(from: u64, to: u64) -> Vec<Result<u64, u64>> {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum Action {
     Publish(u8),
     Round,
     Read { reader: usize, at_most: u8 },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = Action> {
     prop_oneof![
-        (1_u8..6).prop_map(Step::Publish),
-        Just(Step::Round),
-        (0_usize..4, 1_u8..8).prop_map(|(reader, at_most)| Step::Read { reader, at_most }),
+        (1_u8..6).prop_map(Action::Publish),
+        Just(Action::Round),
+        (0_usize..4, 1_u8..8).prop_map(|(reader, at_most)| Action::Read { reader, at_most }),
     ]
 }
 
@@ -112,15 +112,15 @@ proptest! {
         };
         for step in steps {
             match step {
-                Step::Publish(count) => for _ in 0..count {
+                Action::Publish(count) => for _ in 0..count {
                     publish(&feed, base + published);
                     published += 1;
                 },
-                Step::Round => {
+                Action::Round => {
                     feed.next_round();
                     rounds += 1;
                 }
-                Step::Read { reader, at_most } => read(&mut readers[reader], at_most),
+                Action::Read { reader, at_most } => read(&mut readers[reader], at_most),
             }
             prop_assert!(feed.ring().kept.len() <= FEW);
         }
@@ -226,11 +226,11 @@ fn a_change_is_shown_once_to_all_with_the_same_right() {
 
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_is_woken_by_a_change_and_ends_with_the_feed() {
-    let (feed, waker) = Feed::keeping(FEW);
+    let (feed, notifier) = Feed::keeping(FEW);
     let base = after_start(&feed, 0);
     publish(&feed, base);
     let mut changes = feed.subscribe();
-    let waking = tokio::spawn(waker.run());
+    let waking = tokio::spawn(notifier.run());
     assert!(changes.next().now_or_never().is_none(), "what came before is not told");
     publish(&feed, base + 1);
     let change = timeout(PATIENCE, changes.next()).await.expect("it is woken");
@@ -252,9 +252,9 @@ async fn a_subscriber_is_woken_by_a_change_and_ends_with_the_feed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_round_begins_every_15_seconds_and_wakes_everybody() {
-    let (feed, waker) = Feed::keeping(FEW);
+    let (feed, notifier) = Feed::keeping(FEW);
     let mut readers: Vec<_> = (0..100).map(|_| feed.reader(feed.mark())).collect();
-    tokio::spawn(waker.run());
+    tokio::spawn(notifier.run());
     let start = Instant::now();
     for round in 1..=3 {
         for reader in &mut readers {
@@ -277,9 +277,9 @@ async fn a_round_begins_every_15_seconds_and_wakes_everybody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_wakes_the_readers_a_few_times_only() {
-    let (feed, waker) = Feed::keeping(FEW);
+    let (feed, notifier) = Feed::keeping(FEW);
     let mut reader = feed.reader(feed.mark());
-    tokio::spawn(waker.run());
+    tokio::spawn(notifier.run());
     let base = after_start(&feed, 0);
     let publishing = async {
         for more in 0..100 {

@@ -313,7 +313,7 @@ impl Builder {
         let seconds = self.liveness_timeout.as_secs_f64().ceil();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let tolerated_ticks = seconds as u32;
-        let (feed, waker) = Feed::new();
+        let (feed, notifier) = Feed::new();
         let mut sinks = self.sinks;
         sinks.push(Arc::clone(&feed) as _);
         #[cfg(feature = "page")]
@@ -348,12 +348,12 @@ impl Builder {
         #[cfg(feature = "maintenance")]
         let maintenance = Maintenance::new(Arc::clone(&state), self.windows);
         #[cfg(feature = "maintenance")]
-        let keeper = here.spawn(Arc::clone(&maintenance).keep()).abort_handle();
+        let maintenance_task = here.spawn(Arc::clone(&maintenance).keep()).abort_handle();
         let checks_on = self.runtime.unwrap_or_else(|| here.clone());
         let scheduler = Scheduler::new(checks_on, Arc::clone(&state), self.limit, self.propagator);
         scheduler.apply(plan);
         let ticker = here.spawn(tick(Arc::clone(&state))).abort_handle();
-        let waker = here.spawn(waker.run()).abort_handle();
+        let notifier = here.spawn(notifier.run()).abort_handle();
         let access = Arc::new(ArcSwap::from_pointee(self.access));
         let inner = Inner {
             state,
@@ -371,8 +371,8 @@ impl Builder {
             maintenance,
             ticker,
             #[cfg(feature = "maintenance")]
-            keeper,
-            waker,
+            maintenance_task,
+            notifier,
             _claim: claim,
         };
         Ok(Health { inner: Arc::new(inner) })

@@ -57,8 +57,8 @@ struct Inner {
     ticker: AbortHandle,
     /// The task that opens and closes maintenance windows.
     #[cfg(feature = "maintenance")]
-    keeper: AbortHandle,
-    waker: AbortHandle,
+    maintenance_task: AbortHandle,
+    notifier: AbortHandle,
     /// Given back last of all.
     _claim: Option<Claim>,
 }
@@ -83,9 +83,9 @@ impl Drop for Inner {
         self.state.tell_all_calls();
         self.ticker.abort();
         #[cfg(feature = "maintenance")]
-        self.keeper.abort();
+        self.maintenance_task.abort();
         // With it end the subscriptions.
-        self.waker.abort();
+        self.notifier.abort();
         // A recorder would go on showing the last values as if they were still so.
         self.state.withdraw();
     }

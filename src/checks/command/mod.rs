@@ -12,7 +12,7 @@ use opentelemetry::propagation::Injector;
 use opentelemetry::{KeyValue, StringValue};
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::checks::local::Aside;
+use crate::checks::local::BlockingThread;
 use crate::config::KindOptions;
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::Reason;
@@ -32,7 +32,7 @@ struct Command {
     expected: Vec<u8>,
     warning: Vec<u8>,
     hidden: Hidden,
-    aside: Aside,
+    thread: BlockingThread,
 }
 
 #[async_trait]
@@ -51,7 +51,7 @@ impl Check for Command {
 
 impl Command {
     async fn execute(&self, cx: &Context) -> Result<Detail, Failure> {
-        let process = Process::start(&self.aside, &self.program, self.compose(cx))?;
+        let process = Process::start(&self.thread, &self.program, self.compose(cx))?;
         let (end, said) = process.end().await;
         let end = end.map_err(|error| self.not_run(&error))?;
         let said = said.map(|line| self.hidden.hide(&line)).filter(|line| !line.is_empty());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::checks::local::Aside;
+use crate::checks::local::BlockingThread;
 use crate::config::{KindOptions, OptionError, Secret};
 use crate::engine::check::Check;
 
@@ -147,8 +147,8 @@ impl KindOptions for CommandOptions {
         let env: Vec<_> =
             self.env.iter().map(|(name, value)| (name.clone(), exposed(value))).collect();
         let hidden = Hidden::of(&args, &env);
-        let (program, aside) = (self.program, Aside::default());
-        Ok(Arc::new(Command { program, args, env, expected, warning, hidden, aside }))
+        let (program, thread) = (self.program, BlockingThread::default());
+        Ok(Arc::new(Command { program, args, env, expected, warning, hidden, thread }))
     }
 }
 

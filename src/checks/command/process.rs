@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
-use crate::checks::local::Aside;
+use crate::checks::local::BlockingThread;
 use crate::engine::check::Failure;
 
 use super::hide::Line;
@@ -43,18 +43,22 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `command`, which is shown as `name`, on a thread of `aside`.
+    /// Starts `command`, which is shown as `name`, on a thread of `thread`.
     ///
     /// # Errors
     /// What this side lacks for that. That it cannot be started is told as its end.
-    pub(super) fn start(aside: &Aside, name: &str, mut command: Command) -> Result<Self, Failure> {
+    pub(super) fn start(
+        thread: &BlockingThread,
+        name: &str,
+        mut command: Command,
+    ) -> Result<Self, Failure> {
         let (reader, writer) = io::pipe()?;
         let stderr = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
         let leash = Leash::default();
         let stage = Arc::clone(&leash.0);
         let (tell, told) = oneshot::channel();
-        aside.start(&name, move |turn| {
+        thread.start(&name, move |turn| {
             let end = live(command, &stage);
             // Before the end is told: the next run may follow at once.
             drop(turn);

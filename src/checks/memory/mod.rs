@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::checks::local::Aside;
+use crate::checks::local::BlockingThread;
 use crate::config::{ByteSize, KindOptions, OptionError, SizeOrShare};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Reason};
@@ -69,13 +69,18 @@ impl MemoryOptions {
             );
             return Err(vec![OptionError::new("warn_available", text)]);
         }
-        Ok(Memory { root: root.into(), aside: Aside::default(), warn_available, min_available })
+        Ok(Memory {
+            root: root.into(),
+            thread: BlockingThread::default(),
+            warn_available,
+            min_available,
+        })
     }
 }
 
 struct Memory {
     root: PathBuf,
-    aside: Aside,
+    thread: BlockingThread,
     warn_available: Option<SizeOrShare>,
     min_available: SizeOrShare,
 }
@@ -88,7 +93,7 @@ impl Check for Memory {
 
     async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
         let root = self.root.clone();
-        let tightest = self.aside.call(&"the kernel", move || pools::tightest(&root)).await?;
+        let tightest = self.thread.call(&"the kernel", move || pools::tightest(&root)).await?;
         let pool = tightest.map_err(|text| Failure::new(Reason::Other, text))?;
         cx.measure(&AVAILABLE_BYTES, pool.available as f64);
         cx.measure(&AVAILABLE_RATIO, pool.ratio());

@@ -18,7 +18,7 @@
 mod declare;
 mod depends;
 mod failure;
-mod heartbeat;
+mod heartbeat_check;
 mod names;
 
 use std::fmt;
@@ -41,8 +41,8 @@ pub use failure::Failure;
 #[cfg(any(feature = "redis-client", feature = "sql", feature = "tls"))]
 pub(crate) use failure::brief;
 #[cfg(feature = "config")]
-pub(crate) use heartbeat::AGE as HEARTBEAT_AGE;
-pub use heartbeat::Heartbeat;
+pub(crate) use heartbeat_check::AGE as HEARTBEAT_AGE;
+pub use heartbeat_check::Heartbeat;
 #[cfg(feature = "config")]
 pub(crate) use names::{
     MAX_NAME, RESERVED_NAMES, has_label_form, has_name_form, is_reserved_label,

@@ -1,9 +1,9 @@
-//! When each check runs: one light task a check, on fixed deadlines of its own.
+//! When each check runs: one task a check, on fixed deadlines of its own.
 //!
-//! In flows a plan (the checks that should run); it is applied as a difference to the one that
-//! runs. A task runs its check inline, so two runs of one check never overlap.
+//! A new plan (the checks that should run) is applied as a difference to the current one. A task
+//! runs its check inline, so two runs of one check never overlap.
 
-mod nudge;
+mod runtime_ticker;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,7 +20,7 @@ use crate::engine::run;
 use crate::engine::run::Propagator;
 use crate::engine::state::{Entry, HealthState, Planned};
 use crate::model::{CheckInfo, SkipReason};
-use nudge::Nudge;
+use runtime_ticker::RuntimeTicker;
 
 /// All checks of a plan start within this time, one after the other.
 const FIRST_RUNS: Duration = Duration::from_millis(900);
@@ -72,9 +72,9 @@ pub(crate) struct Scheduler {
     shared: Arc<Shared>,
     handle: Handle,
     running: Mutex<HashMap<Arc<str>, Running>>,
-    heart: AbortHandle,
-    /// Where checks run beside whatever else the runtime does.
-    _nudge: Option<Nudge>,
+    liveness_task: AbortHandle,
+    /// There only when checks share the runtime with the host.
+    _ticker: Option<RuntimeTicker>,
 }
 
 /// What every check's task uses.
@@ -102,16 +102,16 @@ impl Scheduler {
         propagator: Option<Propagator>,
     ) -> Self {
         state.beat();
-        let heart = tokio::spawn(beat(handle.clone(), Arc::clone(&state))).abort_handle();
-        // From another runtime, the heart itself is a sign from outside.
+        let liveness_task = tokio::spawn(beat(handle.clone(), Arc::clone(&state))).abort_handle();
+        // From another runtime, the liveness task itself wakes a worker once a second.
         let at_home = Handle::current().id() == handle.id();
-        let nudge = at_home.then(|| Nudge::start(handle.clone())).flatten();
+        let ticker = at_home.then(|| RuntimeTicker::start(handle.clone())).flatten();
         let limit = Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS));
         let shared = Arc::new(Shared { state, limit, propagator, epoch: Instant::now() });
-        Self { shared, handle, running: Mutex::default(), heart, _nudge: nudge }
+        Self { shared, handle, running: Mutex::default(), liveness_task, _ticker: ticker }
     }
 
-    /// Makes `checks` the plan: what is untouched goes on, the rest is started or stopped.
+    /// Makes `checks` the plan: unchanged checks go on, the others are started or stopped.
     pub(crate) fn apply(&self, checks: Vec<Scheduled>) -> Changes {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changes = Changes::default();
@@ -158,7 +158,7 @@ impl Scheduler {
             let (check, spare) = (Arc::clone(&scheduled.check), scheduled.spare);
             let (shared, cell) = (Arc::clone(&self.shared), Arc::clone(&entry));
             let task = self.handle.spawn(async move {
-                // What it held must be free first: two runs of one check never overlap.
+                // The old task must end first: two runs of one check never overlap.
                 if let Some(stopped) = before {
                     let _ = stopped.await;
                 }
@@ -176,7 +176,7 @@ impl Scheduler {
 }
 
 impl Scheduler {
-    /// The heartbeat that the check `name` is, if it is one.
+    /// The check `name`, if it is a heartbeat check.
     pub(crate) fn heartbeat(&self, name: &str) -> Option<Heartbeat> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.get(name)?.scheduled.check.heartbeat().cloned()
@@ -185,7 +185,7 @@ impl Scheduler {
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
-        self.heart.abort();
+        self.liveness_task.abort();
         let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
         for stopped in running.values() {
             stopped.task.abort();
@@ -193,18 +193,16 @@ impl Drop for Scheduler {
     }
 }
 
-/// Asks the check runtime once a second for a sign that it makes progress.
+/// Runs a task on the check runtime once a second, to see that it makes progress.
 ///
-/// It is asked from outside: a worker that blocks after a sleep of all of them leaves nobody to
-/// look at the timers, for workers wake each other only when there is more than one task to run. A
-/// task that comes from elsewhere wakes another.
+/// The task is spawned from this runtime: see [`runtime_ticker`] for why that wakes a worker.
 async fn beat(checks_on: Handle, state: Arc<HealthState>) {
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         seconds.tick().await;
         let state = Arc::clone(&state);
-        // No second one is asked for before the first has come; a runtime that ends gives none.
+        // The next task is spawned only after this one has run; on a runtime that ends it never does.
         let _ = checks_on.spawn(async move { state.beat() }).await;
     }
 }
@@ -222,12 +220,12 @@ async fn keep_running(
     loop {
         match check.heartbeat() {
             None => sleep_until(due).await,
-            // On the heap, so that all the checks that are none need not have room for it.
-            Some(heartbeat) => Box::pin(until_due_or_told(due, heartbeat)).await,
+            // On the heap, so that checks of other kinds need no room for it.
+            Some(heartbeat) => Box::pin(until_due_or_heartbeat(due, heartbeat)).await,
         }
         let started = Instant::now();
         if !(spare && entry.spares(started)) {
-            // One that was called for comes before it is due, and says nothing of delays.
+            // A run that a heartbeat triggered starts before it is due, and has no delay.
             if let Some(delay) = started.checked_duration_since(due) {
                 state.delayed(delay);
             }
@@ -249,15 +247,15 @@ async fn keep_running(
     }
 }
 
-/// Waits for the time of the next run, or for a beat that ends a silence: it is shown at once.
-async fn until_due_or_told(due: Instant, heartbeat: &Heartbeat) {
+/// Waits until the next run is due, or until a heartbeat ends a silence, which is shown at once.
+async fn until_due_or_heartbeat(due: Instant, heartbeat: &Heartbeat) {
     tokio::select! {
         () = sleep_until(due) => {}
         () = heartbeat.ended_silence() => {}
     }
 }
 
-/// The fixed deadlines of a check: its own phase, then every interval.
+/// The fixed deadlines of a check: a phase of its own, then every interval.
 #[derive(Debug, Clone, Copy)]
 struct Grid {
     origin: Instant,

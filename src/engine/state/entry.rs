@@ -100,8 +100,8 @@ impl Entry {
         self.series_sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long after the last run that counts the status is forgotten.
-    fn patience(&self) -> Duration {
+    /// Age of the last run that counts at which the status becomes unknown.
+    fn stale_after(&self) -> Duration {
         self.info.interval.saturating_mul(3).saturating_add(self.info.timeout)
     }
 
@@ -109,7 +109,7 @@ impl Entry {
     pub(crate) fn stale_at(&self, cell: &Cell) -> Option<Instant> {
         let known = cell.fold.status() != Status::Unknown;
         let heard = cell.heard.filter(|_| known)?;
-        heard.checked_add(self.patience())
+        heard.checked_add(self.stale_after())
     }
 
     /// Forgets the status if it is stale by `now`.
@@ -117,7 +117,7 @@ impl Entry {
         let stale_at = self.stale_at(cell).filter(|at| *at < now)?;
         let at = SystemTime::now() - now.saturating_duration_since(stale_at);
         let from = cell.fold.go_stale();
-        let since = self.patience();
+        let since = self.stale_after();
         Some(cell.change(Transition {
             id: ids.next(),
             from,

@@ -352,9 +352,9 @@ fn maintenance_survives_a_changed_declaration_and_does_not_reach_another_check()
 
 /// Counts what it is told.
 #[derive(Default)]
-struct Told(AtomicUsize);
+struct CountingSink(AtomicUsize);
 
-impl Sink for Told {
+impl Sink for CountingSink {
     fn record(&self, _: &Arc<CheckInfo>, _: Event<'_>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
@@ -367,7 +367,7 @@ fn with_threshold(failure_threshold: u32) -> Arc<CheckInfo> {
 
 #[test]
 fn what_a_replaced_check_still_reports_reaches_nobody() {
-    let told = Arc::<Told>::default();
+    let told = Arc::<CountingSink>::default();
     let state = empty(false, vec![Arc::clone(&told) as Arc<dyn Sink>]);
     let old = state.apply(vec![Planned::New(with_threshold(1))]).remove(0);
     assert!(state.record(&old, run(Outcome::Success)).is_some());

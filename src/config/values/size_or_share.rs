@@ -1,4 +1,4 @@
-//! A part of a whole, as an option gives it: in percent or in bytes.
+//! A part of a whole, in percent or in bytes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer};
 
-use super::values::ByteSize;
+use super::size::ByteSize;
 
 /// A share such as `"10%"` or a size such as `"5GiB"`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,4 +1,5 @@
-//! A check that is told instead of asking: it fails when it hears nothing for a while.
+//! The check behind the kind `heartbeat`: it waits for heartbeats instead of asking, and fails when
+//! none comes for a while.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +16,14 @@ use crate::model::{Measurement, Reason, Secret};
 pub(crate) static AGE: Measurement =
     Measurement { name: "heartbeat_age_seconds", help: "Time since the last heartbeat." };
 
-/// A check that hears from what it watches, such as a nightly job, instead of asking it.
+/// A check that receives heartbeats from what it watches, such as a nightly job.
 ///
-/// It is told by [`beat`](Self::beat), or by `POST /heartbeat/{check}` with its token. A run fails
-/// with [`Reason::MissedHeartbeat`] when nothing was heard for longer than its grace; before the
-/// first beat it is unknown until the grace has passed since its first run, so that a restart of
-/// this process is no alarm. A beat that ends a silence is acted upon at once.
+/// A heartbeat is a call of [`beat`](Self::beat), or `POST /heartbeat/{check}` with its token. A run
+/// fails with [`Reason::MissedHeartbeat`] when the last heartbeat is older than the grace. Before the
+/// first one it is unknown until the grace has passed since the first run, so that a restart of this
+/// process raises no alarm. A heartbeat that ends a silence triggers a run at once.
 ///
-/// Clones are the same heartbeat.
+/// Clones share the same state.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -48,7 +49,7 @@ struct Inner {
     grace: Duration,
     token: Secret,
     beats: Mutex<Beats>,
-    /// Told of a beat that ends a silence.
+    /// Notified of a heartbeat that ends a silence.
     ended_silence: Notify,
 }
 
@@ -57,7 +58,7 @@ struct Beats {
     last: Option<Instant>,
     /// When the first run was.
     since: Option<Instant>,
-    /// Whether the last run would have liked to hear more.
+    /// Whether the last run found the last heartbeat too old, or none.
     silent: bool,
 }
 
@@ -68,8 +69,8 @@ impl fmt::Debug for Heartbeat {
 }
 
 impl Heartbeat {
-    /// A heartbeat that fails after a silence longer than `grace`; `token` gives the right to
-    /// tell it over HTTP.
+    /// A check that fails after a silence longer than `grace`; `token` is required to send it
+    /// heartbeats over HTTP.
     #[must_use]
     pub fn new(grace: Duration, token: &str) -> Self {
         let inner = Inner {
@@ -81,27 +82,27 @@ impl Heartbeat {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Tells it that all is well.
+    /// Records a heartbeat: all is well.
     pub fn beat(&self) {
         let mut beats = self.beats();
         beats.last = Some(Instant::now());
-        // Only a silence is worth a run of its own: more beats must not make more runs.
+        // Only the end of a silence triggers a run: more heartbeats must not make more runs.
         if std::mem::take(&mut beats.silent) {
             self.inner.ended_silence.notify_one();
         }
     }
 
-    /// Whether `token` gives the right to report to it.
+    /// Whether `token` is the right one.
     pub(crate) fn accepts(&self, token: &[u8]) -> bool {
         self.inner.token.is(token)
     }
 
-    /// Waits for a beat that ends a silence.
+    /// Waits for a heartbeat that ends a silence.
     pub(crate) async fn ended_silence(&self) {
         self.inner.ended_silence.notified().await;
     }
 
-    /// Goes on from what `old`, which had its place, has heard.
+    /// Takes over the heartbeats of `old`, which this check replaces.
     pub(crate) fn succeed(&self, old: &Self) {
         if Arc::ptr_eq(&self.inner, &old.inner) {
             return;
@@ -112,7 +113,7 @@ impl Heartbeat {
         beats.since = since;
     }
 
-    /// Locks what was heard; nobody who holds it can panic.
+    /// Locks the heartbeats; no code that holds the lock can panic.
     fn beats(&self) -> MutexGuard<'_, Beats> {
         self.inner.beats.lock().unwrap_or_else(PoisonError::into_inner)
     }

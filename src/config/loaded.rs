@@ -1,0 +1,54 @@
+//! What loading a configuration comes to.
+
+use super::diagnostics::{ConfigError, Diagnostic};
+use super::settings::Settings;
+use super::watch::Watch;
+use crate::engine::check::Declared;
+
+/// A valid configuration.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// Every section but the checks, with defaults filled in.
+    pub settings: Settings,
+    /// The enabled checks, sorted by name, with defaults filled in.
+    pub checks: Vec<NamedCheck>,
+    /// The names of checks with `enabled = false`, sorted.
+    pub disabled: Vec<String>,
+    /// What is allowed but worth a word at start.
+    pub warnings: Vec<Diagnostic>,
+    /// The files it was made of.
+    pub watch: Watch,
+    /// Whether the file holds nothing but white space and comments.
+    pub blank: bool,
+}
+
+/// What came of reading a configuration.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The configuration, or all that is wrong with it.
+    pub result: Result<Loaded, ConfigError>,
+    /// The files that were read, or should have been, as far as they are known: when one of them
+    /// changes, the result may.
+    pub watch: Watch,
+}
+
+/// A check with its name.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NamedCheck {
+    /// `[a-z0-9][a-z0-9_-]{0,62}`, unique.
+    pub name: String,
+    /// The check and what was declared about it, with every option set.
+    pub declared: Declared,
+}
+
+impl NamedCheck {
+    /// Digest of all that it was made of, secrets and certificates included: equal for equal
+    /// declarations, so that a reload leaves such a check alone.
+    #[must_use]
+    pub fn revision(&self) -> [u8; 32] {
+        self.declared.revision.unwrap_or_default()
+    }
+}

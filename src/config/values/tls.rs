@@ -1,0 +1,98 @@
+//! TLS options of a check and of the server.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer};
+
+use super::path::ConfigPath;
+
+/// TLS towards a dependency. The certificate is verified against the system's authorities and
+/// the host name unless said otherwise.
+#[derive(Debug, Clone, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsOptions {
+    /// PEM file with the authorities to trust instead of the system's.
+    #[schemars(extend("x-pem" = "certificates"))]
+    pub ca: Option<ConfigPath>,
+    /// PEM file with the client certificate chain; needs `key`.
+    #[schemars(extend("x-pem" = "certificates"))]
+    pub cert: Option<ConfigPath>,
+    /// PEM file with the client certificate's private key; needs `cert`.
+    #[schemars(extend("x-pem" = "key"))]
+    pub key: Option<ConfigPath>,
+    /// Name to ask for and to verify instead of the host's.
+    pub server_name: Option<String>,
+    /// Accept any certificate. Default false.
+    #[serde(default)]
+    pub insecure: bool,
+}
+
+/// Whether to speak TLS, and how: `true` is `{}`, `false` is none.
+#[derive(Debug, Clone, Default)]
+pub struct Tls(pub Option<TlsOptions>);
+
+impl<'de> Deserialize<'de> for Tls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SwitchOrTable;
+        impl<'de> de::Visitor<'de> for SwitchOrTable {
+            type Value = Tls;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or a table of ca, cert, key, server_name, insecure")
+            }
+
+            fn visit_bool<E: de::Error>(self, wanted: bool) -> Result<Tls, E> {
+                Ok(Tls(wanted.then(TlsOptions::default)))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Tls, A::Error> {
+                TlsOptions::deserialize(de::value::MapAccessDeserializer::new(map))
+                    .map(|o| Tls(Some(o)))
+            }
+        }
+        deserializer.deserialize_any(SwitchOrTable)
+    }
+}
+
+impl JsonSchema for Tls {
+    fn schema_name() -> Cow<'static, str> {
+        "Tls".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let table = generator.subschema_for::<TlsOptions>();
+        json_schema!({
+            "description": "`true`, which is `{}`, `false` for none, or a table of options.",
+            "anyOf": [{ "type": "boolean" }, table],
+        })
+    }
+}
+
+/// The certificate that the HTTP server shows.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTls {
+    /// PEM file with the certificate chain, the server's own first.
+    #[schemars(extend("x-pem" = "certificates"))]
+    pub cert: ConfigPath,
+    /// PEM file with its private key.
+    #[schemars(extend("x-pem" = "key"))]
+    pub key: ConfigPath,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    #[test]
+    fn tls_takes_a_switch_or_a_table() {
+        assert!(parse::<Tls>("true").is_ok_and(|t| t.0.is_some()));
+        assert!(parse::<Tls>("false").is_ok_and(|t| t.0.is_none()));
+        assert!(parse::<Tls>("{ insecure = true }").is_ok_and(|t| t.0.is_some_and(|o| o.insecure)));
+        assert!(parse::<Tls>("{ unsafe = true }").is_err());
+        assert!(parse::<Tls>("1").is_err());
+    }
+}
