@@ -122,7 +122,7 @@ async fn a_changed_check_ends_the_run_in_flight_before_it_starts_one_of_its_own(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_check_gates_nothing_until_its_first_run() {
+async fn a_new_check_gates_nothing_until_it_has_failed_as_often_as_its_threshold_says() {
     let old = Dependency::that_says(Says::Yes);
     let (health, _) = planned(&old, every(SECOND)).await;
     let new = Dependency::that_says(Says::Never);
@@ -135,12 +135,54 @@ async fn a_new_check_gates_nothing_until_its_first_run() {
     assert_eq!(statuses(), [ServiceStatus::Degraded; 3]);
     assert!(health.ready());
     assert_eq!(health.state().snapshot().status, ServiceStatus::Degraded);
-    until(|| status(&health, "new") == Status::Down).await;
+    for failed in 1..=2 {
+        until(|| view(&health, "new").consecutive_failures == failed).await;
+        assert_eq!(status(&health, "new"), Status::Down, "it shows what it is");
+        assert_eq!(statuses(), [ServiceStatus::Degraded; 3], "after {failed} failed runs");
+        assert!(health.ready());
+    }
+    until(|| view(&health, "new").consecutive_failures == 3).await;
     assert_eq!(
         statuses(),
         [ServiceStatus::Down, ServiceStatus::Down, ServiceStatus::Degraded],
         "startup was satisfied before"
     );
+    assert!(!health.ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_check_gates_from_its_first_good_run_on() {
+    let old = Dependency::that_says(Says::Yes);
+    let (health, _) = planned(&old, every(SECOND)).await;
+    let new = Dependency::that_says(Says::No);
+    let mut plan = db(&old, every(SECOND), FIRST);
+    plan.push(("new".to_owned(), new.check(every(SECOND).failure_threshold(2))));
+    health.set_checks(plan).unwrap();
+    more_runs(&new, 1).await;
+    assert_eq!((status(&health, "new"), health.ready()), (Status::Down, true));
+    new.now_says(Says::Yes);
+    more_runs(&new, 1).await;
+    assert!(view(&health, "new").gates_now);
+    new.now_says(Says::No);
+    more_runs(&new, 1).await;
+    assert_eq!((status(&health, "new"), health.ready()), (Status::Up, true));
+    more_runs(&new, 1).await;
+    assert_eq!((status(&health, "new"), health.ready()), (Status::Down, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_the_host_observes_prove_a_new_check_too() {
+    let old = Dependency::that_says(Says::Yes);
+    let (health, _) = planned(&old, every(SECOND)).await;
+    let new = Dependency::that_says(Says::Never);
+    let mut plan = db(&old, every(SECOND), FIRST);
+    plan.push(("new".to_owned(), new.check(every(SECOND * 600).timeout(SECOND * 500))));
+    health.set_checks(plan).unwrap();
+    let observed = health.observe("new").unwrap();
+    for failed in 1..=3 {
+        assert!(health.ready(), "before failed call {failed}");
+        observed.failure(Reason::Other, millis(1));
+    }
     assert!(!health.ready());
 }
 

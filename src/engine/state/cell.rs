@@ -22,7 +22,8 @@ pub(crate) struct Cell {
     pub(super) before: Option<(Status, SystemTime)>,
     /// A plan without this check has been applied: what its last run still reports is dropped.
     pub(super) retired: bool,
-    /// Whether its gates count; not yet for a check that a reload brought, until its first run.
+    /// Whether its gates count. For a check that a reload added they do not yet: only from its first
+    /// good run on, or after `failure_threshold` failed ones in a row.
     pub(super) gating: bool,
     pub(crate) maintenance: bool,
     /// The last run of the check itself: calls that the host observes have no phases and figures.

@@ -156,7 +156,9 @@ impl Entry {
                 trace: run.trace,
             })
         });
-        cell.gating = true;
+        // A check that a reload added may be wrong from the start: one bad run proves nothing yet.
+        let proven = cell.consecutive_failures() >= self.info.failure_threshold;
+        cell.gating |= run.outcome.is_good() || proven;
         let notable = run.outcome != Outcome::Success
             || transition.is_some()
             || run.duration > self.info.timeout / 2;

@@ -129,9 +129,9 @@ impl HealthState {
         cell.note_well(observed.outcome, now);
         let mut fold = cell.fold;
         let status = fold.apply(observed.outcome, entry.thresholds());
-        // Without a status nothing goes stale, and the first run may be what a gate waits for.
+        // Without a status nothing goes stale, and this call may be what a gate waits for.
         let fresh = entry.stale_at(&cell).is_some_and(|at| now <= at);
-        if !fresh || fold.status() != status {
+        if !fresh || fold.status() != status || !cell.gating {
             self.turn(entry, cell, observed, ended);
             return Ok(());
         }

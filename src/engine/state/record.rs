@@ -99,8 +99,8 @@ impl HealthState {
 
     /// Makes `checks` the plan and returns their entries in the same order.
     ///
-    /// The checks of the first plan gate from the start; those that a later one brings only after
-    /// their first run.
+    /// The checks of the first plan gate from the start; those that a later one adds only after their
+    /// first good run, or `failure_threshold` failed ones in a row.
     pub(crate) fn apply(&self, checks: Vec<Planned>) -> Vec<Arc<Entry>> {
         let maintained = self.maintained();
         let now = SystemTime::now();
