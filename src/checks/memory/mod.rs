@@ -26,11 +26,13 @@ static AVAILABLE_RATIO: Measurement = Measurement {
 /// Memory that is still available: the system's, or the headroom under the limit of a cgroup
 /// where that is less.
 ///
-/// Of the system it is what the kernel estimates that programs may take without swapping
-/// (`MemAvailable`). Of a cgroup, this process's own or one around it, it is the limit
-/// (`memory.max`) less what is in use, where file pages that the kernel can drop (`inactive_file`)
-/// count as free. The least of these counts, and a share is of that limit or of the system's
-/// memory. cgroups of version 1 are read likewise.
+/// For the system it is what the kernel estimates that programs may take without swapping:
+/// `MemAvailable` in `/proc/meminfo`. For a cgroup, this process's own or one around it, it is the
+/// limit less what is in use, where page cache and kernel caches that the kernel takes back when
+/// memory is needed do not count as used: `memory.max`, `memory.current`, and `inactive_file`,
+/// `active_file` and `slab_reclaimable` in `memory.stat`; in version 1 `memory.limit_in_bytes`,
+/// `memory.usage_in_bytes`, and `total_inactive_file` and `total_active_file`. The least of these
+/// counts, and a share is of that limit or of the system's memory.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemoryOptions {

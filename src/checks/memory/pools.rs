@@ -1,4 +1,5 @@
-//! Where memory comes from: the system's, and under the limit of each cgroup around this process.
+//! How much memory is available: in the system, and under the limit of each cgroup around this
+//! process.
 //!
 //! The formats are those of proc_meminfo(5), proc_pid_cgroup(5) and the kernel's cgroup-v2.rst
 //! and cgroup-v1/memory.rst.
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Memory of which some may still be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pool {
-    /// Of the cgroup that limits it; none is the system's.
+    /// The cgroup that limits it; `None` is the whole system.
     cgroup: Option<String>,
     pub(super) available: u64,
     total: u64,
@@ -36,35 +37,38 @@ struct Version {
     mount: &'static str,
     max: &'static str,
     current: &'static str,
-    /// Key of `memory.stat` for the file pages of a cgroup and those within it that can be dropped.
-    reclaimable: &'static str,
+    /// Keys of `memory.stat` for what the kernel takes back when the cgroup or one within it needs
+    /// memory: file pages, and caches of the kernel itself.
+    reclaimable: &'static [&'static str],
 }
 
 const V2: Version = Version {
     mount: "sys/fs/cgroup",
     max: "memory.max",
     current: "memory.current",
-    reclaimable: "inactive_file",
+    // Not `file`: it includes shared memory and tmpfs, which only swapping frees.
+    reclaimable: &["inactive_file", "active_file", "slab_reclaimable"],
 };
 
 const V1: Version = Version {
     mount: "sys/fs/cgroup/memory",
     max: "memory.limit_in_bytes",
     current: "memory.usage_in_bytes",
-    reclaimable: "total_inactive_file",
+    // Version 1 counts reclaimable slab in its usage, but does not tell how much it is.
+    reclaimable: &["total_inactive_file", "total_active_file"],
 };
 
 /// The pool with the least available, of a system whose `/proc` and `/sys` are under `root`.
 ///
 /// # Errors
-/// What the system does not tell.
+/// Which file or figure the system lacks.
 pub(super) fn tightest(root: &Path) -> Result<Pool, String> {
     let system = system(root)?;
     let cgroups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let limits = cgroups.lines().filter_map(memory_of).flat_map(|(version, path)| {
         levels(path).filter_map(move |level| limit(root, version, level))
     });
-    // A limit above the system's memory is none; version 1 writes a huge number for that.
+    // A limit above the system's memory limits nothing; version 1 writes a huge number for that.
     let limits = limits.filter(|pool| pool.total < system.total);
     let tightest = limits.min_by_key(|pool| pool.available);
     Ok(match tightest {
@@ -114,11 +118,12 @@ fn limit(root: &Path, version: &Version, level: &Path) -> Option<Pool> {
     let total = number(version.max)?;
     let current = number(version.current)?;
     let stat = read(&dir, "memory.stat").unwrap_or_default();
-    let reclaimable = stat.lines().find_map(|line| {
+    let reclaimable = stat.lines().filter_map(|line| {
         let (key, value) = line.split_once(' ')?;
-        (key == version.reclaimable).then(|| value.trim().parse::<u64>().ok())?
+        version.reclaimable.contains(&key).then(|| value.trim().parse::<u64>().ok())?
     });
-    let in_use = current.saturating_sub(reclaimable.unwrap_or(0));
+    let reclaimable = reclaimable.fold(0, u64::saturating_add);
+    let in_use = current.saturating_sub(reclaimable);
     Some(Pool { cgroup: Some(name), available: total.saturating_sub(in_use), total })
 }
 
@@ -165,6 +170,46 @@ mod tests {
             ],
         );
         assert_eq!(tightest(unlimited.path()), Ok(pool(None, 512, 1024)));
+    }
+
+    #[test]
+    fn what_the_kernel_can_take_back_counts_as_available() {
+        let stat = format!(
+            "anon {0}\nfile {1}\nshmem {0}\ninactive_anon {0}\nactive_anon {0}\ninactive_file {2}\n\
+             active_file {3}\nunevictable {0}\nslab_reclaimable {4}\nslab_unreclaimable {0}\nslab {1}\n",
+            100 * MIB,
+            120 * MIB,
+            10 * MIB,
+            60 * MIB,
+            5 * MIB,
+        );
+        let limit = (256 * MIB).to_string();
+        let current = (250 * MIB).to_string();
+        let v2 = root(
+            "0::/\n",
+            &[
+                ("sys/fs/cgroup/memory.max", &limit),
+                ("sys/fs/cgroup/memory.current", &current),
+                ("sys/fs/cgroup/memory.stat", &stat),
+            ],
+        );
+        assert_eq!(tightest(v2.path()), Ok(pool(Some("/"), 81, 256)), "6 + 10 + 60 + 5");
+        let stat = format!(
+            "cache {0}\nrss {0}\ninactive_file 1\nactive_file 1\ntotal_cache {0}\n\
+             total_inactive_file {1}\ntotal_active_file {2}\ntotal_unevictable {0}\n",
+            100 * MIB,
+            10 * MIB,
+            60 * MIB,
+        );
+        let v1 = root(
+            "4:memory:/\n",
+            &[
+                ("sys/fs/cgroup/memory/memory.limit_in_bytes", &limit),
+                ("sys/fs/cgroup/memory/memory.usage_in_bytes", &current),
+                ("sys/fs/cgroup/memory/memory.stat", &stat),
+            ],
+        );
+        assert_eq!(tightest(v1.path()), Ok(pool(Some("/"), 76, 256)), "6 + 10 + 60");
     }
 
     #[test]
