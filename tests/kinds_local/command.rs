@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use vitalsign::{Context, Outcome, Reason, Run};
 
 use crate::support::checks::{PATIENT, SHORT, ask, check, errors, failure, run};
-use crate::support::daemon::wait_for;
+use crate::support::daemon::{left_out, wait_for};
 use crate::support::spans::{Spans, attribute, id};
 
 /// Options that have a shell run `script`.
@@ -52,11 +52,19 @@ async fn a_program_that_exits_with_0_is_a_success() {
 }
 
 #[tokio::test]
-async fn another_exit_code_is_a_failure_that_says_what_stderr_says_first() {
-    let failed = sh("echo out; echo first >&2; echo second >&2; exit 3", "").await;
-    assert_eq!(failed.outcome, Outcome::Failure);
-    assert_eq!(failed.reason, Some(Reason::UnexpectedStatus));
-    assert_eq!(failed.message.as_deref(), Some("sh exited with 3, expected 0: first"));
+async fn another_exit_code_is_a_failure_that_says_what_the_program_wrote_first() {
+    for (script, said) in [
+        ("echo first >&2; echo second >&2", "first"),
+        ("echo out; echo more; echo first >&2", "out"),
+        ("echo first >&2; echo out", "out"),
+        ("echo; echo ' '; echo first >&2", "first"),
+    ] {
+        let failed = sh(&format!("{script}; exit 3"), "").await;
+        assert_eq!(failed.outcome, Outcome::Failure);
+        assert_eq!(failed.reason, Some(Reason::UnexpectedStatus));
+        let text = format!("sh exited with 3, expected 0: {said}");
+        assert_eq!(failed.message.as_deref(), Some(text.as_str()), "{script}");
+    }
     let silent = sh("exit 1", "").await;
     assert_eq!(silent.message.as_deref(), Some("sh exited with 1, expected 0"));
 }
@@ -77,12 +85,52 @@ async fn exit_codes_are_judged_as_expected() {
             assert_eq!(run.message, Some(format!("sh exited with {code}: why")));
         }
     }
+    let unknown = sh("echo cannot tell; exit 3", "expect.unknown = [3, 4]").await;
+    assert_eq!((unknown.outcome, unknown.reason), (Outcome::Unknown, Some(Reason::LocalResource)));
+    assert_eq!(unknown.message.as_deref(), Some("sh exited with 3: cannot tell"));
     let run = sh("exit 0", "expect.exit = 1").await;
     assert_eq!(run.message.as_deref(), Some("sh exited with 0, expected 1"));
 }
 
+/// Debian's package `monitoring-plugins-basic`.
+const PLUGINS: &str = "/usr/lib/nagios/plugins";
+
 #[tokio::test]
-async fn a_program_that_is_killed_or_missing_is_told() {
+async fn the_plugins_of_monitoring_systems_are_understood() {
+    if !Path::new(PLUGINS).exists() {
+        return left_out("monitoring-plugins-basic");
+    }
+    let expect = "expect = { warning = 1, unknown = 3 }";
+    for (plugin, args, outcome, said) in [
+        ("check_dummy", &["0", "fine"][..], Outcome::Success, None),
+        ("check_dummy", &["1", "low"], Outcome::Warning, Some("exited with 1: WARNING: low")),
+        (
+            "check_dummy",
+            &["2", "out"],
+            Outcome::Failure,
+            Some("exited with 2, expected 0: CRITICAL: out"),
+        ),
+        ("check_dummy", &["3", "odd"], Outcome::Unknown, Some("exited with 3: UNKNOWN: odd")),
+        (
+            "check_disk",
+            &["-w", "100%", "-c", "100%", "-p", "/"],
+            Outcome::Failure,
+            Some("exited with 2, expected 0: DISK CRITICAL - free space: / "),
+        ),
+        ("check_disk", &["-w", "0%", "-c", "0%", "-p", "/"], Outcome::Success, None),
+        ("check_disk", &["-p", "/nowhere"], Outcome::Unknown, Some("exited with 3: ")),
+    ] {
+        let options = format!("program = '{PLUGINS}/{plugin}'\nargs = {args:?}\n{expect}");
+        let run = run(check("command", &options)).await;
+        assert_eq!(run.outcome, outcome, "{plugin} {args:?}: {:?}", run.message);
+        let message = run.message.unwrap_or_default();
+        assert!(message.contains(said.unwrap_or_default()), "{plugin} {args:?}: {message}");
+        assert_eq!(message.is_empty(), said.is_none(), "{plugin} {args:?}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_killed_or_missing_is_a_failure() {
     let killed = sh("kill -9 $$", "").await;
     assert_eq!(killed.reason, Some(Reason::UnexpectedStatus));
     assert_eq!(killed.message.as_deref(), Some("sh was ended by signal 9"));
@@ -262,6 +310,11 @@ fn options_that_cannot_be_are_errors() {
         ("program = 'x'\nexpect.exit = []", "expect.exit: no exit code is expected"),
         ("program = 'x'\nexpect.exit = 256", "expect.exit: invalid value: integer `256`"),
         ("program = 'x'\nexpect.warning = 0", "expect.warning: 0 is a success already, "),
+        ("program = 'x'\nexpect.unknown = [3, 0]", "expect.unknown: 0 is a success already, "),
+        (
+            "program = 'x'\nexpect = { warning = [1, 3], unknown = 3 }",
+            "expect.unknown: 3 is a warning already, ",
+        ),
     ] {
         let errors = errors("command", options);
         assert!(errors.len() == 1 && errors[0].starts_with(told), "{options}: {errors:?}");

@@ -21,8 +21,8 @@ use hide::Hidden;
 pub(crate) use options::CommandOptions;
 use process::Process;
 
-/// Variables of this process that a program gets: those without which few find what they need.
-/// The others stay here, for any of them may hold what is secret.
+/// Variables of this process that a program gets: few programs work without them. The others are
+/// not passed on, as any of them may hold a secret.
 const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
 struct Command {
@@ -31,6 +31,7 @@ struct Command {
     env: Vec<(String, String)>,
     expected: Vec<u8>,
     warning: Vec<u8>,
+    unknown: Vec<u8>,
     hidden: Hidden,
     thread: BlockingThread,
 }
@@ -73,6 +74,10 @@ impl Command {
         if among(&self.warning) {
             return Ok(Detail::warning(format!("{program} exited with {code}{said}")));
         }
+        if among(&self.unknown) {
+            let text = format!("{program} exited with {code}{said}");
+            return Err(Failure::new(Reason::LocalResource, text).answered());
+        }
         let expected = options::list(&self.expected);
         let text = format!("{program} exited with {code}, expected {expected}{said}");
         let failure = Failure::new(Reason::UnexpectedStatus, text);
@@ -97,7 +102,7 @@ impl Command {
         program
     }
 
-    /// Why there was nothing to be seen of the program.
+    /// Why the program could not be run.
     fn not_run(&self, error: &std::io::Error) -> Failure {
         let reason = match error.kind() {
             // EAGAIN: this user or this system has as many processes as it may.

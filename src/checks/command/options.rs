@@ -16,10 +16,14 @@ use super::hide::Hidden;
 
 /// How a program ends, such as a script or a plugin; no shell reads the line.
 ///
-/// Its output is thrown away, but for the first line that it writes to stderr, which explains a
-/// failure or a warning. It has a process group of its own, which is killed when the program has
-/// ended or its time is up. A program that cannot be started fails the run with `other`; one that
-/// is ended by a signal, or exits with another code than expected, with `unexpected_status`.
+/// The first line that it writes explains a failure or a warning: of stdout, or of stderr when
+/// stdout is empty; the rest of its output is thrown away. It has a process group of its own, which
+/// is killed when the program has ended or its time is up. A program that cannot be started fails
+/// the run with `other`; one that is ended by a signal, or exits with another code than expected,
+/// with `unexpected_status`.
+///
+/// A plugin of Nagios, Icinga or Debian's `monitoring-plugins` is asked with `expect.warning = 1`
+/// and `expect.unknown = 3`.
 ///
 /// Of this service's environment it gets `PATH`, `HOME`, `LANG` and `TZ`, and the trace context
 /// as `TRACEPARENT`, but nothing else.
@@ -32,7 +36,7 @@ pub(crate) struct CommandOptions {
     #[serde(default)]
     args: Vec<Secret>,
     /// Variables to set. What is secret belongs here, since everybody on the host can read the
-    /// arguments of a process. Where a value of this table or an argument comes back on stderr its
+    /// arguments of a process. Where a value of this table or an argument comes back its
     /// name is shown instead, unless it is shorter than four characters.
     #[serde(default)]
     env: BTreeMap<String, Secret>,
@@ -51,6 +55,9 @@ struct ExpectOptions {
     exit: Option<ExitCodes>,
     /// Exit codes that are a warning, such as `1` of a monitoring plugin. Default: none.
     warning: Option<ExitCodes>,
+    /// Exit codes that say that the program could not find out, such as `3` of a monitoring plugin:
+    /// the run is `unknown` and changes no status. Default: none.
+    unknown: Option<ExitCodes>,
 }
 
 /// One exit code or several.
@@ -135,9 +142,17 @@ impl KindOptions for CommandOptions {
             let text = "no exit code is expected, so none would do; write one such as 0";
             wrong("expect.exit".into(), text);
         }
+        let unknown = codes(self.expect.unknown, Vec::new());
         if let Some(code) = warning.iter().find(|code| expected.contains(code)) {
             let text = format!("{code} is a success already, by `expect.exit`; write it once");
             wrong("expect.warning".into(), &text);
+        }
+        if let Some(code) = unknown.iter().find(|code| expected.contains(code)) {
+            let text = format!("{code} is a success already, by `expect.exit`; write it once");
+            wrong("expect.unknown".into(), &text);
+        } else if let Some(code) = unknown.iter().find(|code| warning.contains(code)) {
+            let text = format!("{code} is a warning already, by `expect.warning`; write it once");
+            wrong("expect.unknown".into(), &text);
         }
         if !errors.is_empty() {
             return Err(errors);
@@ -148,7 +163,7 @@ impl KindOptions for CommandOptions {
             self.env.iter().map(|(name, value)| (name.clone(), exposed(value))).collect();
         let hidden = Hidden::of(&args, &env);
         let (program, thread) = (self.program, BlockingThread::default());
-        Ok(Arc::new(Command { program, args, env, expected, warning, hidden, thread }))
+        Ok(Arc::new(Command { program, args, env, expected, warning, unknown, hidden, thread }))
     }
 }
 

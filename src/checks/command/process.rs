@@ -1,11 +1,11 @@
 //! One process from its start to its end, with all that it starts itself.
 //!
-//! A thread starts it, waits for it and reaps it; the run listens to its stderr meanwhile. Either
+//! A thread starts it, waits for it and reaps it; the run reads its output meanwhile. Either
 //! kills the whole process group: the thread when the process has ended, the run when it is
 //! dropped. They agree by [`Stage`], so that nobody kills a group whose number is another's by now.
 
 use std::future::pending;
-use std::io;
+use std::io::{self, PipeWriter};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
@@ -38,48 +38,59 @@ pub(super) struct End {
 /// A process that is being started or runs; dropping it kills its group.
 pub(super) struct Process {
     _leash: Leash,
+    stdout: pipe::Receiver,
     stderr: pipe::Receiver,
-    told: oneshot::Receiver<io::Result<End>>,
+    ended: oneshot::Receiver<io::Result<End>>,
 }
 
 impl Process {
     /// Starts `command`, which is shown as `name`, on a thread of `thread`.
     ///
     /// # Errors
-    /// What this side lacks for that. That it cannot be started is told as its end.
+    /// What this side lacks for that. A program that cannot be started is an error of
+    /// [`end`](Self::end).
     pub(super) fn start(
         thread: &BlockingThread,
         name: &str,
         mut command: Command,
     ) -> Result<Self, Failure> {
-        let (reader, writer) = io::pipe()?;
-        let stderr = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
+        let (stdout, its_stdout) = output()?;
+        let (stderr, its_stderr) = output()?;
+        command.process_group(0).stdin(Stdio::null()).stdout(its_stdout).stderr(its_stderr);
         let leash = Leash::default();
         let stage = Arc::clone(&leash.0);
-        let (tell, told) = oneshot::channel();
+        let (sender, ended) = oneshot::channel();
         thread.start(&name, move |turn| {
             let end = live(command, &stage);
-            // Before the end is told: the next run may follow at once.
+            // Before the end is sent: the next run may follow at once.
             drop(turn);
-            // Nobody listens any more when the run was cancelled.
-            let _ = tell.send(end);
+            // Nobody receives it when the run was cancelled.
+            let _ = sender.send(end);
         })?;
-        Ok(Self { _leash: leash, stderr, told })
+        Ok(Self { _leash: leash, stdout, stderr, ended })
     }
 
-    /// Awaits its end, and what it had to say first.
+    /// Awaits its end, and the first line that it wrote: to stdout, where plugins of monitoring
+    /// systems write their verdict, or to stderr when stdout is empty.
     pub(super) async fn end(mut self) -> (io::Result<End>, Option<Line>) {
-        let mut first = First::default();
+        let (mut stdout, mut stderr) = (FirstLine::default(), FirstLine::default());
         let end = tokio::select! {
             biased;
-            end = &mut self.told => end,
-            never = first.listen(&mut self.stderr) => match never {},
+            end = &mut self.ended => end,
+            never = stdout.listen(&mut self.stdout) => match never {},
+            never = stderr.listen(&mut self.stderr) => match never {},
         };
-        first.rest(&self.stderr);
+        stdout.rest(&self.stdout);
+        stderr.rest(&self.stderr);
         let lost = |_| Err(io::Error::other("the thread that waited for it panicked"));
-        (end.unwrap_or_else(lost), first.line())
+        (end.unwrap_or_else(lost), stdout.line().or_else(|| stderr.line()))
     }
+}
+
+/// A pipe for output: our end, and the program's.
+fn output() -> io::Result<(pipe::Receiver, PipeWriter)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?, writer))
 }
 
 /// How far a process has come.
@@ -120,7 +131,7 @@ impl Drop for Leash {
 /// Starts the process, waits for it and reaps it.
 fn live(mut command: Command, stage: &Mutex<Stage>) -> io::Result<End> {
     let mut child = command.spawn()?;
-    // Our end of its stderr.
+    // With it go our copies of its ends of the pipes.
     drop(command);
     let group = Pid::from_child(&child);
     let cancelled = {
@@ -149,24 +160,24 @@ fn how(status: ExitStatus) -> Result<i32, i32> {
     status.code().ok_or_else(|| status.signal().unwrap_or_default())
 }
 
-/// What nobody has a value of.
+/// A type without values.
 enum Never {}
 
-/// The first line of stderr that is not empty, as far as it is kept.
+/// The first line of an output that is not empty, as far as it is kept.
 #[derive(Default)]
-struct First {
+struct FirstLine {
     text: Vec<u8>,
     /// Whether a line's end was seen.
     whole: bool,
     cut: bool,
 }
 
-impl First {
+impl FirstLine {
     /// Reads until it is dropped, so that the process never waits for a reader.
-    async fn listen(&mut self, stderr: &mut pipe::Receiver) -> Never {
+    async fn listen(&mut self, output: &mut pipe::Receiver) -> Never {
         let mut buffer = vec![0; KEPT];
         loop {
-            match stderr.read(&mut buffer).await {
+            match output.read(&mut buffer).await {
                 Ok(0) | Err(_) => return pending().await,
                 Ok(count) => self.take(&buffer[..count]),
             }
@@ -174,11 +185,11 @@ impl First {
     }
 
     /// Takes what is left in the pipe, which the runtime may not have heard of yet.
-    fn rest(&mut self, stderr: &pipe::Receiver) {
+    fn rest(&mut self, output: &pipe::Receiver) {
         let mut buffer = vec![0; KEPT];
         // One that got away from its group may write on and on.
         for _ in 0..64 {
-            match rustix::io::read(stderr, &mut buffer[..]) {
+            match rustix::io::read(output, &mut buffer[..]) {
                 Ok(0) => break,
                 Ok(count) => self.take(&buffer[..count]),
                 Err(Errno::INTR) => {}
@@ -210,7 +221,7 @@ mod tests {
     use super::*;
 
     fn first(parts: &[&[u8]]) -> Option<Line> {
-        let mut first = First::default();
+        let mut first = FirstLine::default();
         for part in parts {
             first.take(part);
         }
