@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use vitalsign::config::{
-    ByteSize, ConfigError, ConfigPath, Kind, KindOptions, Loaded, Loader, OptionError, Secret, Tls,
+    ByteSize, ConfigError, ConfigPath, Kind, KindOptions, Loaded, Loader, OptionError, Reference,
+    Secret, Tls,
 };
 use vitalsign::{Check, Context, Detail, Failure};
 
@@ -208,6 +209,52 @@ fn every_invalid_option_of_a_built_in_kind_is_rejected_at_its_place() {
             eprintln!("left out: {name}, as the kind is not built in");
         }
     }
+}
+
+/// Every option of every kind and section, given a value of a wrong type.
+#[test]
+fn one_mistake_is_one_message() {
+    const WRONG: &str = "[[[]]]";
+    let mut wrong = Vec::new();
+    let mut judge = |text: String, path: &str| {
+        let loaded = Loader::new(vitalsign::checks::KINDS).environment(lookup);
+        let Err(error) = loaded.parse("vitalsign.toml", &text) else {
+            // What takes anything, such as the values of `expect.json`.
+            return;
+        };
+        let lines: Vec<String> = error.diagnostics().iter().map(ToString::to_string).collect();
+        let about = |line: &&String| line.contains(&format!(": {path}"));
+        let others = lines.iter().filter(|line| !about(line) && !line.contains(": missing; "));
+        let count = lines.iter().filter(about).count();
+        if count != 1 || others.count() > 0 {
+            wrong.push(format!("{text}{}", lines.join("\n")));
+        }
+    };
+    let reference = Reference::of(vitalsign::checks::KINDS);
+    for kind in &reference.kinds {
+        let own = kind.table.options.iter().chain(&reference.common.options);
+        for option in own.filter(|option| option.path != "kind") {
+            let name = &kind.table.name;
+            let key = option.path.split(['.', '[']).next().unwrap_or_default();
+            judge(
+                format!("[checks.x]\nkind = \"{name}\"\n{key} = {WRONG}\n"),
+                &format!("checks.x.{key}"),
+            );
+        }
+    }
+    for section in &reference.sections {
+        for option in &section.options {
+            let name = &section.name;
+            let (header, path) = if section.repeated {
+                (format!("[[{name}]]"), format!("{name}[0]"))
+            } else {
+                (format!("[{name}]"), name.clone())
+            };
+            let key = option.path.split(['.', '[']).next().unwrap_or_default();
+            judge(format!("{header}\n{key} = {WRONG}\n"), &format!("{path}.{key}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[test]

@@ -283,7 +283,7 @@ fn an_option_that_needs_a_restart_is_named_when_it_differs() {
     let minimal = loader().parse("x", "").expect("valid").settings;
     let all = before.needing_restart(&minimal);
     assert_eq!(all.len(), 20, "{all:?}");
-    let tokens = loader().parse("x", "[server]\ntoken = \"a\"\ndetails = \"never\"");
+    let tokens = loader().parse("x", "[server]\ntoken = \"abcd\"\ndetails = \"never\"");
     assert_eq!(minimal.needing_restart(&tokens.expect("valid").settings), [""; 0]);
 }
 
@@ -298,6 +298,26 @@ fn a_file_that_says_nothing_is_blank() {
     ] {
         assert_eq!(loader().parse("x", text).expect("valid").blank, blank, "{text:?}");
     }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), format!("\u{feff}{text}")).expect("to write");
+    };
+    write("url", "sample://db\r\n");
+    write("more.toml", "[checks.more]\nkind = \"sample\"\nurl = { file = \"url\" }\n");
+    let main = "include.files = [\"more.toml\"]\n[checks.db]\nkind = \"sample\"\n\
+                url = { file = \"url\" }\n";
+    write("vitalsign.toml", main);
+    let loaded = loader().load(&folder.path().join("vitalsign.toml")).expect("it is valid");
+    for name in ["db", "more"] {
+        assert_holds(&declared(&loaded, name), &["\"sample://db\""]);
+    }
+    write("vitalsign.toml", "nonsense = 1\n");
+    let error = loader().load(&folder.path().join("vitalsign.toml")).expect_err("it is wrong");
+    assert!(error.to_string().contains("vitalsign.toml:1:1: nonsense: "), "{error}");
 }
 
 #[test]

@@ -155,6 +155,35 @@ fn the_schema_accepts_what_the_loader_accepts() {
     }
 }
 
+/// The blocks of TOML in a page that are whole configurations.
+fn configurations(page: &str) -> impl Iterator<Item = &str> {
+    let blocks = page.split("```toml").skip(1);
+    blocks.filter_map(|block| block.split_once('\n')?.1.split("```").next())
+}
+
+#[test]
+fn the_schema_accepts_every_valid_configuration_of_the_docs() {
+    let schema = schema(KINDS);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = std::fs::read_dir(root.join("docs")).expect("a folder");
+    let pages = pages.map(|entry| entry.expect("an entry").path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let mut accepted = 0;
+    for page in pages.chain([root.join("README.md")]) {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        for block in configurations(&text) {
+            let loader = Loader::new(KINDS).environment(|_| Ok("postgres://db/orders".to_owned()));
+            if loader.parse("block", block).is_err() {
+                continue;
+            }
+            let configuration = as_json(toml::from_str(block).expect("TOML"));
+            assert_eq!(errors(&schema, &configuration), [""; 0], "{}: {block}", page.display());
+            accepted += 1;
+        }
+    }
+    assert!(accepted > 3, "only {accepted} blocks are valid as they stand");
+}
+
 #[test]
 fn the_schema_takes_a_variable_wherever_a_text_may_stand() {
     let text = r#"

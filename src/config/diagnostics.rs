@@ -132,6 +132,22 @@ impl Report {
         }
     }
 
+    /// Whether the option `key` of `node` was reported, so that what its default leads to would be a
+    /// consequence.
+    pub(super) fn has(&self, node: &Node, key: &str) -> bool {
+        self.knows(node.at.file, &node.path_of(key))
+    }
+
+    /// The options of `node` that were reported, by the last key of their paths.
+    pub(super) fn options_of(&self, node: &Node) -> Vec<String> {
+        let within = |found: &&Found| {
+            found.at.file == node.at.file
+                && found.path.strip_prefix(&node.path).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let key = |found: &Found| found.path.rsplit('.').next().map(str::to_owned);
+        self.errors.iter().filter(within).filter_map(key).collect()
+    }
+
     /// Whether anything was found at `path` in `file`, or below it.
     fn knows(&self, file: usize, path: &str) -> bool {
         self.errors.iter().any(|found| {

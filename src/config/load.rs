@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::address::Listen;
-use super::checks::{CheckReader, Defaults, Draft, Schemas};
+use super::checks::{CheckReader, Draft, Schemas};
+use super::common_options::Defaults;
 use super::diagnostics::{ConfigError, Report};
 use super::expand::Environment;
 use super::kind::Kind;

@@ -100,7 +100,7 @@ impl Loader {
         self.built_in_with(embedded::Own::here())
     }
 
-    fn built_in_with(&self, own: embedded::Own) -> Result<Loaded, ConfigError> {
+    pub(super) fn built_in_with(&self, own: embedded::Own) -> Result<Loaded, ConfigError> {
         let diagnostic = |message: &str| Diagnostic {
             file: embedded::NAME.to_owned(),
             line: 1,

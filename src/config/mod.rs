@@ -13,6 +13,8 @@
 mod address;
 mod checks;
 mod choices;
+mod closed_list;
+mod common_options;
 mod defaults;
 mod depends;
 mod diagnostics;
@@ -61,3 +63,4 @@ pub use watch::Watch;
 
 #[cfg(any(feature = "sql", feature = "tls"))]
 pub(crate) use redaction::Redaction;
+pub(crate) use values::SHORT_TOKEN;

@@ -7,14 +7,23 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 
+use super::closed_list::choices;
 use super::diagnostics::Report;
 use super::expand::Environment;
-use super::tree::{Node, Source, Value};
+use super::tree::{Entry, Node, Source, Value};
 use super::watch::Contents;
 use super::{names, pem};
 
 /// What is said of a required option that is not there.
 pub(super) const MISSING: &str = "missing; this option is required";
+
+/// What is said of a secret that comes out of a file or a variable and is empty: whoever named
+/// the place meant it to hold something.
+const EMPTY_SECRET: &str = "the secret is empty; fill the file or variable that holds it, or leave \
+                            the option out";
+
+/// Some editors write it at the start of a file in UTF-8; it is no part of the text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Longest secret that a file may hold: far above any token or URL, far below memory.
 const MAX_SECRET: u64 = 64 * 1024;
@@ -51,6 +60,20 @@ impl Prepare<'_> {
         if applicable.marked("x-secret").is_some() {
             return self.secret(node);
         }
+        // serde would take the items of an array for the fields of a struct.
+        if applicable.is_table() && matches!(node.value, Value::Array(_)) {
+            let message = "invalid type: array; expected a table";
+            self.report.error(node.at, node.path.clone(), message);
+            return node.poison();
+        }
+        if let Some(values) = applicable.closed_list()
+            && !node.poisoned
+            && let Some(found) = node.not_text()
+        {
+            let message = format!("invalid type: {found}; {}", names::list("values", &values));
+            self.report.error(node.at, node.path.clone(), message);
+            return node.poison();
+        }
         if applicable.marked("x-path").is_some() {
             self.path(node);
         }
@@ -81,20 +104,30 @@ impl Prepare<'_> {
         let mut unknown = Vec::new();
         let shell = Node::empty(node.at, &node.path);
         let Some(table) = node.table_mut() else { return };
+        let mut candidates: Vec<&str> = known.iter().chain(others).copied().collect();
+        candidates.sort_unstable();
+        let mut misnamed: Vec<&str> = Vec::new();
         for (key, entry) in table.iter_mut() {
             if let Some(schema) = applicable.property(key).or(rest) {
                 self.run(&mut entry.node, SchemaRef { schema, definitions }, &[]);
             } else if closed {
-                let mut candidates: Vec<&str> = known.iter().chain(others).copied().collect();
-                candidates.sort_unstable();
-                let advice = names::advice(key, &candidates, "options");
+                unknown.push(key.clone());
+                let (meant, advice) = names::option(key, &candidates);
+                // `host` and `port` are one mistake when both stand for `address`.
+                if meant.is_some_and(|meant| misnamed.contains(&meant)) {
+                    continue;
+                }
+                misnamed.extend(meant);
                 let path = entry.node.path.clone();
                 self.report.error(entry.key_at, path, format!("unknown option; {advice}"));
-                unknown.push(key.clone());
             }
         }
         for key in unknown {
             table.remove(&key);
+        }
+        // What stands under another name is not missing.
+        for key in misnamed.into_iter().filter(|key| known.contains(key)) {
+            table.entry(key.to_owned()).or_insert_with(|| Entry::stand_in(&shell, key));
         }
         if !applicable.ambiguous {
             for key in applicable.required().filter(|key| !table.contains_key(*key)) {
@@ -104,8 +137,14 @@ impl Prepare<'_> {
     }
 
     fn secret(&mut self, node: &mut Node) {
-        node.hidden = true;
-        let Some(table) = node.table() else { return };
+        let of_variables = std::mem::replace(&mut node.hidden, true);
+        let Some(table) = node.table() else {
+            if of_variables && !node.poisoned && node.text() == Some("") {
+                self.report.error(node.at, node.path.clone(), EMPTY_SECRET);
+                node.poison();
+            }
+            return;
+        };
         let mut keys = table.iter();
         let resolved = match (keys.next(), keys.next()) {
             (Some((key, entry)), None) if key == "file" => {
@@ -121,6 +160,10 @@ impl Prepare<'_> {
                 .to_owned()),
         };
         match resolved {
+            Ok(Some(text)) if text.is_empty() => {
+                self.report.error(node.at, node.path.clone(), EMPTY_SECRET);
+                node.poison();
+            }
             Ok(Some(text)) => node.value = Value::String(text),
             Ok(None) => node.poison(),
             Err(message) => {
@@ -143,6 +186,9 @@ impl Prepare<'_> {
             .map_err(|wrong| format!("cannot read `{shown}`: {wrong}; name a readable file"))?;
         let mut secret = String::from_utf8(read)
             .map_err(|_| format!("`{shown}` is not UTF-8; write the secret as UTF-8 text"))?;
+        if secret.starts_with(BYTE_ORDER_MARK) {
+            secret.remove(0);
+        }
         if secret.ends_with('\n') {
             secret.pop();
             if secret.ends_with('\r') {
@@ -278,6 +324,22 @@ impl<'a> Applicable<'a> {
 
     fn marked(&self, marker: &str) -> Option<&'a Json> {
         self.keyword(marker)
+    }
+
+    /// Whether it must be a table.
+    fn is_table(&self) -> bool {
+        let object = Json::from("object");
+        !self.ambiguous && self.keyword("type") == Some(&object)
+    }
+
+    /// The texts of a closed list, when the value must be one of them.
+    fn closed_list(&self) -> Option<Vec<&'a str>> {
+        let lists = |schema: &&'a Json| {
+            let schema = schema.as_object()?;
+            let values = choices(schema, "oneOf").or_else(|| choices(schema, "enum"))?;
+            Some(values.into_iter().map(|(text, _)| text).collect())
+        };
+        if self.ambiguous { None } else { self.schemas.iter().find_map(lists) }
     }
 
     fn property(&self, key: &str) -> Option<&'a Json> {

@@ -1,4 +1,4 @@
-//! Reads a struct out of a tree, and tells every error instead of the first.
+//! Reads a struct out of a tree, and reports every error instead of the first.
 //!
 //! serde stops at what it cannot read. So that value is reported at its place and taken out, and
 //! the rest is read again.
@@ -12,7 +12,7 @@ use super::diagnostics::Report;
 use super::kind::{OptionError, read_options};
 use super::names;
 use super::prepare::{MISSING, Prepare, SchemaRef};
-use super::tree::{Entry, Node, Value, key_text};
+use super::tree::{Entry, Node, key_text};
 
 /// Reads the section `node` as a `T`, whose schema finds unknown and missing keys.
 pub(super) fn section<T: DeserializeOwned + JsonSchema>(
@@ -66,18 +66,26 @@ fn stand_in(
     if !stood_in.insert(path_of_field.clone()) {
         return node.remove(path).is_some();
     }
+    let entry = Entry::stand_in(holder, field);
     let Some(table) = holder.table_mut() else { return false };
-    let mut placeholder = Node::new(at, path_of_field, Value::Boolean(false));
-    placeholder.poison();
-    table.insert(field.to_owned(), Entry { key_at: at, node: placeholder });
+    table.insert(field.to_owned(), entry);
     true
 }
 
 fn report_and_remove(node: &mut Node, error: &OptionError, report: &mut Report) -> bool {
     let (found, rest) = node.locate(&error.path);
     let existing = error.path.len() - rest.len();
-    report.option(node, &error.path[..existing], safe(found, &error.message));
-    node.remove(&error.path[..existing]).is_some()
+    let path = error.path[..existing].to_owned();
+    report.option(node, &path, with_example(found, safe(found, &error.message)));
+    let removed = node.remove(&path).is_some();
+    // A list that has lost an item is not what was written: that it is empty, or short, would be
+    // a consequence.
+    if let Some((list, _)) = path.strip_suffix(']').and_then(|path| path.rsplit_once('['))
+        && let Some(list) = node.locate_mut(list)
+    {
+        list.poisoned = true;
+    }
+    removed
 }
 
 /// serde's message in our form, and without the value where that must not show.
@@ -133,6 +141,17 @@ fn in_our_words(message: &str) -> String {
         other => other,
     };
     format!("{wrong}; expected {right}")
+}
+
+/// Shows how the value would be written as the array that is expected.
+fn with_example(node: &Node, message: String) -> String {
+    if !message.ends_with("; expected an array") {
+        return message;
+    }
+    match node.text() {
+        Some(text) if !node.hidden => format!("{message}, such as [{text:?}]"),
+        _ => format!("{message}, such as [\"text\"]"),
+    }
 }
 
 /// The name in back-quotes after `start`.

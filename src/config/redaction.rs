@@ -2,11 +2,14 @@
 
 use super::Secret;
 
+/// Stands for a whole text that holds a short secret.
+const WITHHELD: &str = "(withheld, as it holds a secret of less than four characters)";
+
 /// Characters of a peer's text shown at most.
 const MAX_TEXT: usize = 300;
 
-/// Texts that no message may show: what a server says is passed on, and it might repeat what it
-/// was sent.
+/// Texts that no message may show. Messages pass on what a server says, and it might repeat what
+/// it was sent.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Redaction(Vec<Secret>);
 
@@ -16,8 +19,12 @@ impl Redaction {
         Self(secrets.into_iter().filter(|s| !s.is_empty()).map(Secret::new).collect())
     }
 
-    /// `text` in one line, bounded and without secrets.
+    /// `text` on one line, bounded and without secrets: a long secret is cut out, and a text that
+    /// holds a short one is withheld as a whole.
     pub(crate) fn clean(&self, text: &str) -> String {
+        if self.0.iter().any(|secret| secret.is_too_short() && text.contains(secret.expose())) {
+            return WITHHELD.to_owned();
+        }
         let mut text = text.replace(|c: char| c.is_control(), " ");
         for secret in &self.0 {
             text = text.replace(secret.expose(), "[secret]");
@@ -38,6 +45,19 @@ mod tests {
         let redaction = Redaction::of(["hunter2".to_owned(), String::new()]);
         assert_eq!(redaction.clean("no hunter2\nhere"), "no [secret] here");
         assert_eq!(format!("{redaction:?}"), "Redaction([[secret]])");
+    }
+
+    #[test]
+    fn a_text_that_holds_a_short_secret_is_withheld_as_a_whole() {
+        for secret in ["e", "wr", "d 3", "ü"] {
+            let redaction = Redaction::of([secret.to_owned()]);
+            let clean = redaction.clean("WRONGPASS wrong password 3 für e");
+            assert_eq!(clean, WITHHELD, "{secret}");
+            assert_eq!(redaction.clean("no"), "no", "{secret}");
+        }
+        let both = Redaction::of(["hunter2".to_owned(), "x".to_owned()]);
+        assert_eq!(both.clean("no hunter2"), "no [secret]");
+        assert_eq!(both.clean("no hunter2 in x"), WITHHELD);
     }
 
     #[test]

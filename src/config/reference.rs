@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
+use super::closed_list::choices;
 use super::kind::Kind;
 use super::names;
-use super::schema::{Parts, choices};
+use super::schema::Parts;
 use crate::model::Measurement;
 
 /// Everything that a configuration may hold.

@@ -10,7 +10,7 @@ use super::sections::{
     TelemetrySection,
 };
 use super::tree::Node;
-use super::values::Secret;
+use super::values::{SHORT_TOKEN, Secret};
 use super::{defaults, settings};
 use crate::model::Details;
 
@@ -41,10 +41,13 @@ pub(super) fn server(
         let sendable = |token: &Secret| {
             !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic())
         };
-        if token.as_ref().is_some_and(|token| !sendable(token)) {
+        let Some(token) = token else { continue };
+        if !sendable(token) {
             let message =
                 "no token that a header can carry; write visible ASCII characters without spaces";
             report.option(node, key, message);
+        } else if token.is_too_short() {
+            report.option(node, key, SHORT_TOKEN);
         }
     }
     if section.details == Some(Details::Always) && !settings::listen(section, flag).is_loopback() {
@@ -54,6 +57,9 @@ pub(super) fn server(
     }
     let drain = section.drain_delay.map_or(defaults::DRAIN_DELAY, |period| period.0);
     let shutdown = section.shutdown_timeout.map_or(defaults::SHUTDOWN_TIMEOUT, |period| period.0);
+    if report.has(node, "drain_delay") || report.has(node, "shutdown_timeout") {
+        return;
+    }
     if drain >= shutdown {
         let drain = humantime::format_duration(drain);
         let shutdown = humantime::format_duration(shutdown);

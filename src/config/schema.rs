@@ -6,7 +6,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::engine::check::RESERVED_NAMES;
 
-use super::checks::CommonOptions;
+use super::closed_list::choices;
+use super::common_options::CommonOptions;
 use super::kind::Kind;
 use super::sections::{
     AlertmanagerSection, DefaultsSection, HistorySection, IncludeSection, MaintenanceSection,
@@ -152,19 +153,6 @@ fn allow_variables(schema: &mut Map<String, Json>) {
             schema.insert("anyOf".to_owned(), json!([{ keyword: closed }, reference]));
         }
     }
-}
-
-/// The texts that the keyword `oneOf` or `enum` leaves to choose from, each with its schema.
-pub(super) fn choices<'a>(
-    schema: &'a Map<String, Json>,
-    keyword: &str,
-) -> Option<Vec<(&'a str, &'a Json)>> {
-    let branches = schema.get(keyword)?.as_array()?;
-    let text = |branch: &'a Json| match branch {
-        Json::String(text) => Some((text.as_str(), branch)),
-        _ => Some((branch.get("const")?.as_str()?, branch)),
-    };
-    branches.iter().map(text).collect()
 }
 
 /// A check of one kind: its own options and the common ones in one table.

@@ -41,9 +41,9 @@ pub(super) struct ServerSection {
     /// Who sees causes and figures. Default `"auto"`.
     #[schemars(extend("default" = Details::default()))]
     pub(super) details: Option<Details>,
-    /// Bearer token that gives the right to details.
+    /// Bearer token that gives the right to details: at least 4 characters.
     pub(super) token: Option<Secret>,
-    /// Bearer token that `/metrics` asks for. Default: none is asked for.
+    /// Bearer token that `/metrics` asks for: at least 4 characters. Default: none is asked for.
     pub(super) metrics_token: Option<Secret>,
     /// How long everything is still served after the signal to stop. Shorter than
     /// `shutdown_timeout`. Default `"5s"`.

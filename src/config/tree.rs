@@ -85,6 +85,15 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
+impl Entry {
+    /// Stands in `table` for the option `key`, which something was reported about.
+    pub(super) fn stand_in(table: &Node, key: &str) -> Self {
+        let mut node = Node::new(table.at, table.path_of(&key_text(key)), Value::Boolean(false));
+        node.poison();
+        Self { key_at: table.at, node }
+    }
+}
+
 impl Node {
     pub(super) fn new(at: At, path: String, value: Value) -> Self {
         Self { at, path, value, hidden: false, poisoned: false, content: None }
@@ -111,6 +120,21 @@ impl Node {
 
     pub(super) fn text(&self) -> Option<&str> {
         if let Value::String(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// What it is, as messages call it, unless it is a text.
+    pub(super) fn not_text(&self) -> Option<String> {
+        Some(match &self.value {
+            Value::String(_) => return None,
+            // Nothing shows of what may be secret.
+            _ if self.hidden => "no string".to_owned(),
+            Value::Integer(number) => format!("integer `{number}`"),
+            Value::Float(number) => format!("floating point `{number}`"),
+            Value::Boolean(flag) => format!("boolean `{flag}`"),
+            Value::Datetime(_) => "date or time".to_owned(),
+            Value::Array(_) => "array".to_owned(),
+            Value::Table(_) => "table".to_owned(),
+        })
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Node> {

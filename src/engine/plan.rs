@@ -148,8 +148,8 @@ fn inform(name: &str, options: &Options, defaults: &Defaults) -> Result<CheckInf
     if failure_threshold == 0 || success_threshold == 0 {
         return Err("thresholds must be at least 1");
     }
-    if options.objective.is_some_and(|o| !(o > 0.0 && o < 100.0)) {
-        return Err("the objective is a percentage above 0 and below 100");
+    if options.objective.is_some_and(|o| !(50.0..100.0).contains(&o)) {
+        return Err("the objective is a percentage from 50 to below 100, such as 99.9");
     }
     if !options.labels.keys().all(|label| is_label_name(label)) {
         return Err("labels must be Prometheus label names, [a-zA-Z_][a-zA-Z0-9_]*, and none of \
@@ -225,6 +225,7 @@ mod tests {
             every(second).failure_threshold(0),
             every(second).success_threshold(0),
             every(second).objective(100.0),
+            every(second).objective(0.999),
             every(second).objective(f64::NAN),
             every(second).label("kind", "x"),
             every(second).label("__x", "x"),

@@ -247,8 +247,8 @@ async fn rotated_tokens_take_effect_and_other_checks_are_left_alone() {
     let service = Service::start_with(&text, |command| {
         let folder = command.get_current_dir().expect("one").to_owned();
         for (name, secret) in [
-            ("token", "old"),
-            ("scrape", "old"),
+            ("token", "old-token"),
+            ("scrape", "old-token"),
             ("url", &format!("postgres://u:old@127.0.0.1:{port}/")),
         ] {
             fs::write(folder.join(name), secret).expect("a file");
@@ -260,19 +260,19 @@ async fn rotated_tokens_take_effect_and_other_checks_are_left_alone() {
         service.get_with(path, &[FORWARDED, ("authorization", &bearer)]).await
     };
     let shown = |body: &str| body.contains("\"instance\"");
-    assert!(shown(&ask("/status", "old").await.body));
-    assert_eq!(ask("/metrics", "old").await.status, 200);
+    assert!(shown(&ask("/status", "old-token").await.body));
+    assert_eq!(ask("/metrics", "old-token").await.status, 200);
 
-    fs::write(service.file("token"), "new\n").expect("a file");
+    fs::write(service.file("token"), "new-token\n").expect("a file");
     fs::write(service.file("scrape"), "new-too\n").expect("a file");
     let line = service.says(RELOADED, 1).await;
     assert_eq!(counts(&line), [0, 0, 0, 2], "{line}");
     for path in ["/status", "/metrics"] {
-        assert_eq!(ask(path, "old").await.status, 401, "{path}");
+        assert_eq!(ask(path, "old-token").await.status, 401, "{path}");
     }
-    assert!(shown(&ask("/status", "new").await.body));
+    assert!(shown(&ask("/status", "new-token").await.body));
     assert_eq!(ask("/metrics", "new-too").await.status, 200);
-    assert_eq!(ask("/metrics", "new").await.status, 401);
+    assert_eq!(ask("/metrics", "new-token").await.status, 401);
 
     put(&service.file("url"), &format!("postgres://u:rotated@127.0.0.1:{port}/"));
     let line = service.says(RELOADED, 2).await;

@@ -18,6 +18,7 @@ pub use crate::model::Secret;
 pub use count::Count;
 pub use duration::Period;
 pub use path::ConfigPath;
+pub(crate) use secret::SHORT_TOKEN;
 pub use size::ByteSize;
 pub use size_or_share::SizeOrShare;
 pub use tls::{ServerTls, Tls, TlsOptions};

@@ -124,7 +124,7 @@ impl Options {
         self
     }
 
-    /// Percent of good runs wanted over 30 days, above 0 and below 100, such as 99.9. Default none.
+    /// Percent of good runs wanted over 30 days, from 50 to below 100, such as 99.9. Default none.
     #[must_use]
     pub fn objective(mut self, percent: f64) -> Self {
         self.objective = Some(percent);
