@@ -18,6 +18,7 @@ mod examples;
 mod exposition;
 mod history;
 mod hosts;
+mod kind_registry;
 mod kinds;
 mod kinds_local;
 mod kinds_sql;
