@@ -51,6 +51,7 @@ impl Connection {
         let (peer, chain) = match &stream {
             Stream::Plain(stream) => (stream.peer_addr().ok(), None),
             Stream::Tls(stream) => (stream.get_ref().0.peer_addr().ok(), Chain::of(stream)),
+            Stream::Unix(_) => (None, None),
         };
         let (sender, driver) = http1::Builder::new()
             .max_header_size(LONGEST_HEAD)

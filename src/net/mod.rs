@@ -4,6 +4,8 @@
 //! reason that fits. Each step is a phase of the run, is cancelled by dropping it, and holds at
 //! most one connection.
 
+#[cfg(any(feature = "mongodb", feature = "redis"))]
+mod attempts;
 #[cfg(feature = "http")]
 pub(crate) mod body;
 mod carrier;
@@ -15,20 +17,26 @@ mod failure;
 pub(crate) mod headers;
 #[cfg(feature = "http")]
 pub(crate) mod http1;
-mod lines;
-mod received;
+#[cfg(any(feature = "memcached", feature = "redis"))]
+mod optional_question;
 mod resolve;
 #[cfg(feature = "scram")]
 pub(crate) mod scram;
+#[cfg(any(feature = "memcached", feature = "redis"))]
+mod server_address;
 #[cfg(feature = "session")]
 mod server_url;
 #[cfg(feature = "session")]
 mod session;
+#[cfg(feature = "mongodb")]
+mod srv;
 mod stream;
 #[cfg(feature = "http")]
 mod target;
 mod tls;
 
+#[cfg(any(feature = "mongodb", feature = "redis"))]
+pub(crate) use attempts::{attempt, most_telling};
 pub(crate) use carrier::Carrier;
 pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
 #[cfg(feature = "icmp")]
@@ -38,13 +46,16 @@ pub(crate) use endpoint::{Endpoint, Host, shared};
 #[cfg(feature = "reqwest-client")]
 pub(crate) use failure::reason_of;
 pub(crate) use failure::{brief, failure, reason_of_tls};
-pub(crate) use lines::Lines;
-pub(crate) use received::Unread;
-pub(crate) use received::{MOST, Received};
+#[cfg(any(feature = "memcached", feature = "redis"))]
+pub(crate) use optional_question::OptionalQuestion;
+#[cfg(any(feature = "memcached", feature = "redis"))]
+pub(crate) use server_address::ServerAddress;
 #[cfg(feature = "session")]
 pub(crate) use server_url::{Schemes, ServerUrl, UrlForm, tls_client};
 #[cfg(feature = "session")]
-pub(crate) use session::{ParseError, Parsed, Session};
+pub(crate) use session::{MOST, ParseError, Parsed, Session};
+#[cfg(feature = "mongodb")]
+pub(crate) use srv::{lookup_srv, lookup_txt};
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;

@@ -65,7 +65,7 @@ fn alternate(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
     }
 }
 
-fn refuse(name: &str, error: &NetError) -> Failure {
+pub(super) fn refuse(name: &str, error: &NetError) -> Failure {
     if error.is_nx_domain() {
         return Failure::new(Reason::DnsNotFound, format!("the name {name} does not exist"));
     }
@@ -92,7 +92,7 @@ static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
 
 /// The shared resolver; it is made anew when the system's name servers or hosts file changed, as
 /// they do when a VPN comes up.
-fn shared() -> Result<TokioResolver, Failure> {
+pub(super) fn shared() -> Result<TokioResolver, Failure> {
     let runtime = runtime::Handle::current().id();
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(current) = shared.as_mut().filter(|s| s.runtime == runtime) {

@@ -1,4 +1,4 @@
-//! Logging in by SCRAM (RFC 5802) with SHA-256 (RFC 7677) or SHA-512, as a client without channel
+//! Logging in by SCRAM (RFC 5802) with SHA-1, SHA-256 (RFC 7677) or SHA-512, as a client without channel
 //! binding: the password is proved, never sent, and the server proves that it knows it as well.
 //!
 //! In flows a user, a password and what the server says; out flow the texts to send. A protocol
@@ -28,6 +28,9 @@ const NO_BINDING: &str = "c=biws";
 /// The hash that both sides use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hash {
+    /// SHA-1, as MongoDB still has it.
+    #[cfg(feature = "mongodb")]
+    Sha1,
     /// SHA-256.
     Sha256,
     /// SHA-512, as Kafka has it.
@@ -37,6 +40,8 @@ pub(crate) enum Hash {
 impl Hash {
     fn hmac(self) -> hmac::Algorithm {
         match self {
+            #[cfg(feature = "mongodb")]
+            Self::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
             Self::Sha256 => hmac::HMAC_SHA256,
             Self::Sha512 => hmac::HMAC_SHA512,
         }
@@ -44,6 +49,8 @@ impl Hash {
 
     fn pbkdf2(self) -> pbkdf2::Algorithm {
         match self {
+            #[cfg(feature = "mongodb")]
+            Self::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
             Self::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
             Self::Sha512 => pbkdf2::PBKDF2_HMAC_SHA512,
         }
@@ -223,6 +230,18 @@ mod tests {
                       p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
         assert_eq!(scram.respond(FIRST).await.as_deref(), Ok(wanted));
         assert_eq!(scram.verify(FINAL), Ok(()));
+    }
+
+    #[cfg(feature = "mongodb")]
+    #[tokio::test]
+    async fn the_example_of_rfc_5802_is_reproduced() {
+        let nonce = "fyko+d2lbbFgONRv9qkxdawL".to_owned();
+        let mut scram = Scram::with_nonce("user", &Secret::new("pencil"), Hash::Sha1, nonce);
+        let first = "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096";
+        let wanted = "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,\
+                      p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=";
+        assert_eq!(scram.respond(first).await.as_deref(), Ok(wanted));
+        assert_eq!(scram.verify("v=rmF9pqV8S7suAoZWja4dJRkFsKQ="), Ok(()));
     }
 
     /// The proof and the signature were computed with Python's `hashlib`.

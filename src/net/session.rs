@@ -14,6 +14,7 @@
 //! message explains more than the failed write does. So [`Session::send`] reports nothing; the
 //! write's error is reported by the next read that finds no message.
 
+use std::fmt::Display;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -39,9 +40,11 @@ pub(crate) enum ParseError {
 pub(crate) type Parsed<T> = Result<Option<(T, usize)>, ParseError>;
 
 /// One exchange of messages with a peer.
+///
+/// `A` is how the peer is shown in messages: an [`Endpoint`], or an address that may be a socket.
 #[derive(Debug)]
-pub(crate) struct Session<'a, S = Stream> {
-    endpoint: &'a Endpoint,
+pub(crate) struct Session<'a, S = Stream, A = Endpoint> {
+    endpoint: &'a A,
     protocol: &'static str,
     stream: S,
     /// What was received; whoever parses its start takes that off.
@@ -53,11 +56,11 @@ pub(crate) struct Session<'a, S = Stream> {
     send_error: Option<io::Error>,
 }
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
+impl<'a, S: AsyncRead + AsyncWrite + Unpin, A: Display> Session<'a, S, A> {
     /// A session over `stream`, which leads to `endpoint`, that reads up to [`MOST`] bytes.
     ///
     /// `protocol` completes "… does not speak", such as `SMTP` or `the protocol of NATS`.
-    pub(crate) const fn new(endpoint: &'a Endpoint, protocol: &'static str, stream: S) -> Self {
+    pub(crate) const fn new(endpoint: &'a A, protocol: &'static str, stream: S) -> Self {
         let received = Vec::new();
         Self { endpoint, protocol, stream, received, taken: 0, limit: MOST, send_error: None }
     }

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use opentelemetry::trace::Status;
+use rustix::process::Signal;
 use tokio::net::TcpStream;
 use vitalsign::{Detail, Failure, Reason};
 
 use super::{SECRET, Subject, contract_suite};
 use crate::support::certs::{Authority, file};
-use crate::support::checks::{PATIENT, ask, check, errors, figure, freeze_and_stop, run};
+use crate::support::checks::{PATIENT, SHORT, ask, check, errors, figure, freeze_and_stop, run};
 use crate::support::daemon::wait_for;
 use crate::support::memcached::Memcached;
 use crate::support::peer::{self, Peer};
@@ -23,7 +24,7 @@ fn subject() -> Subject {
         kind: "memcached",
         options: |address| with_login(address, SECRET),
         healthy: peer::answering(ANSWERS),
-        trickled: b"CLIENT_ERROR unauthenticated\r\nSTORED\r\nVERSION 1.6.18\r\nSTAT ",
+        trickled: b"CLIENT_ERROR unauthenticated\r\nSTORED\r\nVERSION 1.6.18",
         endless: peer::endless(
             b"CLIENT_ERROR unauthenticated\r\nSTORED\r\nVERSION ",
             &[b'1'; 1000],
@@ -136,11 +137,59 @@ async fn a_server_with_all_the_clients_it_takes_is_overloaded() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_tells_no_figures_is_judged_by_its_version_alone() {
-    let peer = Peer::start(peer::answering("VERSION mcrouter 1\r\nERROR\r\n")).await;
-    assert_eq!(asked(&format!("address = '{}'", peer.address)).await, Ok(Detail::ok()));
-    let other = Peer::start(peer::answering("VERSION 1\r\nPONG\r\n")).await;
-    assert_eq!(failed(&format!("address = '{}'", other.address)).await.0, Reason::Protocol);
+async fn no_answer_to_stats_fails_a_run() {
+    for stats in [
+        &b"ERROR\r\n"[..],
+        b"SERVER_ERROR no route\r\n",
+        b"PONG\r\n",
+        b"STAT pid 7\r\nno protocol\r\n",
+        b"\0\xff\r\n",
+        b"",
+    ] {
+        let answer = [b"VERSION mcrouter 1\r\n", stats].concat();
+        let peer = Peer::start(peer::answering_once(answer)).await;
+        assert_eq!(asked(&format!("address = '{}'", peer.address)).await, Ok(Detail::ok()));
+    }
+    // One that never answers takes no more than part of the time.
+    let peer = Peer::start(peer::answering("VERSION 1\r\nSTAT pid 7\r\n")).await;
+    let check = check("memcached", &format!("address = '{}'", peer.address));
+    assert_eq!(ask(&*check, SHORT).await, Ok(Detail::ok()));
+    peer.has_seen_closed(1).await;
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_asked_as_tcp_is() {
+    let Some((server, path)) = Memcached::on_socket().await else { return };
+    for address in [format!("unix://{path}"), path.clone()] {
+        let run = run(check("memcached", &format!("address = '{address}'"))).await;
+        assert_eq!(run.reason, None, "{run:?}");
+        assert!(figure(&run, "connections").is_some(), "{run:?}");
+    }
+    server.daemon.stop(Signal::TERM).await;
+    let (reason, text) = failed(&format!("address = 'unix://{path}'")).await;
+    assert_eq!(reason, Reason::ConnectionRefused);
+    assert!(text.starts_with(&format!("connecting to {path} failed")), "{text}");
+}
+
+#[tokio::test]
+async fn a_healthy_server_counts_and_logs_nothing_against_us() {
+    let file = format!("app:{SECRET}\n");
+    let files = [("users", file.as_str())];
+    for (arguments, files) in [(&[][..], &[][..]), (&["-Y", "users"], &files)] {
+        let Some(server) = Memcached::start(arguments, files).await else { return };
+        let log = server.log();
+        let options = match files {
+            [] => format!("address = '{}'", server.address()),
+            _ => with_login(server.address(), SECRET),
+        };
+        let check = check("memcached", &options);
+        for _ in 0..100 {
+            assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
+        }
+        assert_eq!(server.log(), log);
+        let run = run(check).await;
+        assert_eq!(figure(&run, "connections").map(|count| count < 10.0), Some(true), "{run:?}");
+    }
 }
 
 #[tokio::test]
@@ -164,6 +213,8 @@ async fn tls_is_spoken_and_verified() {
 #[test]
 fn every_option_that_is_wrong_is_told_without_the_password() {
     let wrong = format!("address = 'cache'\nusername = ''\npassword = '{SECRET} more'");
+    let socket = errors("memcached", "address = 'unix:///run/memcached.sock'\ntls = true");
+    assert_eq!(socket, ["tls: a Unix socket is used without TLS; leave this out"]);
     let told = errors("memcached", &wrong);
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told[0].starts_with("address: the port is missing; write "), "{told:?}");

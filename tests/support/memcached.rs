@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
 
@@ -20,7 +20,7 @@ const SERVER: &str = "/usr/bin/memcached";
 pub(crate) struct Memcached {
     // Before the directory, so that the server is gone when that is removed.
     pub(crate) daemon: Daemon,
-    _dir: TempDir,
+    dir: TempDir,
     port: u16,
 }
 
@@ -49,11 +49,33 @@ impl Memcached {
                 async || !daemon.runs() || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
             wait_for("memcached to listen", listens).await;
             if daemon.runs() {
-                return Some(Self { daemon, _dir: dir, port });
+                return Some(Self { daemon, dir, port });
             }
         }
         let log = std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
         panic!("memcached does not start: {log}");
+    }
+
+    /// A fresh server on a Unix socket alone, and the path of that.
+    pub(crate) async fn on_socket() -> Option<(Self, String)> {
+        if !Path::new(SERVER).exists() {
+            left_out("memcached");
+            return None;
+        }
+        let user = User::named("memcache");
+        let dir = server_dir();
+        user.own(dir.path());
+        let path = dir.path().join("memcached.sock");
+        let mut command = user.command(SERVER);
+        command.arg("-s").arg(&path).args(["-a", "777"]);
+        let daemon = Daemon::start(command, &dir.path().join("log"));
+        wait_for("memcached to listen", async || UnixStream::connect(&path).await.is_ok()).await;
+        Some((Self { daemon, dir, port: 0 }, path.display().to_string()))
+    }
+
+    /// What the server has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).expect("a log")
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -18,6 +18,8 @@ use super::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
 
 const SERVER: &str = "/usr/bin/redis-server";
 
+const SENTINEL_CONF: &str = "sentinel.conf";
+
 /// A server on a loopback port, with a directory of its own; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Redis {
@@ -26,6 +28,8 @@ pub(crate) struct Redis {
     dir: TempDir,
     port: u16,
     settings: Vec<String>,
+    /// Whether it is a sentinel, which has a file of configuration that it writes to.
+    is_sentinel: bool,
 }
 
 impl Redis {
@@ -36,6 +40,15 @@ impl Redis {
 
     /// A fresh server with `settings` such as `maxmemory 10mb` and `files` in its directory.
     pub(crate) async fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Option<Self> {
+        Self::make(settings, files, false).await
+    }
+
+    /// A fresh sentinel with lines of configuration such as `sentinel monitor orders 127.0.0.1 6379 1`.
+    pub(crate) async fn sentinel(configuration: &str) -> Option<Self> {
+        Self::make(&[], &[(SENTINEL_CONF, configuration)], true).await
+    }
+
+    async fn make(settings: &[&str], files: &[(&str, &str)], is_sentinel: bool) -> Option<Self> {
         if !Path::new(SERVER).exists() {
             left_out("redis-server");
             return None;
@@ -46,7 +59,7 @@ impl Redis {
             user().write(&dir.path().join(name), text);
         }
         let settings = settings.iter().map(|&s| s.to_owned()).collect();
-        let mut server = Self { daemon: None, dir, port: free_port(), settings };
+        let mut server = Self { daemon: None, dir, port: free_port(), settings, is_sentinel };
         server.restart(&[]).await;
         Some(server)
     }
@@ -77,6 +90,26 @@ impl Redis {
             }
         }
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Everything that the server answers to `command`, such as `INFO stats`.
+    pub(crate) async fn ask_all(&self, command: &str) -> String {
+        let mut answer = Vec::new();
+        let mut stream = self.connect().await.expect("a connection");
+        stream.write_all(format!("{command}\r\n").as_bytes()).await.expect("to send");
+        stream.shutdown().await.expect("to say that this is all");
+        stream.read_to_end(&mut answer).await.expect("an answer");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// What the server has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).expect("a log")
+    }
+
+    /// The path of a file in its directory.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
     }
 
     /// A connection that says nothing.
@@ -131,6 +164,11 @@ impl Redis {
     fn command(&self, more: &[&str]) -> std::process::Command {
         let mut command = user().command(SERVER);
         command.current_dir(self.dir.path());
+        if self.is_sentinel {
+            command.args([SENTINEL_CONF, "--sentinel", "--bind", "127.0.0.1"]);
+            command.args(["--port", &self.port.to_string()]);
+            return command;
+        }
         // Without a name of a file, each argument of two dashes is a line of configuration.
         let defaults = ["bind 127.0.0.1", "save \"\"", "repl-diskless-sync-delay 0"];
         let settings = self.settings.iter().map(String::as_str);

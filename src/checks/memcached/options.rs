@@ -8,21 +8,24 @@ use serde::Deserialize;
 use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{Endpoint, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
+use crate::net::{
+    Endpoint, NOT_AFTER, OptionalQuestion, ServerAddress, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE,
+};
 
-use super::Memcached;
+use super::check::MemcachedCheck;
 use super::stats::{CONNECTIONS, MEMORY};
 
-/// Asks a server for its version, and for its figures where it tells them.
+/// Asks a server for its version, and for its figures.
 ///
 /// It speaks the text protocol. A server that only takes SASL (`memcached -S`) knows the binary
 /// one alone and leaves it without an answer. One that is full of clients or out of memory fails
-/// the run with `overloaded`. How much of its memory is in use is no cause to fail: a cache evicts
-/// and is meant to be full.
+/// the run with `overloaded`. A server or a proxy that tells its version and no figures is up. How
+/// much of its memory is in use never fails a run: a cache evicts and is meant to be full.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemcachedOptions {
-    /// Where the server is: `"cache:11211"`, `"127.0.0.1:11211"` or `"[::1]:11211"`.
+    /// Where the server is: `"cache:11211"`, `"127.0.0.1:11211"`, `"[::1]:11211"`, or the path of a
+    /// Unix socket, `"unix:///run/memcached.sock"`.
     address: String,
     /// User name for a server that asks for one over the text protocol (`memcached -Y`), without
     /// white space; needs `password`. A server that asks for none makes the run a warning, and is
@@ -47,23 +50,28 @@ impl KindOptions for MemcachedOptions {
 }
 
 impl MemcachedOptions {
-    /// Makes the check of options that are right.
-    pub(super) fn make(self) -> Result<Memcached, Vec<OptionError>> {
+    /// Makes the check.
+    fn make(self) -> Result<MemcachedCheck, Vec<OptionError>> {
         let mut errors = Vec::new();
-        let endpoint = Endpoint::parse(&self.address)
-            .map_err(|error| errors.push(OptionError::new("address", error)));
+        let address =
+            address(&self.address).map_err(|error| errors.push(OptionError::new("address", error)));
         let login = self.login().map_err(|wrong| errors.extend(wrong));
+        if let (Ok(ServerAddress::Unix(_)), Some(_)) = (&address, &self.tls.0) {
+            let text = "a Unix socket is used without TLS; leave this out";
+            errors.push(OptionError::new("tls", text));
+        }
         let tls = self.tls.0.map(|options| TlsClient::new(&options, &[])).transpose();
         let tls = tls.map_err(|wrong| errors.extend(wrong));
-        let (Ok(endpoint), Ok(login), Ok(tls)) = (endpoint, login, tls) else {
+        let (Ok(address), Ok(login), Ok(tls), []) = (address, login, tls, errors.as_slice()) else {
             return Err(errors);
         };
         let redaction = Redaction::of(self.password.map(|password| password.expose().to_owned()));
-        Ok(Memcached { endpoint, tls, login, redaction })
+        let stats = OptionalQuestion::default();
+        Ok(MemcachedCheck { address, tls, login, redaction, stats })
     }
 
-    /// What logs in: by the text protocol's convention a `set` of any key, whose value is user
-    /// name and password.
+    /// The command that logs in: by the text protocol's convention, a `set` of any key with user
+    /// name and password as its value.
     fn login(&self) -> Result<Option<Secret>, Vec<OptionError>> {
         let (name, password) = match (&self.username, &self.password) {
             (None, None) => return Ok(None),
@@ -89,5 +97,51 @@ impl MemcachedOptions {
         }
         let length = name.len() + 1 + password.len();
         Ok(Some(Secret::new(format!("set vitalsign 0 0 {length}\r\n{name} {password}\r\n"))))
+    }
+}
+
+/// Reads `host:port`, or the path of a socket with or without `unix://`.
+fn address(text: &str) -> Result<ServerAddress, String> {
+    let path = text.strip_prefix("unix://").or_else(|| text.starts_with('/').then_some(text));
+    match path {
+        Some(path) => ServerAddress::unix(path)
+            .map_err(|what| format!("{what}; write \"unix:///run/memcached.sock\"")),
+        None => Endpoint::parse(text).map(ServerAddress::Tcp),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use crate::engine::check::Context;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port_or_a_socket() {
+        for (text, shown) in [
+            ("cache:11211", "cache:11211"),
+            ("unix:///run/memcached.sock", "/run/memcached.sock"),
+            ("/run/memcached.sock", "/run/memcached.sock"),
+        ] {
+            assert_eq!(address(text).expect(text).to_string(), shown);
+        }
+        let wrong = address("unix://memcached.sock").expect_err("a relative path");
+        assert!(wrong.starts_with("the path of the socket is not absolute; write "), "{wrong}");
+        let wrong = address("redis://cache:1").expect_err("a URL");
+        assert!(wrong.starts_with("this is a URL, not an address; write "), "{wrong}");
+    }
+
+    /// What a run holds while it waits, times the thousands that may wait at once.
+    #[tokio::test]
+    async fn a_run_takes_little_memory() {
+        let options: MemcachedOptions = toml::from_str("address = '127.0.0.1:1'").unwrap();
+        let check = options.make().unwrap();
+        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
+        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
+        assert!(run + ask < 4096, "{run} and {ask} bytes");
     }
 }

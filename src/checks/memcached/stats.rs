@@ -1,4 +1,4 @@
-//! What a server tells of itself in answer to `stats`.
+//! The figures that a server answers to `stats`.
 
 use crate::engine::check::Context;
 use crate::model::Measurement;
@@ -9,10 +9,11 @@ pub(super) static MEMORY: Measurement = Measurement {
     help: "Share of the memory that a server may use that it uses.",
 };
 
+/// How many connections the server has open.
 pub(super) static CONNECTIONS: Measurement =
     Measurement { name: "connections", help: "Connections that clients hold to a server." };
 
-/// The figures that matter here, as far as they were told.
+/// The figures that are measured, as far as the server has them.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     bytes: Option<f64>,
@@ -21,7 +22,7 @@ pub(super) struct Stats {
 }
 
 impl Stats {
-    /// Takes in what follows `STAT ` on a line.
+    /// Takes what follows `STAT ` on a line.
     pub(super) fn add(&mut self, stat: &str) {
         let Some((name, value)) = stat.split_once(' ') else { return };
         let figure = match name {
@@ -33,7 +34,7 @@ impl Stats {
         *figure = value.trim().parse::<u64>().ok().map(|number| number as f64);
     }
 
-    /// Notes the figures of the run.
+    /// Measures the figures of the run.
     pub(super) fn measure(&self, cx: &Context) {
         if let (Some(bytes), Some(limit)) = (self.bytes, self.limit.filter(|limit| *limit > 0.0)) {
             cx.measure(&MEMORY, bytes / limit);
@@ -51,22 +52,22 @@ mod tests {
     use super::*;
 
     fn figures(stats: &[&str]) -> Vec<(&'static str, f64)> {
-        let mut told = Stats::default();
+        let mut read = Stats::default();
         for stat in stats {
-            told.add(stat);
+            read.add(stat);
         }
         let cx = Context::new(Instant::now(), None);
-        told.measure(&cx);
+        read.measure(&cx);
         cx.take_observed().measurements.into_iter().map(|(m, value)| (m.name, value)).collect()
     }
 
     #[test]
     fn memory_is_a_share_of_what_the_server_may_use() {
-        let told = ["limit_maxbytes 200", "bytes 50", "curr_connections 2", "pid 7", "x"];
-        assert_eq!(figures(&told), [("memory_ratio", 0.25), ("connections", 2.0)]);
+        let all = ["limit_maxbytes 200", "bytes 50", "curr_connections 2", "pid 7", "x"];
+        assert_eq!(figures(&all), [("memory_ratio", 0.25), ("connections", 2.0)]);
         // Without a limit, with one of 0, or with a text for a number there is no share.
-        for told in [&["bytes 50"][..], &["bytes 50", "limit_maxbytes 0"], &["bytes many"]] {
-            assert_eq!(figures(told), []);
+        for few in [&["bytes 50"][..], &["bytes 50", "limit_maxbytes 0"], &["bytes many"]] {
+            assert_eq!(figures(few), []);
         }
     }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use super::{TOO_MANY_CLIENTS, reason_of_code};
+use super::error::{TOO_MANY_CLIENTS, reason_of_code};
 use crate::engine::check::{Check, Context, Detail, Failure, brief};
 use crate::model::{Phase, Reason};
 

@@ -2,34 +2,49 @@
 
 use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::Url;
 
-use crate::checks::replication::REPLICATION_LAG;
-use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls, TlsOptions};
+use crate::config::{KindOptions, OptionError, Redaction, Secret, Tls};
 use crate::engine::check::Check;
 use crate::model::Measurement;
-use crate::net::{Endpoint, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
+use crate::net::{
+    NOT_AFTER, OptionalQuestion, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE, tls_client,
+};
 
-use super::info::{Expect, MEMORY};
-use super::kind::Redis;
-use super::resp::command;
+use super::check::{RedisCheck, Target};
+use super::connection::Login;
+use super::info::{Expect, MEMORY, REPLICATION_LAG, Role};
+use super::sentinel::Sentinels;
+use super::url::{RedisUrl, Servers};
 
-/// A `PING`; then what the server tells of its role, its replication link and its memory.
+/// A `PING`; then what the server reports of its role, its replication link and its memory.
 ///
 /// A server that is loading its data, a replica that serves no stale data, and one that takes no
 /// writes for a failed save fail the run with `not_serving`. A replica whose link to its master
-/// is down makes it a warning. A server that does not let this user ask `INFO` is judged by
-/// `PING` alone, unless an option needs it.
+/// is down makes it a warning. A server or a proxy that does not answer `INFO`, or not this user,
+/// is judged by `PING` alone, unless an option needs `INFO`.
+///
+/// `replication_lag_bytes` is what a replica has received and not applied, or what the slowest
+/// replica of a master has not acknowledged.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RedisOptions {
-    /// Where the server is: `redis://user:password@host:6379/0`, or `rediss://` with TLS. User,
-    /// password, port and the number of the database may be left out; special characters of a
-    /// password are percent-encoded.
+    /// Where the server is: `redis://user:password@host:6379/0`, or `rediss://` with TLS; likewise
+    /// `valkey://` and `valkeys://`. User, password, port and the number of the database may be
+    /// left out; special characters of a password are percent-encoded. A Unix socket is
+    /// `unix:///run/redis.sock?db=0`.
+    ///
+    /// `redis-sentinel://user:password@host1:26379,host2:26379/master-name/0` asks the sentinels for
+    /// the master and then checks that; user and password are the master's.
+    /// `redis-cluster://host1:6379,host2:6379` asks the first node that answers for the state of the
+    /// cluster: one that is not `ok` fails the run with `not_serving`, and hash slots that are not
+    /// served make it a warning. Both take `rediss-` with TLS.
     url: Secret,
+    /// User name for the sentinels; needs `sentinel_password`.
+    sentinel_username: Option<String>,
+    /// Password for the sentinels, where they ask for one.
+    sentinel_password: Option<Secret>,
     /// What the server must be.
     #[serde(default)]
     expect: ExpectOptions,
@@ -50,49 +65,6 @@ struct ExpectOptions {
     role: Option<Role>,
 }
 
-/// What a server is in replication.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "RedisRole")]
-pub(super) enum Role {
-    /// It takes writes.
-    Master,
-    /// It follows a master.
-    Replica,
-}
-
-impl Role {
-    /// The role as `INFO` tells it.
-    pub(super) const fn told(self) -> &'static str {
-        match self {
-            Self::Master => "master",
-            Self::Replica => "slave",
-        }
-    }
-
-    /// The role as the configuration has it.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Master => "master",
-            Self::Replica => "replica",
-        }
-    }
-
-    /// A role that `INFO` told, for people.
-    pub(super) fn shown(told: &str) -> &'static str {
-        match told {
-            "master" => "master",
-            "slave" => "replica",
-            _ => "server of another role",
-        }
-    }
-}
-
-/// The port without one in the URL.
-const PORT: u16 = 6379;
-
-const FORM: &str = "redis://user:password@host:6379/0";
-
 impl KindOptions for RedisOptions {
     const NAME: &'static str = "redis";
     const SUMMARY: &'static str = "PING; role, loading, replication link";
@@ -105,160 +77,136 @@ impl KindOptions for RedisOptions {
 }
 
 impl RedisOptions {
-    /// Makes the check of options that are right.
-    pub(super) fn make(self) -> Result<Redis, Vec<OptionError>> {
+    /// Makes the check.
+    fn make(self) -> Result<RedisCheck, Vec<OptionError>> {
         let mut errors = Vec::new();
-        let location =
-            Location::read(&self.url).map_err(|text| errors.push(OptionError::new("url", text)));
+        let url = RedisUrl::parse(&self.url)
+            .map_err(|text| errors.push(OptionError::new("url", text)))
+            .ok();
         if self.max_memory_ratio.is_some_and(|ratio| !(ratio > 0.0 && ratio <= 1.0)) {
             let text = "this is no share; write a number above 0 and up to 1, such as 0.9";
             errors.push(OptionError::new("max_memory_ratio", text));
         }
-        let secure = location.as_ref().ok().map(|location| location.secure);
-        let tls = match (secure, self.tls) {
-            (Some(false), Some(Tls(Some(_)))) => {
-                let text = "a redis URL is asked without TLS; write rediss:// or leave this out";
-                Err(vec![OptionError::new("tls", text)])
-            }
-            (Some(true), Some(Tls(None))) => {
-                let text = "a rediss URL is asked with TLS; write redis:// or leave this out";
-                Err(vec![OptionError::new("tls", text)])
-            }
-            (Some(true), None) => TlsClient::new(&TlsOptions::default(), &[]).map(Some),
-            // Of a URL that is wrong itself, the options are read for what is wrong with them.
-            (_, Some(Tls(Some(options)))) => TlsClient::new(&options, &[]).map(Some),
-            _ => Ok(None),
-        };
-        let tls = tls.map_err(|wrong| errors.extend(wrong));
-        let (Ok(location), Ok(tls), []) = (location, tls, errors.as_slice()) else {
+        if let Some(url) = &url {
+            errors.extend(self.contradictions(&url.servers));
+        }
+        let is_socket = url.as_ref().is_some_and(|url| url.server_url.is_none());
+        let server_url = url.as_ref().and_then(|url| url.server_url.as_ref());
+        let tls = tls(is_socket, self.tls, |tls| tls_client(server_url, tls));
+        let tls = tls.map_err(|wrong| errors.extend(wrong)).ok();
+        let (Some(url), Some(tls), []) = (url, tls, errors.as_slice()) else {
             return Err(errors);
         };
-        Ok(Redis {
-            commands: location.commands(),
-            redaction: location.redaction(),
-            namespace: location.database.to_string(),
-            authenticates: location.password.is_some(),
-            selects: location.database != 0,
-            endpoint: location.endpoint,
-            expect: Expect { role: self.expect.role, max_memory_ratio: self.max_memory_ratio },
+        let sentinel_login = Login {
+            user: self.sentinel_username.unwrap_or_default(),
+            password: self.sentinel_password,
+            database: 0,
+        };
+        let mut expect = Expect {
+            role: self.expect.role,
+            max_memory_ratio: self.max_memory_ratio,
+            is_named_master: false,
+        };
+        let passwords = [&url.login, &sentinel_login].map(|login| login.password.clone());
+        let redaction = |passwords: &[Option<Secret>]| {
+            Redaction::of(passwords.iter().flatten().map(|secret| secret.expose().to_owned()))
+        };
+        let target = match url.servers {
+            Servers::One(address) => Target::Server(address),
+            Servers::Cluster(nodes) => Target::Cluster(nodes),
+            Servers::Sentinels(addresses, master) => {
+                expect.is_named_master = true;
+                let (login, redaction) = (sentinel_login, redaction(&passwords));
+                Target::Sentinels(Sentinels { addresses, master, login, redaction })
+            }
+        };
+        Ok(RedisCheck {
+            target,
             tls,
+            redaction: redaction(&passwords),
+            namespace: url.login.database.to_string(),
+            login: url.login,
+            expect,
+            info: OptionalQuestion::default(),
         })
     }
+
+    /// The options that do not fit the servers of the URL.
+    fn contradictions(&self, servers: &Servers) -> Vec<OptionError> {
+        let mut errors = Vec::new();
+        let mut refuse = |option: &str, text: &str| errors.push(OptionError::new(option, text));
+        match servers {
+            Servers::Sentinels(..) if self.expect.role == Some(Role::Replica) => {
+                let text = "sentinels name the master; write \"master\" or leave this out";
+                refuse("expect.role", text);
+            }
+            Servers::Cluster(_) => {
+                if self.expect.role.is_some() {
+                    let text = "a cluster has masters and replicas; leave this out, or write a \
+                                check for each node";
+                    refuse("expect.role", text);
+                }
+                if self.max_memory_ratio.is_some() {
+                    let text = "each node of a cluster has a memory of its own; leave this out, \
+                                or write a check for each node";
+                    refuse("max_memory_ratio", text);
+                }
+            }
+            _ => {}
+        }
+        let credentials = [
+            ("sentinel_username", self.sentinel_username.is_some()),
+            ("sentinel_password", self.sentinel_password.is_some()),
+        ];
+        for (option, is_set) in credentials {
+            if is_set && !matches!(servers, Servers::Sentinels(..)) {
+                refuse(
+                    option,
+                    "the URL names no sentinels; write redis-sentinel:// or leave this out",
+                );
+            }
+        }
+        if self.sentinel_username.is_some() && self.sentinel_password.is_none() {
+            refuse("sentinel_username", "a user needs a password; add `sentinel_password`");
+        }
+        errors
+    }
 }
 
-/// What a URL says.
-struct Location {
-    endpoint: Endpoint,
-    secure: bool,
-    user: String,
-    password: Option<String>,
-    database: u32,
-}
-
-impl Location {
-    /// Reads a URL.
-    ///
-    /// # Errors
-    /// What is wrong and what would be right; never any of the URL, for where a password holds an
-    /// unescaped `@` or `/`, any part may be a piece of it.
-    fn read(url: &Secret) -> Result<Self, String> {
-        let wrong = |what: &str| format!("{what}; right is {FORM}");
-        let encoding = "with special characters of the password percent-encoded";
-        let url =
-            Url::parse(url.expose()).map_err(|_| format!("{}, {encoding}", wrong("not a URL")))?;
-        let secure = match url.scheme() {
-            "redis" => false,
-            "rediss" => true,
-            _ => return Err(wrong("not a URL of this kind")),
-        };
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("it holds a ? or #, after which nothing is known"));
+/// The TLS client, by `of_url` where the URL has a host.
+fn tls(
+    is_socket: bool,
+    options: Option<Tls>,
+    of_url: impl FnOnce(Option<Tls>) -> Result<Option<TlsClient>, Vec<OptionError>>,
+) -> Result<Option<TlsClient>, Vec<OptionError>> {
+    match options {
+        Some(Tls(Some(_))) if is_socket => {
+            let text = "a Unix socket is used without TLS; leave this out";
+            Err(vec![OptionError::new("tls", text)])
         }
-        let host = url.host_str().filter(|host| !host.is_empty());
-        let host = host.ok_or_else(|| wrong("the host is missing"))?;
-        let endpoint = Endpoint::parse(&format!("{host}:{}", url.port().unwrap_or(PORT)))
-            .map_err(|_| wrong("its host or port is none"))?;
-        let decoded = |text: &str| {
-            let text = percent_decode_str(text).decode_utf8();
-            text.map(String::from).map_err(|_| wrong("what is percent-encoded is no UTF-8"))
-        };
-        let user = decoded(url.username())?;
-        let password = url.password().map(decoded).transpose()?;
-        if !user.is_empty() && password.is_none() {
-            return Err(wrong("the user has no password"));
-        }
-        let database = match url.path().trim_start_matches('/') {
-            "" => 0,
-            number => number.parse().map_err(|_| wrong("the database is no number"))?,
-        };
-        Ok(Self { endpoint, secure, user, password, database })
-    }
-
-    /// All that is asked, in one go.
-    fn commands(&self) -> Secret {
-        let mut words = Vec::new();
-        if let Some(password) = &self.password {
-            words.push(match self.user.as_str() {
-                "" => command(&["AUTH", password]),
-                user => command(&["AUTH", user, password]),
-            });
-        }
-        if self.database != 0 {
-            words.push(command(&["SELECT", &self.database.to_string()]));
-        }
-        words.push(command(&["PING"]));
-        words.push(command(&["INFO", "replication"]));
-        words.push(command(&["INFO", "memory"]));
-        Secret::new(words.concat())
-    }
-
-    fn redaction(&self) -> Redaction {
-        Redaction::of(self.password.clone())
+        options => of_url(options),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use crate::engine::check::Context;
+
     use super::*;
 
-    fn read(url: &str) -> Result<Location, String> {
-        Location::read(&Secret::new(url))
-    }
-
-    #[test]
-    fn a_url_may_leave_out_all_but_the_host() {
-        let short = read("redis://cache").expect("a URL");
-        assert_eq!(short.endpoint.to_string(), "cache:6379");
-        assert!(!short.secure && short.password.is_none() && short.database == 0);
-        let long = read("rediss://app:p%40ss@[::1]:7000/15").expect("a URL");
-        assert_eq!(long.endpoint.to_string(), "[::1]:7000");
-        assert!(long.secure && long.database == 15);
-        assert_eq!((long.user.as_str(), long.password.as_deref()), ("app", Some("p@ss")));
-        let asked = long.commands();
-        let first =
-            "*3\r\n$4\r\nAUTH\r\n$3\r\napp\r\n$4\r\np@ss\r\n*2\r\n$6\r\nSELECT\r\n$2\r\n15\r\n";
-        assert!(asked.expose().starts_with(first), "{}", asked.expose());
-        let alone = read("redis://:p@127.0.0.1").expect("a URL").commands();
-        assert!(alone.expose().starts_with("*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n*1\r\n$4\r\nPING\r\n"));
-    }
-
-    #[test]
-    fn a_wrong_url_is_told_without_any_of_it() {
-        for (url, what) in [
-            (":hunter2@cache", "not a URL;"),
-            ("redis://:hunter2@cache:port", "not a URL;"),
-            ("http://:hunter2@cache", "not a URL of this kind"),
-            ("redis://:hunter2@cache/0?db=1", "it holds a ?"),
-            ("redis:///hunter2", "the host is missing"),
-            ("redis:hunter2", "the host is missing"),
-            ("redis://:hunter2@cache:0", "its host or port"),
-            ("redis://hunter2@cache", "the user has no password"),
-            ("redis://:%FFhunter2@cache", "what is percent-encoded"),
-            ("redis://cache/hunter2", "the database is no number"),
-        ] {
-            let error = read(url).err().expect(url);
-            assert!(error.starts_with(what), "{url}: {error}");
-            assert!(!error.contains("hunter2"), "{error}");
+    /// What a run holds while it waits, times the thousands that may wait at once.
+    #[tokio::test]
+    async fn a_run_takes_little_memory() {
+        for url in ["redis://127.0.0.1:1", "redis-sentinel://a,b/c", "redis-cluster://a,b"] {
+            let options: RedisOptions = toml::from_str(&format!("url = '{url}'")).unwrap();
+            let check = options.make().unwrap();
+            let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
+            let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
+            assert!(run + ask < 4096, "{run} and {ask} bytes");
         }
     }
 }

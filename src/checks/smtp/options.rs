@@ -12,13 +12,15 @@ use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::{Endpoint, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
-use super::{Login, Smtp};
+use super::check::{Login, SmtpCheck};
+use super::mode::Mode;
 
-/// A mail server's greeting and its answer to `EHLO`; optionally TLS and a login. It sends no
-/// mail.
+/// A mail server's greeting and its answer to `EHLO`, or to `HELO` where it refuses that;
+/// optionally TLS and a login. It sends no mail.
 ///
-/// A server that refuses the connection in its greeting fails the run with `not_serving`, or with
-/// `overloaded` where it says that it has too many.
+/// A server that refuses the connection in its greeting, or says 421 at any time, fails the run with
+/// `not_serving`, or with `overloaded` where it says that it has too many. A server that delays its
+/// greeting on purpose needs a longer `timeout`: Postfix' postscreen takes 6 s by default.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SmtpOptions {
@@ -29,7 +31,7 @@ pub(crate) struct SmtpOptions {
     mode: Mode,
     /// How to speak TLS in the modes `starttls` and `tls`.
     tls: Option<Tls>,
-    /// What to call oneself in `EHLO`: a name such as `"checks.example"`, or an address such as
+    /// The name sent with `EHLO`, such as `"checks.example"`, or an address such as
     /// `"[192.0.2.7]"`. Default: the address that the connection comes from (RFC 5321, section
     /// 4.1.4).
     ehlo: Option<String>,
@@ -37,20 +39,6 @@ pub(crate) struct SmtpOptions {
     username: Option<String>,
     /// The password; needs `username`.
     password: Option<Secret>,
-}
-
-/// Whether and how TLS is spoken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "SmtpMode")]
-pub(super) enum Mode {
-    /// No TLS.
-    #[default]
-    Plain,
-    /// TLS after `STARTTLS`, which the server must offer, as on ports 25 and 587.
-    Starttls,
-    /// TLS from the start, as on port 465.
-    Tls,
 }
 
 impl KindOptions for SmtpOptions {
@@ -65,8 +53,8 @@ impl KindOptions for SmtpOptions {
 }
 
 impl SmtpOptions {
-    /// Makes the check of options that are right.
-    pub(super) fn make(self) -> Result<Smtp, Vec<OptionError>> {
+    /// Makes the check.
+    fn make(self) -> Result<SmtpCheck, Vec<OptionError>> {
         let mut errors = Vec::new();
         let endpoint = Endpoint::parse(&self.address)
             .map_err(|error| errors.push(OptionError::new("address", error)));
@@ -83,7 +71,7 @@ impl SmtpOptions {
         };
         let secrets = login.iter().flat_map(|login| [&login.password, &login.response]);
         let redaction = Redaction::of(secrets.map(|secret| secret.expose().to_owned()));
-        Ok(Smtp { endpoint, mode: self.mode, tls, ehlo: self.ehlo, login, redaction })
+        Ok(SmtpCheck { endpoint, mode: self.mode, tls, ehlo: self.ehlo, login, redaction })
     }
 
     fn tls(&self) -> Result<Option<TlsClient>, Vec<OptionError>> {
@@ -135,4 +123,25 @@ impl SmtpOptions {
 /// Whether `text` may stand behind `EHLO`; RFC 5321, section 4.5.3.1.2, bounds its length.
 fn is_name(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use crate::engine::check::Context;
+
+    use super::*;
+
+    /// What a run holds while it waits, times the thousands that may wait at once.
+    #[tokio::test]
+    async fn a_run_takes_little_memory() {
+        let options: SmtpOptions = toml::from_str("address = '127.0.0.1:1'").unwrap();
+        let check = options.make().unwrap();
+        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
+        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
+        assert!(run + ask < 4096, "{run} and {ask} bytes");
+    }
 }

@@ -1,5 +1,8 @@
 //! The `smtp` kind, against aiosmtpd and against peers by a script.
 
+mod exim;
+mod replies;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -172,7 +175,11 @@ async fn a_refusal_is_told_with_its_code_and_text() {
     for (replies, reason, told) in [
         (&["554 no service\r\n"][..], Reason::NotServing, "the connection: 554 no service"),
         (&["421 too many connections\r\n"], Reason::Overloaded, "421 too many connections"),
-        (&[HELLO, "550 who are you\r\n"], Reason::UnexpectedStatus, "EHLO: 550 who are you"),
+        (
+            &[HELLO, "550 who are you\r\n", "550 still\r\n"],
+            Reason::UnexpectedStatus,
+            "EHLO: 550 who are you",
+        ),
     ] {
         let (found, text) = refusal(replies, "plain").await;
         assert_eq!(found, reason, "{text}");

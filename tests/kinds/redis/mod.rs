@@ -1,5 +1,8 @@
 //! The `redis` kind, against Redis.
 
+mod replies;
+mod servers;
+
 use opentelemetry::trace::Status;
 use vitalsign::{Detail, Failure, Reason};
 
@@ -19,7 +22,7 @@ fn subject() -> Subject {
         kind: "redis",
         options: |address| format!("url = 'redis://:{SECRET}@{address}'"),
         healthy: peer::answering(ANSWERS),
-        trickled: b"+OK\r\n+PONG\r\n$60000\r\n# Replication\r\n",
+        trickled: b"+OK\r\n+PO",
         endless: peer::endless(b"+OK\r\n-", &[b'a'; 1000]),
         denying: Some(peer::answering("-WRONGPASS invalid username-password pair\r\n")),
         garbage: Reason::Protocol,
@@ -227,8 +230,21 @@ fn every_option_that_is_wrong_is_told_without_the_url() {
     assert!(told[1].starts_with("max_memory_ratio: this is no share; write a number above 0"));
     assert!(!format!("{told:?}").contains(SECRET));
     for (options, option) in [
-        ("url = 'redis://cache'\ntls = true", "tls: a redis URL is asked without TLS"),
-        ("url = 'rediss://cache'\ntls = false", "tls: a rediss URL is asked with TLS"),
+        ("url = 'redis://cache'\ntls = true", "tls: redis:// is asked without TLS"),
+        ("url = 'valkeys://cache'\ntls = false", "tls: valkeys:// is asked with TLS"),
+        ("url = 'unix:///run/redis.sock'\ntls = true", "tls: a Unix socket is used without TLS"),
+        ("url = 'redis://one,two'", "url: it names several hosts, and this scheme has one"),
+        ("url = 'redis://cache'\nsentinel_password = 'x'", "sentinel_password: the URL names no"),
+        (
+            "url = 'redis-sentinel://a/b'\nsentinel_username = 'x'",
+            "sentinel_username: a user needs",
+        ),
+        (
+            "url = 'redis-sentinel://a/b'\nexpect.role = 'replica'",
+            "expect.role: sentinels name the",
+        ),
+        ("url = 'redis-cluster://a'\nexpect.role = 'master'", "expect.role: a cluster has masters"),
+        ("url = 'redis-cluster://a'\nmax_memory_ratio = 0.9", "max_memory_ratio: each node of a"),
         ("url = 'redis://cache'\nexpect.role = 'slave'", "expect.role: "),
     ] {
         let told = errors("redis", options);
