@@ -50,6 +50,7 @@ ROLES = {
 }
 ERRORS = {
     "old": ("hello", 59, "CommandNotFound", "no such command: 'hello'"),
+    "another protocol": ("hello", 59, "CommandNotFound", "no such command: 'hello'"),
     "starting": ("hello", 13436, "NotPrimaryOrSecondary", "node is not in primary or recovering state"),
     "stopping": ("ping", 91, "ShutdownInProgress", "The server is in quiesce mode"),
     "interrupted": ("ping", 11600, "InterruptedAtShutdown", "interrupted at shutdown"),
@@ -57,16 +58,26 @@ ERRORS = {
     "without SCRAM-SHA-256": ("saslStart", 334, "MechanismUnavailable", "Unable to use SCRAM-SHA-256"),
 }
 
-# These want a login before `ping`.
-LOCKED = ("locked", "long-winded")
+# These want a login before `ping`; the mechanisms that a user of theirs has, where they say so.
+LOCKED = {
+    "locked": ["SCRAM-SHA-256"],
+    "long-winded": ["SCRAM-SHA-256"],
+    "both": ["SCRAM-SHA-1", "SCRAM-SHA-256"],
+    "older mechanism": ["SCRAM-SHA-1"],
+    "silent about mechanisms": None,
+}
+HASHES = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256"}
 
 
 def error(code, name, text):
     return {"ok": 0.0, "errmsg": text, "code": code, "codeName": name}
 
 
-def digest(key, text):
-    return hmac.new(key, text, hashlib.sha256).digest()
+def secret(name):
+    """What servers take for the password."""
+    if name == "sha1":
+        return hashlib.md5(f"{user}:mongo:{password}".encode()).hexdigest().encode()
+    return password.encode()
 
 
 class Session:
@@ -76,14 +87,19 @@ class Session:
     def answer(self, command):
         name = next(iter(command))
         refused = ERRORS.get(self.application)
+        if name in ("isMaster", "ismaster") and self.application == "old":
+            return {"ismaster": True, **LIMITS, "ok": 1.0}
+        if name in ("isMaster", "ismaster") and self.application == "another protocol":
+            return error(*ERRORS[self.application][1:])
         if name in ("hello", "isMaster", "ismaster"):
             client = command.get("client", {})
             self.application = client.get("application", {}).get("name", "")
             refused = ERRORS.get(self.application)
             if not (refused and refused[0] == "hello"):
                 role = ROLES.get(self.application, {"isWritablePrimary": True})
-                if "saslSupportedMechs" in command:
-                    role = {**role, "saslSupportedMechs": ["SCRAM-SHA-256"]}
+                known = LOCKED.get(self.application, ["SCRAM-SHA-256"])
+                if command.get("saslSupportedMechs") == f"users.{user}" and known:
+                    role = {**role, "saslSupportedMechs": known}
                 return {**role, **LIMITS, "localTime": datetime.now(timezone.utc), "connectionId": 7, "ok": 1.0}
         if refused and refused[0] == name:
             return error(*refused[1:])
@@ -96,8 +112,11 @@ class Session:
         return {"ok": 1.0}
 
     def start(self, command):
-        if command["mechanism"] != "SCRAM-SHA-256" or command["$db"] != "users":
+        # MongoDB knows both, even where the user has one alone.
+        known = LOCKED.get(self.application, ["SCRAM-SHA-256"]) or ["SCRAM-SHA-1"]
+        if command["mechanism"] not in known or command["$db"] != "users":
             return error(18, "AuthenticationFailed", "Authentication failed.")
+        self.hash = HASHES[command["mechanism"]]
         first = command["payload"].decode()
         assert first.startswith("n,,"), first
         self.first = first[3:]
@@ -116,10 +135,14 @@ class Session:
             return {"conversationId": 1, "done": True, "payload": b"", "ok": 1.0}
         last = command["payload"].decode()
         without_proof, proof = last.rsplit(",p=", 1)
-        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), SALT, ITERATIONS)
+
+        def digest(key, text):
+            return hmac.new(key, text, self.hash).digest()
+
+        salted = hashlib.pbkdf2_hmac(self.hash, secret(self.hash), SALT, ITERATIONS)
         client_key = digest(salted, b"Client Key")
         said = f"{self.first},{self.challenge},{without_proof}".encode()
-        signature = digest(hashlib.sha256(client_key).digest(), said)
+        signature = digest(hashlib.new(self.hash, client_key).digest(), said)
         expected = bytes(a ^ b for a, b in zip(client_key, signature))
         right = without_proof == f"c=biws,r={self.nonce}" and base64.b64decode(proof) == expected
         if not (self.known and right):

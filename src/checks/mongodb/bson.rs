@@ -65,6 +65,13 @@ impl Writer {
         with
     }
 
+    #[cfg(test)]
+    pub(super) fn array(self, key: &'static str, value: Self) -> Self {
+        let mut with = self.key(0x04, key);
+        with.0.extend_from_slice(&value.finish());
+        with
+    }
+
     /// The whole document.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.0.push(0);
@@ -74,7 +81,7 @@ impl Writer {
     }
 }
 
-/// What was received is no document.
+/// The bytes that were received are not a document.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -90,6 +97,8 @@ pub(super) enum Value<'a> {
     Text(&'a str),
     Binary(&'a [u8]),
     Flag(bool),
+    /// The fields of an array, as they were received.
+    Array(&'a [u8]),
     /// Anything else.
     Other,
 }
@@ -131,6 +140,17 @@ impl Document {
         }
     }
 
+    /// The texts in the array called `key`; what else is in it is passed over.
+    pub(super) fn texts(&self, key: &str) -> Option<Vec<&str>> {
+        let Value::Array(fields) = self.get(key)? else { return None };
+        let values = Fields(fields).map_while(Result::ok);
+        let texts = values.filter_map(|(_, value)| match value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        });
+        Some(texts.collect())
+    }
+
     /// Whether `key` is there and true.
     pub(super) fn says(&self, key: &str) -> bool {
         self.number(key).is_some_and(|number| number != 0.0)
@@ -155,6 +175,8 @@ impl<'a> Fields<'a> {
                 self.take(1)?;
                 Value::Binary(self.take(length)?)
             }
+            // The length counts itself, and a NUL stands at the end.
+            0x04 => Value::Array(self.take_counted()?.strip_suffix(&[0])?),
             kind => {
                 self.skip(kind)?;
                 Value::Other
@@ -179,8 +201,8 @@ impl<'a> Fields<'a> {
             0x0b => drop((self.cstring()?, self.cstring()?)),
             // A pointer into another database.
             0x0c => drop((self.string()?, self.take(12)?)),
-            // A document, an array, code with a scope: their length counts itself.
-            0x03 | 0x04 | 0x0f => drop(self.take_counted()?),
+            // A document, code with a scope: their length counts itself.
+            0x03 | 0x0f => drop(self.take_counted()?),
             _ => return None,
         }
         Some(())
@@ -228,7 +250,7 @@ impl<'a> Iterator for Fields<'a> {
         }
         let field = self.field();
         if field.is_none() {
-            // Nothing behind it can be told.
+            // Nothing behind it can be read.
             self.0 = &[];
         }
         Some(field.ok_or(Malformed))
@@ -251,7 +273,8 @@ mod tests {
         let array = b"\x31\0\0\0\x04BSON\0\x26\0\0\0\x020\0\x08\0\0\0awesome\0\
             \x011\0\x33\x33\x33\x33\x33\x33\x14\x40\x102\0\xc2\x07\0\0\0\0";
         let array = Document::parse(array.to_vec()).expect("a document");
-        assert_eq!(array.get("BSON"), Some(Value::Other));
+        assert_eq!(array.texts("BSON"), Some(vec!["awesome"]));
+        assert_eq!(hello.texts("hello"), None);
         let all = EVERY_TYPE.to_vec();
         let all = Document::parse(all).expect("a document");
         assert_eq!(all.fields().count(), 22);
@@ -268,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_told() {
+    fn other_bytes_are_refused() {
         for bytes in [
             &b""[..],
             b"\x05\0\0\0",
@@ -279,7 +302,7 @@ mod tests {
             b"\x0a\0\0\0\x10a\0\x01\0\0",
             b"\x0c\0\0\0\x02a\0\xff\xff\xff\xff\0",
             b"\x08\0\0\0\x99a\0\0",
-            // A string without its end, one that is no UTF-8, a nested length below its own.
+            // A string without its end, one that is not UTF-8, a nested length below its own.
             b"\x0d\0\0\0\x02a\0\x01\0\0\0a\0",
             b"\x0e\0\0\0\x02a\0\x02\0\0\0\xff\0\0",
             b"\x0c\0\0\0\x03a\0\x03\0\0\0\0",

@@ -1,13 +1,8 @@
 //! The messages of the protocol: OP_MSG, as MongoDB has them since 3.6.
 
-use std::io;
-
-use tokio::io::{AsyncRead, AsyncReadExt};
+use crate::net::{MOST, ParseError, Parsed};
 
 use super::bson::{Document, Writer};
-
-/// Longest message that is read; the longest that is due, about a set of 50 members, has a tenth.
-const LONGEST: usize = 64 * 1024;
 
 /// Length, number, number of the request that it answers, and code: four integers.
 const HEADER: usize = 16;
@@ -20,19 +15,6 @@ const CHECKSUM: u32 = 1;
 
 /// Length of the flags, the kind of the one section, and an empty document.
 const SHORTEST_BODY: usize = 4 + 1 + 5;
-
-/// Why no reply could be read.
-#[derive(Debug)]
-pub(super) enum Unread {
-    /// The connection failed.
-    Io(io::Error),
-    /// It ended before the reply did.
-    Ended,
-    /// The reply is longer than what is read.
-    TooLarge,
-    /// It is in another protocol.
-    Malformed,
-}
 
 /// The request with this `number` for the command in `body`.
 pub(super) fn request(number: i32, body: Writer) -> Vec<u8> {
@@ -48,61 +30,40 @@ pub(super) fn request(number: i32, body: Writer) -> Vec<u8> {
     message
 }
 
-/// Reads the reply to the request with this `number`.
-pub(super) async fn reply(
-    from: &mut (impl AsyncRead + Unpin),
-    number: i32,
-) -> Result<Document, Unread> {
-    let mut received = Vec::new();
-    fill(from, &mut received, HEADER).await?;
-    let length = length(&received, number)?;
-    fill(from, &mut received, length).await?;
-    body(received)
-}
-
-/// Reads until as many bytes have been `received`.
-async fn fill(
-    from: &mut (impl AsyncRead + Unpin),
-    received: &mut Vec<u8>,
-    wanted: usize,
-) -> Result<(), Unread> {
-    while received.len() < wanted {
-        let missing = wanted - received.len();
-        match from.take(missing as u64).read_buf(received).await {
-            Ok(0) => return Err(Unread::Ended),
-            Ok(_) => {}
-            Err(error) => return Err(Unread::Io(error)),
-        }
-    }
-    Ok(())
+/// The reply to the request with this `number`, once `bytes` hold all of it, and its length.
+pub(super) fn parse(bytes: &[u8], number: i32) -> Parsed<Document> {
+    let Some(header) = bytes.get(..HEADER) else { return Ok(None) };
+    let length = length(header, number)?;
+    let Some(message) = bytes.get(..length) else { return Ok(None) };
+    Ok(Some((body(message)?, length)))
 }
 
 /// The length of the message that starts with `header`.
-fn length(header: &[u8], number: i32) -> Result<usize, Unread> {
+fn length(header: &[u8], number: i32) -> Result<usize, ParseError> {
     let [length, _, answered, code] = [0, 1, 2, 3].map(|index| integer(header, 4 * index));
     // Judged first, for what speaks another protocol has no length here.
     if code != Some(OP_MSG) || answered != Some(number) {
-        return Err(Unread::Malformed);
+        return Err(ParseError::Unexpected);
     }
     let length = length.and_then(|length| usize::try_from(length).ok());
     match length.filter(|length| *length >= HEADER + SHORTEST_BODY) {
-        None => Err(Unread::Malformed),
-        Some(length) if length > LONGEST => Err(Unread::TooLarge),
+        None => Err(ParseError::Unexpected),
+        Some(length) if length > MOST => Err(ParseError::TooLarge),
         Some(length) => Ok(length),
     }
 }
 
 /// The document that a whole message carries.
-fn body(mut message: Vec<u8>) -> Result<Document, Unread> {
-    let flags = integer(&message, HEADER).map(i32::cast_unsigned).ok_or(Unread::Malformed)?;
-    // That more is to come was not asked for, and what other flags mean is not known.
+fn body(message: &[u8]) -> Result<Document, ParseError> {
+    let flags = integer(message, HEADER).map(i32::cast_unsigned).ok_or(ParseError::Unexpected)?;
+    // Nobody asked for more than one reply, and the other flags are unknown.
     if flags & !CHECKSUM != 0 || message.get(HEADER + 4) != Some(&0) {
-        return Err(Unread::Malformed);
+        return Err(ParseError::Unexpected);
     }
-    if flags & CHECKSUM != 0 {
-        message.truncate(message.len() - 4);
-    }
-    Document::parse(message.split_off(HEADER + 5)).map_err(|_| Unread::Malformed)
+    let checksum = if flags & CHECKSUM == 0 { 0 } else { 4 };
+    let document = message.get(HEADER + 5..message.len().saturating_sub(checksum));
+    let document = document.ok_or(ParseError::Unexpected)?;
+    Document::parse(document.to_vec()).map_err(|_| ParseError::Unexpected)
 }
 
 fn integer(bytes: &[u8], at: usize) -> Option<i32> {
@@ -121,21 +82,26 @@ mod tests {
         [&header[..], b"\0\x11\0\0\0\x01ok\0\0\0\0\0\0\0\xf0\x3f\0"].concat()
     }
 
-    async fn read(bytes: &[u8]) -> Result<Document, Unread> {
-        reply(&mut &bytes[..], 7).await
+    fn read(bytes: &[u8]) -> Parsed<Document> {
+        parse(bytes, 7)
     }
 
-    #[tokio::test]
-    async fn a_reply_is_read_with_or_without_a_checksum() {
+    fn ok(bytes: &[u8]) -> (Option<f64>, usize) {
+        let (document, length) = read(bytes).expect("a reply").expect("all of it");
+        (document.number("ok"), length)
+    }
+
+    #[test]
+    fn a_reply_is_read_with_or_without_a_checksum() {
         let plain = message(38, 7, OP_MSG, 0);
-        assert_eq!(read(&plain).await.expect("a reply").number("ok"), Some(1.0));
+        assert_eq!(ok(&plain), (Some(1.0), 38));
         // What follows belongs to another one.
         let checked = [&message(42, 7, OP_MSG, 1)[..], b"\x01\x02\x03\x04next"].concat();
-        assert_eq!(read(&checked).await.expect("a reply").number("ok"), Some(1.0));
+        assert_eq!(ok(&checked), (Some(1.0), 42));
     }
 
-    #[tokio::test]
-    async fn what_is_no_reply_to_the_request_is_told() {
+    #[test]
+    fn a_reply_to_another_request_is_refused() {
         for (length, answered, code, flags) in [
             (38, 7, 1, 0),
             (38, 8, OP_MSG, 0),
@@ -146,21 +112,20 @@ mod tests {
             (37, 7, OP_MSG, 0),
             (38, 7, OP_MSG, 1),
         ] {
-            let bytes = message(length, answered, code, flags);
-            let error = read(&bytes).await.expect_err("no reply");
-            assert!(matches!(error, Unread::Malformed), "{length} {answered} {code} {flags}");
+            let error = read(&message(length, answered, code, flags)).expect_err("no reply");
+            assert_eq!(error, ParseError::Unexpected, "{length} {answered} {code} {flags}");
         }
         let mut sequence = message(38, 7, OP_MSG, 0);
         sequence[20] = 1;
-        assert!(matches!(read(&sequence).await, Err(Unread::Malformed)));
+        assert_eq!(read(&sequence).unwrap_err(), ParseError::Unexpected);
     }
 
-    #[tokio::test]
-    async fn a_reply_that_is_too_long_is_not_awaited() {
+    #[test]
+    fn a_reply_that_is_too_long_is_not_awaited() {
         let bytes = message(i32::MAX, 7, OP_MSG, 0);
-        assert!(matches!(read(&bytes).await, Err(Unread::TooLarge)));
-        assert!(matches!(read(&message(60, 7, OP_MSG, 0)).await, Err(Unread::Ended)));
-        assert!(matches!(read(&bytes[..10]).await, Err(Unread::Ended)));
+        assert_eq!(read(&bytes).unwrap_err(), ParseError::TooLarge);
+        assert!(matches!(read(&message(60, 7, OP_MSG, 0)), Ok(None)));
+        assert!(matches!(read(&bytes[..10]), Ok(None)));
     }
 
     #[test]
@@ -176,7 +141,8 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let _ = length(&bytes, 7);
-            let _ = body([&message(0, 7, OP_MSG, 0)[..HEADER], &bytes].concat());
+            let _ = body(&[&message(0, 7, OP_MSG, 0)[..HEADER], &bytes].concat());
+            let _ = parse(&[&message(60, 7, OP_MSG, 0)[..HEADER], &bytes].concat(), 7);
         }
     }
 }

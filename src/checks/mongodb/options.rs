@@ -10,16 +10,18 @@ use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::{NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
-use super::Mongodb;
-use super::url::Location;
+use super::check::MongodbCheck;
+use super::login::Login;
+use super::reply::Role;
+use super::url::MongodbUrl;
 
 /// Asks one server what it is, by `hello`, logs in where the URL has a user, and has a `ping`
 /// answered.
 ///
-/// It speaks OP_MSG and knows `hello`, so it asks MongoDB 4.4 and later, and `mongos`. A member of
-/// a replica set that is neither primary nor secondary nor arbiter, such as one that recovers,
-/// fails the run with `not_serving`; so does one that shuts down. Logins are by SCRAM-SHA-256
-/// alone.
+/// It speaks OP_MSG, so it asks MongoDB 3.6 and later, and `mongos`. A member of a replica set that
+/// is neither primary nor secondary nor arbiter, such as one that recovers, fails the run with
+/// `not_serving`; so does one that shuts down. Logins are by SCRAM-SHA-256, SCRAM-SHA-1 or the
+/// certificate in `tls` (MONGODB-X509).
 ///
 /// It was tested against peers that follow MongoDB's public specifications and that its own
 /// Python driver encodes for and takes for servers, not against MongoDB itself.
@@ -30,8 +32,11 @@ pub(crate) struct MongodbOptions {
     /// one host. User, password, port and options may be left out; special characters of a
     /// password are percent-encoded. The options `appName`, `authMechanism`, `authSource`,
     /// `directConnection`, `replicaSet` (a server of another set fails the run with
-    /// `unexpected_status`) and `tls` mean what they do to a driver. Those of pools, timeouts,
-    /// compression, reads and writes have no effect, and any other is refused.
+    /// `unexpected_status`), `srvServiceName` and `tls` mean what they do to a driver. Those of
+    /// pools, timeouts, compression, reads and writes have no effect, and any other is refused.
+    ///
+    /// `mongodb+srv://user:password@name/` asks the servers that DNS lists for a name, one after the
+    /// other, until one is as `expect` has it; TLS is on unless the URL says `tls=false`.
     url: Secret,
     /// What the server must be.
     #[serde(default)]
@@ -50,20 +55,6 @@ struct ExpectOptions {
     role: Role,
 }
 
-/// What a server must be in replication.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "MongodbRole")]
-pub(super) enum Role {
-    /// Primary, secondary or arbiter of its replica set, a member of none, or a `mongos`.
-    #[default]
-    Any,
-    /// It takes writes: a primary, a `mongos` or a member of no replica set.
-    Primary,
-    /// It follows a primary.
-    Secondary,
-}
-
 impl KindOptions for MongodbOptions {
     const NAME: &'static str = "mongodb";
     const SUMMARY: &'static str = "hello and ping; role in the replica set";
@@ -76,24 +67,39 @@ impl KindOptions for MongodbOptions {
 }
 
 impl MongodbOptions {
-    /// Makes the check of options that are right.
-    pub(super) fn make(self) -> Result<Mongodb, Vec<OptionError>> {
+    /// Makes the check.
+    fn make(self) -> Result<MongodbCheck, Vec<OptionError>> {
         let mut errors = Vec::new();
-        let location =
-            Location::read(&self.url).map_err(|text| errors.push(OptionError::new("url", text)));
-        let by_url = location.as_ref().ok().and_then(|location| location.tls);
+        let url =
+            MongodbUrl::parse(&self.url).map_err(|text| errors.push(OptionError::new("url", text)));
+        let by_url = url.as_ref().ok().and_then(|url| url.tls);
+        let by_certificate =
+            url.as_ref().is_ok_and(|url| matches!(url.login, Some(Login::Certificate(_))));
+        let has_certificate =
+            matches!(&self.tls, Some(Tls(Some(TlsOptions { cert: Some(_), key: Some(_), .. }))));
+        if by_certificate && !has_certificate {
+            let text = "MONGODB-X509 logs in by a certificate; write \
+                        tls = { cert = \"client.pem\", key = \"client.key\" }";
+            errors.push(OptionError::new("tls", text));
+        }
         let tls = tls(by_url, self.tls).map_err(|wrong| errors.extend(wrong));
-        let (Ok(location), Ok(tls), []) = (location, tls, errors.as_slice()) else {
+        let (Ok(url), Ok(tls), []) = (url, tls, errors.as_slice()) else {
             return Err(errors);
         };
-        let password = location.login.as_ref().map(|login| login.password.expose().to_owned());
-        Ok(Mongodb {
-            endpoint: location.endpoint,
+        let secrets = match &url.login {
+            Some(Login::Password(login)) => {
+                [Some(&login.password), login.prepared.as_ref()].map(Option::<&Secret>::cloned)
+            }
+            _ => [None, None],
+        };
+        let secrets = secrets.into_iter().flatten().map(|secret| secret.expose().to_owned());
+        Ok(MongodbCheck {
+            servers: url.servers,
             tls,
-            redaction: Redaction::of(password),
-            login: location.login,
-            set: location.set,
-            app: location.app,
+            redaction: Redaction::of(secrets),
+            login: url.login,
+            set: url.set,
+            app: url.app,
             role: self.expect.role,
         })
     }
@@ -112,5 +118,28 @@ fn tls(by_url: Option<bool>, option: Option<Tls>) -> Result<Option<TlsClient>, V
         (_, Some(Tls(Some(options)))) => TlsClient::new(&options, &[]).map(Some),
         (Some(true), None) => TlsClient::new(&TlsOptions::default(), &[]).map(Some),
         _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use crate::engine::check::Context;
+
+    use super::*;
+
+    /// What a run holds while it waits, times the thousands that may wait at once.
+    #[tokio::test]
+    async fn a_run_takes_little_memory() {
+        for url in ["mongodb://127.0.0.1:1", "mongodb+srv://db.example.org"] {
+            let options: MongodbOptions = toml::from_str(&format!("url = '{url}'")).unwrap();
+            let check = options.make().unwrap();
+            let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
+            let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
+            assert!(run + ask < 4096, "{run} and {ask} bytes");
+        }
     }
 }

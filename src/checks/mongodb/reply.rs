@@ -1,45 +1,56 @@
-//! What a server says of itself in its reply to `hello`, and what its errors stand for.
+//! What a server says of itself in its reply to `hello`, and the reasons that its errors stand for.
 
 use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::model::Reason;
 
 use super::bson::Document;
 
-/// What is being done when a server replies.
+/// A command that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Command {
     Hello,
+    /// What servers older than `hello` know in its place.
+    IsMaster,
     SaslStart,
     SaslContinue,
+    Authenticate,
     Ping,
 }
 
-impl Step {
+impl Command {
     /// The command's name.
-    pub(super) const fn command(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Hello => "hello",
+            Self::IsMaster => "isMaster",
             Self::SaslStart => "saslStart",
             Self::SaslContinue => "saslContinue",
+            Self::Authenticate => "authenticate",
             Self::Ping => "ping",
         }
     }
 }
 
+/// The code of an error about a command that the server does not know.
+pub(super) const COMMAND_NOT_FOUND: i32 = 59;
+
 /// An error that a server replied.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct CommandError {
     pub(super) code: Option<i32>,
     /// The code's name and the text that explains it.
     pub(super) text: String,
 }
 
-impl Refusal {
-    /// The error in `reply`, if it is one.
+impl CommandError {
+    /// The error that `reply` is, if it is one.
     ///
     /// # Errors
-    /// When it does not tell whether it is one.
+    /// When the reply does not say whether it is one.
     pub(super) fn of(reply: &Document) -> Result<Option<Self>, super::bson::Malformed> {
         match reply.number("ok") {
             None => Err(super::bson::Malformed),
@@ -52,16 +63,19 @@ impl Refusal {
         }
     }
 
-    /// What refusing `step` in this way stands for; the codes are those of MongoDB's list of
+    /// The reason that this answer to `command` stands for; the codes are those of MongoDB's list of
     /// error codes.
-    pub(super) const fn reason(&self, step: Step) -> Reason {
-        match (self.code, step) {
+    pub(super) const fn reason(&self, command: Command) -> Reason {
+        match (self.code, command) {
             // Shutting down, stepping down, starting up, or no member of a set that serves.
             (Some(91 | 94 | 189 | 10058 | 10107 | 11600 | 11602 | 13435 | 13436), _) => {
                 Reason::NotServing
             }
             // Unauthorized, AuthenticationFailed.
-            (Some(13 | 18), _) | (_, Step::SaslStart | Step::SaslContinue) => Reason::AuthFailed,
+            (Some(13 | 18), _)
+            | (_, Command::SaslStart | Command::SaslContinue | Command::Authenticate) => {
+                Reason::AuthFailed
+            }
             _ => Reason::QueryFailed,
         }
     }
@@ -72,6 +86,20 @@ pub(super) fn integer(number: f64) -> Option<i32> {
     let within = f64::from(i32::MIN)..=f64::from(i32::MAX);
     #[allow(clippy::cast_possible_truncation, reason = "the fraction is none and it fits")]
     (number.fract() == 0.0 && within.contains(&number)).then_some(number as i32)
+}
+
+/// What a server must be in replication.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "MongodbRole")]
+pub(super) enum Role {
+    /// Primary, secondary or arbiter of its replica set, a member of none, or a `mongos`.
+    #[default]
+    Any,
+    /// It takes writes: a primary, a `mongos` or a member of no replica set.
+    Primary,
+    /// It follows a primary.
+    Secondary,
 }
 
 /// What a server is.
@@ -91,10 +119,11 @@ pub(super) enum Member {
 }
 
 impl Member {
-    /// What a server that replied `hello` is; none, when it does not tell.
-    pub(super) fn of(hello: &Document) -> Option<Self> {
+    /// What a server is that answered `hello` to `command`; `None` when it does not tell.
+    pub(super) fn of(command: Command, hello: &Document) -> Option<Self> {
         // By the specification of Server Discovery and Monitoring, type by type.
-        let writable = hello.get("isWritablePrimary").map(|_| hello.says("isWritablePrimary"))?;
+        let key = if command == Command::IsMaster { "ismaster" } else { "isWritablePrimary" };
+        let writable = hello.get(key).map(|_| hello.says(key))?;
         let in_set = hello.text("setName").is_some();
         Some(if hello.text("msg") == Some("isdbgrid") {
             Self::Router
@@ -161,36 +190,45 @@ mod tests {
             (&["not writable", "secondary"], Some(Member::Unready)),
             (&["ismaster"], None),
         ] {
-            assert_eq!(Member::of(&document(fields)), member, "{fields:?}");
+            assert_eq!(Member::of(Command::Hello, &document(fields)), member, "{fields:?}");
         }
     }
 
-    fn refusal(code: i32) -> Refusal {
+    #[test]
+    fn an_older_server_answers_by_another_name() {
+        let of = |fields| Member::of(Command::IsMaster, &document(fields));
+        assert_eq!(of(&["ismaster", "set"]), Some(Member::Primary));
+        assert_eq!(of(&["ismaster", "router"]), Some(Member::Router));
+        assert_eq!(of(&["isWritablePrimary"]), None);
+    }
+
+    fn refused(code: i32) -> CommandError {
         let reply = Writer::new().int32("ok", 0).int32("code", code).text("errmsg", "no");
         let reply = Document::parse(reply.finish()).expect("a document");
-        Refusal::of(&reply).expect("it tells").expect("an error")
+        CommandError::of(&reply).expect("it tells").expect("an error")
     }
 
     #[test]
     fn codes_have_their_reasons() {
-        for (code, step, reason) in [
-            (18, Step::SaslContinue, Reason::AuthFailed),
-            (13, Step::Ping, Reason::AuthFailed),
+        for (code, command, reason) in [
+            (18, Command::SaslContinue, Reason::AuthFailed),
+            (13, Command::Ping, Reason::AuthFailed),
             // MechanismUnavailable.
-            (334, Step::SaslStart, Reason::AuthFailed),
-            (91, Step::SaslStart, Reason::NotServing),
-            (11600, Step::Ping, Reason::NotServing),
-            (13436, Step::Hello, Reason::NotServing),
-            (59, Step::Hello, Reason::QueryFailed),
+            (334, Command::SaslStart, Reason::AuthFailed),
+            (11, Command::Authenticate, Reason::AuthFailed),
+            (91, Command::SaslStart, Reason::NotServing),
+            (11600, Command::Ping, Reason::NotServing),
+            (13436, Command::Hello, Reason::NotServing),
+            (59, Command::Hello, Reason::QueryFailed),
         ] {
-            assert_eq!(refusal(code).reason(step), reason, "{code} {step:?}");
+            assert_eq!(refused(code).reason(command), reason, "{code} {command:?}");
         }
     }
 
     #[test]
     fn a_reply_that_does_not_say_whether_it_is_an_error_is_none() {
-        assert!(Refusal::of(&document(&["isWritablePrimary"])).is_err());
-        assert_eq!(Refusal::of(&document(&["ok"])), Ok(None));
+        assert!(CommandError::of(&document(&["isWritablePrimary"])).is_err());
+        assert_eq!(CommandError::of(&document(&["ok"])), Ok(None));
     }
 
     #[test]

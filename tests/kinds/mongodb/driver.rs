@@ -42,6 +42,10 @@ async fn the_driver_takes_the_peer_for_a_server() {
     let Some(server) = pymongo().await else { return };
     for (url, told) in [
         (login(&server, "locked", SECRET), "1.0"),
+        (login(&server, "both", SECRET), "1.0"),
+        (login(&server, "older%20mechanism", SECRET), "1.0"),
+        (login(&server, "silent%20about%20mechanisms", SECRET), "1.0"),
+        (login(&server, "older%20mechanism", "not-the-one"), "18"),
         (login(&server, "locked", "not-the-one"), "18"),
         (url(&server, "locked"), "13"),
     ] {
@@ -57,14 +61,32 @@ async fn the_driver_takes_the_peer_for_a_server() {
 #[tokio::test]
 async fn a_login_must_be_right_where_one_is_asked_for() {
     let Some(server) = pymongo().await else { return };
-    for application in ["locked", "long-winded"] {
+    for application in
+        ["locked", "long-winded", "both", "older%20mechanism", "silent%20about%20mechanisms"]
+    {
         let url = login(&server, application, SECRET);
         assert_eq!(asked(&url, "").await, Ok(Detail::ok()), "{application}");
+    }
+    // The URL may name the mechanism.
+    for (application, mechanism) in [
+        ("both", "SCRAM-SHA-1"),
+        ("both", "SCRAM-SHA-256"),
+        ("silent%20about%20mechanisms", "SCRAM-SHA-1"),
+    ] {
+        let url = login(&server, application, SECRET) + "&authMechanism=" + mechanism;
+        assert_eq!(asked(&url, "").await, Ok(Detail::ok()), "{application} {mechanism}");
     }
     let right = login(&server, "locked", SECRET);
     for (url, told) in [
         (login(&server, "locked", "not-the-one"), "answered 18 to saslContinue: Authentication"),
-        (right.replace("p%3Dp", "somebody"), "answered 18 to saslContinue: Authentication"),
+        (
+            login(&server, "older%20mechanism", "not-the-one"),
+            "answered 18 to saslContinue: Authentication",
+        ),
+        (
+            right.replace("p%3Dp", "somebody") + "&authMechanism=SCRAM-SHA-256",
+            "answered 18 to saslContinue: Authentication",
+        ),
         (right.replace("authSource=users", "authSource=others"), "answered 18 to saslStart"),
         (login(&server, "without%20SCRAM-SHA-256", SECRET), "answered 334 to saslStart: Mechanism"),
         (url(&server, "locked"), "answered 13 to ping: Unauthorized"),
@@ -84,6 +106,8 @@ async fn each_role_is_told_from_the_others() {
         ("arbiter", &["any"]),
         ("router", &["any", "primary"]),
         ("alone", &["any", "primary"]),
+        // It knows `isMaster` and no `hello`.
+        ("old", &["any", "primary"]),
     ] {
         for role in ["any", "primary", "secondary"] {
             let (spans, _guard) = Spans::record();
@@ -122,7 +146,7 @@ async fn a_server_that_does_not_serve_says_so() {
         ("stopping", Reason::NotServing, "answered 91 to ping: ShutdownInProgress"),
         ("interrupted", Reason::NotServing, "answered 11600 to ping"),
         ("failing", Reason::QueryFailed, "answered 1 to ping: InternalError: something broke"),
-        ("old", Reason::QueryFailed, "answered 59 to hello: CommandNotFound"),
+        ("another%20protocol", Reason::QueryFailed, "answered 59 to hello: CommandNotFound"),
         ("silent%20about%20itself", Reason::UnexpectedBody, "does not tell what it is"),
     ] {
         let (found, text) = failed(&url(&server, application), "").await;

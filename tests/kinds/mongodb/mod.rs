@@ -2,13 +2,17 @@
 //! specifications, and MongoDB's own Python driver encodes what they say.
 
 mod driver;
+mod listed;
 mod peer;
+
+use std::sync::Arc;
 
 use opentelemetry::trace::Status;
 use vitalsign::{Detail, Failure, Reason};
 
 use super::{SECRET, Subject, contract_suite};
-use crate::support::checks::{PATIENT, ask, check, errors};
+use crate::support::certs::{Authority, file};
+use crate::support::checks::{PATIENT, ask, check, errors, failure};
 use crate::support::peer::{Peer, answering, endless};
 use crate::support::spans::{Spans, attribute, events};
 
@@ -17,7 +21,10 @@ use peer::{AUTHENTICATION_FAILED, HELLO, PING, reply, scripted};
 fn subject() -> Subject {
     Subject {
         kind: "mongodb",
-        options: |address| format!("url = 'mongodb://app:{SECRET}@{address}/?appName=tests'"),
+        options: |address| {
+            let options = "appName=tests&authMechanism=SCRAM-SHA-256";
+            format!("url = 'mongodb://app:{SECRET}@{address}/?{options}'")
+        },
         healthy: peer::logging_in(),
         trickled: &HELLO[..60],
         // The start of an answer of 1 MiB to the first request.
@@ -79,11 +86,33 @@ async fn an_answer_to_another_request_is_none() {
 #[tokio::test]
 async fn whoever_does_not_know_the_password_is_not_the_server() {
     let peer = Peer::start(peer::pretending()).await;
-    let options = format!("url = 'mongodb://app:{SECRET}@{}'", peer.address);
+    let mechanism = "authMechanism=SCRAM-SHA-256";
+    let options = format!("url = 'mongodb://app:{SECRET}@{}/?{mechanism}'", peer.address);
     let failure = ask(&*check("mongodb", &options), PATIENT).await.expect_err("it pretends");
     assert_eq!(failure.reason(), Reason::AuthFailed);
     let told = "failed: the server cannot prove that it knows the password";
     assert!(failure.message().ends_with(told), "{}", failure.message());
+}
+
+#[tokio::test]
+async fn a_certificate_logs_in_where_the_url_says_so() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let config = authority.issue("127.0.0.1").server(Some(&clients));
+    let (ca, client) = (file(&authority.pem), clients.issue("app"));
+    let (cert, key) = (file(&client.cert), file(&client.key));
+    let [ca, cert, key] = [&ca, &cert, &key].map(|file| file.path().display());
+    let tls = format!("tls = {{ ca = '{ca}', cert = '{cert}', key = '{key}' }}");
+    for (user, credentials) in [(None, ""), (Some("CN=app"), "CN%3Dapp@")] {
+        let peer = Peer::start_tls(Arc::clone(&config), peer::by_certificate(user)).await;
+        let url = format!("mongodb://{credentials}{}/?authMechanism=MONGODB-X509", peer.address);
+        let check = check("mongodb", &format!("url = '{url}'\n{tls}"));
+        assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()), "{url}");
+    }
+    let other = Peer::start_tls(config, peer::by_certificate(Some("CN=other"))).await;
+    let url = format!("mongodb://{}/?authMechanism=MONGODB-X509", other.address);
+    let failure = failure("mongodb", &format!("url = '{url}'\n{tls}")).await;
+    assert_eq!(failure.reason(), Reason::AuthFailed);
+    assert!(failure.message().contains("answered 18 to authenticate"), "{}", failure.message());
 }
 
 #[test]
@@ -91,7 +120,11 @@ fn every_option_that_is_wrong_is_told_without_secrets() {
     let url = format!("mongodb://app:{SECRET}@db");
     for (options, wrong) in [
         (format!("url = 'mongodb://app:{SECRET}@one,two'"), "url: it names several hosts"),
-        (format!("url = 'mongodb+srv://app:{SECRET}@db'"), "url: a mongodb+srv URL stands for"),
+        (format!("url = 'mongodb+srv://app:{SECRET}@db:1'"), "url: a mongodb+srv URL has a name"),
+        (
+            "url = 'mongodb://db/?authMechanism=MONGODB-X509'".to_owned(),
+            "tls: MONGODB-X509 logs in by",
+        ),
         (format!("url = '{url}/?{SECRET}=1'"), "url: it holds an option that a check"),
         (format!("url = '{url}/?tls=false'\ntls = true"), "tls: the URL says tls=false"),
         (format!("url = '{url}/?tls=true'\ntls = false"), "tls: the URL says tls=true"),

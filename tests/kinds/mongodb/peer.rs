@@ -63,6 +63,32 @@ pub(super) fn scripted(replies: &[&[u8]]) -> Script {
     })
 }
 
+/// Answers the second request, the login, if it is one by the certificate of `user`, as any server
+/// would; then a `ping`.
+pub(super) fn by_certificate(user: Option<&'static str>) -> Script {
+    Arc::new(move |mut wire| {
+        Box::pin(async move {
+            hear(&mut wire).await?;
+            wire.write_all(HELLO).await.ok()?;
+            // `{"authenticate": 1, "mechanism": "MONGODB-X509", "user": …, "$db": "$external"}`.
+            let request = hear(&mut wire).await?;
+            let start = &b"\x10authenticate\0\x01\0\0\0\x02mechanism\0\x0d\0\0\0MONGODB-X509\0"[..];
+            let user = user.map(|user| {
+                let length = u8::try_from(user.len() + 1).expect("it is short");
+                [&b"\x02user\0"[..], &[length, 0, 0, 0], user.as_bytes(), b"\0"].concat()
+            });
+            let end = b"\x02$db\0\x0a\0\0\0$external\0\0";
+            let wanted = [start, &user.unwrap_or_default(), end].concat();
+            let right = request.ends_with(&wanted);
+            let answer = if right { PING } else { AUTHENTICATION_FAILED };
+            wire.write_all(&reply(2, answer)).await.ok()?;
+            hear(&mut wire).await?;
+            wire.write_all(&reply(3, PING)).await.ok()?;
+            Some(wire)
+        })
+    })
+}
+
 /// A server that lets whoever knows [`SECRET`] in.
 pub(super) fn logging_in() -> Script {
     knowing(SECRET)
