@@ -1,7 +1,7 @@
-//! As much of BSON (bsonspec.org, version 1.1) as commands and their replies take.
+//! The part of BSON (bsonspec.org, version 1.1) that commands and their replies need.
 //!
-//! What is nested is measured and passed over, never entered: nothing recurses, and nothing is
-//! reserved that was not received.
+//! Nested documents are measured and passed over. So nothing recurses, and no memory is reserved for
+//! bytes that were not received.
 
 /// A document that is being written.
 pub(super) struct Writer(Vec<u8>);

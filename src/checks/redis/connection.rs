@@ -52,9 +52,6 @@ pub(super) struct Connection<'a> {
     error_code: Option<String>,
 }
 
-/// A reply, or the error that the server answers instead.
-type Answer = Result<Reply, ErrorReply>;
-
 impl<'a> Connection<'a> {
     pub(super) fn new(
         address: &'a ServerAddress,
@@ -148,8 +145,8 @@ impl<'a> Connection<'a> {
         Failure::new(Reason::UnexpectedBody, text).answered()
     }
 
-    /// The next reply; what is pushed before it was not asked for.
-    async fn next(&mut self) -> Result<Answer, Failure> {
+    /// The next reply, or the error that the server answers instead. Pushes are passed over.
+    async fn next(&mut self) -> Result<Result<Reply, ErrorReply>, Failure> {
         loop {
             match self.session.next(parse).await? {
                 Reply::Push => {}
@@ -159,16 +156,25 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// The failure of `answer` to `command`, unless it is the word `expected`.
-    fn word(&mut self, command: &str, expected: &str, answer: Answer) -> Result<(), Failure> {
+    /// Fails unless `answer` to `command` is the word `expected`.
+    fn word(
+        &mut self,
+        command: &str,
+        expected: &str,
+        answer: Result<Reply, ErrorReply>,
+    ) -> Result<(), Failure> {
         match self.accept(command, answer)? {
             Reply::Simple(word) if word == expected => Ok(()),
             _ => Err(self.session.unexpected()),
         }
     }
 
-    /// The failure of `answer` to `command`, if it is an error.
-    fn accept(&mut self, command: &str, answer: Answer) -> Result<Reply, Failure> {
+    /// The reply to `command`, or the failure that an error in its place stands for.
+    fn accept(
+        &mut self,
+        command: &str,
+        answer: Result<Reply, ErrorReply>,
+    ) -> Result<Reply, Failure> {
         let error = match answer {
             Ok(reply) => {
                 self.error_code = None;
