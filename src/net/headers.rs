@@ -82,7 +82,12 @@ impl HeaderOptions<'_> {
         errors: &mut Vec<OptionError>,
     ) -> Option<HeaderValue> {
         let colon = "the user name holds a colon; it must have none";
-        let text = "the token holds a character that no header can; write it as ASCII";
+        let text = match self.bearer {
+            Some(token) if token.expose().trim().is_empty() => {
+                "the token is empty; write one, or leave this out"
+            }
+            _ => "the token holds a character that no header can; write it as ASCII",
+        };
         let in_url = url.filter(|u| !u.username().is_empty() || u.password().is_some());
         let given = [
             ("url", in_url.map(|url| of_url(url).ok_or(colon))),

@@ -1,9 +1,12 @@
 //! Where a request goes: a URL, taken apart once.
 
+use std::borrow::Cow;
+
 use hyper::Uri;
 use hyper::header::HeaderValue;
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
+use percent_encoding::{AsciiSet, percent_encode};
 use url::{Position, Url};
 
 use super::{Endpoint, shared};
@@ -89,8 +92,33 @@ impl Target {
         self.url.scheme() == other.url.scheme() && self.endpoint == other.endpoint
     }
 
-    /// The URL that `reference` is for a document here (RFC 3986, section 5).
-    pub(crate) fn join(&self, reference: &str) -> Option<Url> {
-        self.url.join(reference).ok()
+    /// The URL that `reference` is for a document here (RFC 3986, section 5). It may be written in
+    /// UTF-8; bytes in another encoding are escaped as they are.
+    pub(crate) fn join(&self, reference: &[u8]) -> Option<Url> {
+        let reference = match std::str::from_utf8(reference) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => percent_encode(reference, &AsciiSet::EMPTY).to_string().into(),
+        };
+        self.url.join(&reference).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_may_be_written_in_any_encoding() {
+        let target = Target::new("http://a/b/c?d".parse().expect("a URL")).expect("a target");
+        for (reference, wanted) in [
+            (&b"/caf\xc3\xa9"[..], "http://a/caf%C3%A9"),
+            (b"/caf\xe9", "http://a/caf%E9"),
+            (b"x?q=\xc3\xa9 y", "http://a/b/x?q=%C3%A9%20y"),
+            (b"http://b\xc3\xbccher/", "http://xn--bcher-kva/"),
+            (b"/a b%20c", "http://a/a%20b%20c"),
+        ] {
+            assert_eq!(target.join(reference).expect("a URL").as_str(), wanted);
+        }
+        assert_eq!(target.join(b"http://[::1"), None);
     }
 }

@@ -13,7 +13,7 @@ use serde_json_path::JsonPath;
 
 use crate::engine::check::Failure;
 use crate::model::Reason;
-use crate::net::{Endpoint, http1};
+use crate::net::{Endpoint, body, http1};
 
 /// A status or several: `"2xx"`, `"404"`, `404` or `"200-204"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,14 +110,16 @@ impl JsonSchema for Statuses {
 pub(super) struct Expect {
     pub(super) statuses: Vec<Statuses>,
     pub(super) headers: Vec<(HeaderName, Regex)>,
+    pub(super) not_headers: Vec<(HeaderName, Regex)>,
     pub(super) body: Option<Regex>,
+    pub(super) not_body: Option<Regex>,
     pub(super) json: Vec<(String, JsonPath, Value)>,
 }
 
 impl Expect {
     /// Whether the bytes of the body matter.
     pub(super) fn wants_body(&self) -> bool {
-        self.body.is_some() || !self.json.is_empty()
+        self.body.is_some() || self.not_body.is_some() || !self.json.is_empty()
     }
 
     /// Judges status and headers.
@@ -137,6 +139,13 @@ impl Expect {
             };
             return Err(unmet(format!("the header {name} from {from} {what}")));
         }
+        for (name, unwanted) in &self.not_headers {
+            let mut values = head.headers.get_all(name).iter();
+            if values.any(|value| unwanted.is_match(value.as_bytes())) {
+                let what = "is what expect.not_headers rules out";
+                return Err(unmet(format!("the header {name} from {from} {what}")));
+            }
+        }
         Ok(())
     }
 
@@ -147,16 +156,19 @@ impl Expect {
 
     /// Judges the body.
     pub(super) fn body(&self, from: &Endpoint, body: &[u8]) -> Result<(), Failure> {
-        if let Some(expected) = &self.body
-            && !expected.is_match(body)
-        {
+        let text = body::text(body);
+        if self.body.as_ref().is_some_and(|expected| !expected.is_match(&text)) {
             let text = format!("the body from {from} does not match expect.body_regex");
+            return Err(unmet(text));
+        }
+        if self.not_body.as_ref().is_some_and(|unwanted| unwanted.is_match(&text)) {
+            let text = format!("the body from {from} matches expect.not_body_regex");
             return Err(unmet(text));
         }
         if self.json.is_empty() {
             return Ok(());
         }
-        let document: Value = serde_json::from_slice(body)
+        let document: Value = serde_json::from_slice(&text)
             .map_err(|_| unmet(format!("the body from {from} is not JSON")))?;
         for (text, path, expected) in &self.json {
             let found = path.query(&document);

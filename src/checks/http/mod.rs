@@ -1,8 +1,10 @@
 //! The `http` kind: one request, and what is expected of its answer.
 //!
-//! It speaks HTTP/1.1 by hyper directly, so that every phase shows and a run costs little. The
-//! connection is driven by the run itself: dropping the run closes it.
+//! A run sends the configured request, follows redirects where it may, and judges the answer at
+//! their end. The connection belongs to the run: dropping the run closes it, unless `reuse` keeps
+//! it for the next.
 
+mod cookies;
 mod expect;
 mod options;
 mod redirect;
@@ -11,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::response;
 use hyper::{Method, Request};
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
@@ -20,9 +22,10 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 use crate::config::KindOptions;
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
-use crate::net::http1::{self, Connection};
+use crate::net::http1::{self, Connection, Outgoing};
 use crate::net::{self, Target, TlsClient, body};
 
+use cookies::Jar;
 use expect::Expect;
 pub(crate) use options::HttpOptions;
 use redirect::Hop;
@@ -44,12 +47,12 @@ struct Http {
     kept: Option<Mutex<Option<Connection>>>,
 }
 
-/// What came of one request.
-enum Answer {
-    /// It is as expected.
-    Good,
-    /// It leads elsewhere.
-    Redirect(Box<Hop>),
+/// What a run does after an answer.
+enum Next {
+    /// The answer is as expected: the run ends.
+    Finish,
+    /// The answer leads elsewhere.
+    Follow(Box<Hop>),
 }
 
 #[async_trait]
@@ -63,11 +66,12 @@ impl Check for Http {
     }
 
     async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
+        let mut jar = Jar::default();
         let mut followed: Option<Box<Hop>> = None;
         loop {
-            match self.request(cx, followed.as_deref()).await? {
-                Answer::Good => return Ok(Detail::ok()),
-                Answer::Redirect(hop) => followed = Some(hop.counted()?),
+            match self.request(cx, followed.as_deref(), &mut jar).await? {
+                Next::Finish => return Ok(Detail::ok()),
+                Next::Follow(hop) => followed = Some(hop.counted()?),
             }
         }
     }
@@ -75,7 +79,12 @@ impl Check for Http {
 
 impl Http {
     /// One request and its answer, in a CLIENT span of their own.
-    async fn request(&self, cx: &Context, hop: Option<&Hop>) -> Result<Answer, Failure> {
+    async fn request(
+        &self,
+        cx: &Context,
+        hop: Option<&Hop>,
+        jar: &mut Jar,
+    ) -> Result<Next, Failure> {
         let (target, method) = hop.map_or((&self.target, &self.method), |h| (&h.target, &h.method));
         let mut attributes = target.attributes();
         let name = span_method(method, &mut attributes);
@@ -83,33 +92,39 @@ impl Http {
             attributes.push(KeyValue::new(semconv::HTTP_REQUEST_RESEND_COUNT, hop.count()));
         }
         // On the heap: wrapped by value, each layer around it would hold it once more.
-        cx.client(name, attributes, Box::pin(self.exchange(cx, hop))).await
+        cx.client(name, attributes, Box::pin(self.exchange(cx, hop, jar))).await
     }
 
-    async fn exchange(&self, cx: &Context, hop: Option<&Hop>) -> Result<Answer, Failure> {
+    async fn exchange(
+        &self,
+        cx: &Context,
+        hop: Option<&Hop>,
+        jar: &mut Jar,
+    ) -> Result<Next, Failure> {
         let target = hop.map_or(&self.target, |hop| &hop.target);
-        let request = self.compose(cx, hop);
-        let (mut connection, response) = self.send(cx, target, request).await?;
-        let (head, incoming) = response.into_parts();
+        let request = self.compose(cx, hop, jar);
+        let (mut connection, head) = self.send(cx, target, &request).await?;
         http1::note(cx, &head);
-        if self.follow
-            && let Some(next) = redirect::next(self, hop, &head)?
-        {
-            return Ok(Answer::Redirect(Box::new(next)));
+        if self.follow {
+            jar.store(target, &head.headers);
+            if let Some(next) = redirect::next(self, hop, &head)? {
+                return Ok(Next::Follow(Box::new(next)));
+            }
         }
         self.expect.head(target.endpoint(), &head)?;
-        let reading = body::read(&head, incoming, self.max_body, self.expect.wants_body());
+        let wanted = self.expect.wants_body();
+        let reading = body::read(&mut connection, &head, self.max_body, wanted);
         let body = cx
-            .phase(Phase::Transfer, connection.drive(Box::pin(reading)))
+            .phase(Phase::Transfer, Box::pin(reading))
             .await
             .map_err(|error| error.failure(target.endpoint(), " of max_body"))?;
         self.expect.body(target.endpoint(), &body)?;
         self.keep(target, connection);
-        Ok(Answer::Good)
+        Ok(Next::Finish)
     }
 
     /// The request for `hop`, or the configured one.
-    fn compose(&self, cx: &Context, hop: Option<&Hop>) -> Request<Full<Bytes>> {
+    fn compose(&self, cx: &Context, hop: Option<&Hop>, jar: &Jar) -> Outgoing {
         let mut sent = net::Carrier(HeaderMap::with_capacity(8 + self.headers.len()));
         let target = hop.map_or(&self.target, |hop| &hop.target);
         sent.0.insert(header::HOST, target.host().clone());
@@ -122,12 +137,14 @@ impl Http {
                 sent.0.insert(name, value.clone());
             }
         }
+        if let Some(cookies) = jar.header(target, sent.0.get(header::COOKIE)) {
+            sent.0.insert(header::COOKIE, cookies);
+        }
         if self.kept.is_none() {
             sent.0.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let with_body = hop.is_none_or(|hop| hop.with_body);
-        let body = self.body.as_ref().filter(|_| with_body).cloned().unwrap_or_default();
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(self.body.clone().filter(|_| with_body));
         *request.method_mut() = hop.map_or(&self.method, |hop| &hop.method).clone();
         *request.uri_mut() = target.uri().clone();
         *request.headers_mut() = sent.0;
@@ -140,27 +157,27 @@ impl Http {
         &self,
         cx: &Context,
         target: &Target,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(Connection, hyper::Response<hyper::body::Incoming>), Failure> {
-        let failed = |error: hyper::Error| http1::failure(target.endpoint(), &error);
+        request: &Outgoing,
+    ) -> Result<(Connection, response::Parts), Failure> {
+        let failed = |error: http1::Error| error.failure(target.endpoint());
         if let Some(mut connection) = self.take(target)
             && connection.is_alive().await
         {
             // The peer may still close it while the request is on its way: that is no answer, and
             // a method that may be repeated is sent anew.
             let repeatable = request.method().is_idempotent();
-            let sent = cx.phase(Phase::Request, connection.send(request.clone())).await;
-            let stale = sent.as_ref().is_err_and(|e| repeatable && http1::is_stale(e));
+            let sent = cx.phase(Phase::Request, connection.send(request)).await;
+            let stale = sent.as_ref().is_err_and(|e| repeatable && e.is_stale());
             if !stale {
                 connection.note_peer(cx);
-                return sent.map(|response| (connection, response)).map_err(failed);
+                return sent.map(|head| (connection, head)).map_err(failed);
             }
         }
         let tls = target.is_secure().then(|| self.tls_for(target)).transpose()?;
         let stream = net::open(cx, target.endpoint(), tls).await?;
-        let mut connection = Connection::new(stream).await.map_err(failed)?;
-        let response = cx.phase(Phase::Request, connection.send(request)).await.map_err(failed)?;
-        Ok((connection, response))
+        let mut connection = Connection::new(stream);
+        let head = cx.phase(Phase::Request, connection.send(request)).await.map_err(failed)?;
+        Ok((connection, head))
     }
 
     fn tls_for(&self, target: &Target) -> Result<&TlsClient, Failure> {
@@ -180,6 +197,7 @@ impl Http {
 
     fn keep(&self, target: &Target, connection: Connection) {
         if let Some(kept) = &self.kept
+            && connection.is_reusable()
             && target.same_origin(&self.target)
         {
             *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
@@ -209,26 +227,4 @@ fn span_method(method: &Method, attributes: &mut Vec<KeyValue>) -> &'static str 
     };
     attributes.push(KeyValue::new(semconv::HTTP_REQUEST_METHOD, known));
     known
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::engine::check::Check;
-
-    /// What a run holds while it waits, times the thousands that may wait at once.
-    #[tokio::test]
-    async fn a_run_takes_little_memory() {
-        let options: HttpOptions = toml::from_str("url = 'http://127.0.0.1:1/'").unwrap();
-        let check = options.make().unwrap();
-        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
-        let run = check.run(&cx);
-        let exchange = check.exchange(&cx, None);
-        let (run, exchange) = (size_of_val(&*run), size_of_val(&exchange));
-        assert!(run + exchange < 4096, "{run} and {exchange} bytes");
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::HeaderName;
+use hyper::header::{self, HeaderMap, HeaderName};
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::config::{ByteSize, KindOptions, OptionError, Secret, Tls, TlsOptions}
 use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::headers::{BasicAuth, HeaderOptions};
-use crate::net::http1::ALPN;
+use crate::net::http1::{ALPN, sensitive};
 use crate::net::{NOT_AFTER, Target, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::Http;
@@ -52,6 +52,11 @@ pub(crate) struct HttpOptions {
     #[serde(default = "one_mebibyte")]
     #[schemars(extend("default" = "1MiB"))]
     max_body: ByteSize,
+    /// Cookies to begin each run with, by name. As configured headers do, they stay at the URL's
+    /// scheme, host and port. Those that answers set are brought along the redirects of one run in
+    /// any case, by the rules of RFC 6265.
+    #[serde(default)]
+    cookies: BTreeMap<String, Secret>,
     /// User name and password to send as basic authentication.
     basic_auth: Option<BasicAuth>,
     /// Token to send as `Authorization: Bearer …`.
@@ -74,6 +79,8 @@ struct ExpectOptions {
     status: Option<Vec<Statuses>>,
     /// Regular expression to be found in the body.
     body_regex: Option<String>,
+    /// Regular expression that must not be found in the body.
+    not_body_regex: Option<String>,
     /// Values that a JSON body must hold, by JSONPath (RFC 9535). A path must lead to something,
     /// and each value it leads to must be the one given. Numbers are compared by value.
     #[serde(default)]
@@ -82,6 +89,10 @@ struct ExpectOptions {
     /// must match.
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// Regular expressions that must not be found in headers, by name. Of a header sent more than
+    /// once, none may match; one that is missing is as it should be.
+    #[serde(default)]
+    not_headers: BTreeMap<String, String>,
 }
 
 fn get() -> String {
@@ -90,6 +101,27 @@ fn get() -> String {
 
 const fn one_mebibyte() -> ByteSize {
     ByteSize(1 << 20)
+}
+
+/// The headers that `options` name, which stand at `path`, with their regular expressions.
+fn header_regexes(
+    options: &BTreeMap<String, String>,
+    path: &str,
+    errors: &mut Vec<OptionError>,
+) -> Vec<(HeaderName, Regex)> {
+    let mut regexes = Vec::new();
+    for (name, regex) in options {
+        let path = format!("{path}.{name}");
+        match (HeaderName::from_bytes(name.as_bytes()), Regex::new(regex)) {
+            (Ok(name), Ok(regex)) => regexes.push((name, regex)),
+            (Err(_), _) => {
+                let text = "this is no header name; write letters, digits and -";
+                errors.push(OptionError::new(path, text));
+            }
+            (_, Err(error)) => errors.push(OptionError::bad_regex(&path, &error)),
+        }
+    }
+    regexes
 }
 
 impl KindOptions for HttpOptions {
@@ -115,7 +147,8 @@ impl HttpOptions {
             bearer: self.bearer.as_ref(),
             reserved: &[],
         };
-        let headers = sent.read(url.as_ref(), &mut errors);
+        let mut headers = sent.read(url.as_ref(), &mut errors);
+        self.add_cookies(&mut headers, &mut errors);
         let expect = self.expect(method.as_ref(), &mut errors);
         let (tls, tls_elsewhere) = self.tls(url.as_ref(), &mut errors);
         let target = url.and_then(|url| {
@@ -173,13 +206,21 @@ impl HttpOptions {
             let text = "no status is expected, so none would do; write one such as \"2xx\"";
             errors.push(OptionError::new("expect.status", text));
         }
-        let mut expect = Expect { statuses, ..Expect::default() };
-        if let Some(text) = &options.body_regex {
-            match Regex::new(text) {
-                Ok(regex) => expect.body = Some(regex),
-                Err(error) => errors.push(OptionError::bad_regex("expect.body_regex", &error)),
+        let mut regex = |text: Option<&String>, path: &str| match Regex::new(text?) {
+            Ok(regex) => Some(regex),
+            Err(error) => {
+                errors.push(OptionError::bad_regex(path, &error));
+                None
             }
-        }
+        };
+        let mut expect = Expect {
+            statuses,
+            body: regex(options.body_regex.as_ref(), "expect.body_regex"),
+            not_body: regex(options.not_body_regex.as_ref(), "expect.not_body_regex"),
+            headers: header_regexes(&options.headers, "expect.headers", errors),
+            not_headers: header_regexes(&options.not_headers, "expect.not_headers", errors),
+            json: Vec::new(),
+        };
         for (text, value) in &options.json {
             if let Ok(path) = JsonPath::parse(text) {
                 expect.json.push((text.clone(), path, value.clone()));
@@ -188,22 +229,35 @@ impl HttpOptions {
                 errors.push(OptionError::new("expect.json", text));
             }
         }
-        for (name, regex) in &options.headers {
-            let path = format!("expect.headers.{name}");
-            match (HeaderName::from_bytes(name.as_bytes()), Regex::new(regex)) {
-                (Ok(name), Ok(regex)) => expect.headers.push((name, regex)),
-                (Err(_), _) => {
-                    let text = "this is no header name; write letters, digits and -";
-                    errors.push(OptionError::new(path, text));
-                }
-                (_, Err(error)) => errors.push(OptionError::bad_regex(&path, &error)),
-            }
-        }
         if method == Some(&Method::HEAD) && expect.wants_body() {
             let text = "the answer to HEAD has no body; ask with GET or expect nothing of it";
             errors.push(OptionError::new("expect", text));
         }
         expect
+    }
+
+    /// Makes the configured cookies the header that they are sent in.
+    fn add_cookies(&self, headers: &mut HeaderMap, errors: &mut Vec<OptionError>) {
+        let mut pairs = Vec::new();
+        for (name, value) in &self.cookies {
+            let mut wrong = |text| errors.push(OptionError::new(format!("cookies.{name}"), text));
+            if HeaderName::from_bytes(name.as_bytes()).is_err() {
+                wrong("this is no name of a cookie; write letters, digits, - and _");
+            }
+            if !value.expose().bytes().all(|b| b.is_ascii_graphic() && b != b';') {
+                wrong("the value holds what no cookie can; write it as ASCII without blanks and ;");
+            }
+            pairs.push(format!("{name}={}", value.expose()));
+        }
+        if pairs.is_empty() {
+            return;
+        }
+        if headers.contains_key(header::COOKIE) {
+            let text = "cookies are in `headers` already; give them once";
+            errors.push(OptionError::new("cookies", text));
+        } else if let Some(value) = sensitive(&pairs.join("; ")) {
+            headers.insert(header::COOKIE, value);
+        }
     }
 
     /// TLS towards the URL's host, and towards others that redirects lead to.

@@ -1,6 +1,6 @@
 //! Following redirects, without carrying what is secret to where it does not belong.
 
-use hyper::header::{self, HeaderName};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::response;
 use hyper::{Method, StatusCode};
 
@@ -73,7 +73,9 @@ pub(super) fn next(
     let from = last.map_or(&check.target, |hop| &hop.target);
     let method = last.map_or(&check.method, |hop| &hop.method);
     let had_body = last.map_or(check.body.is_some(), |hop| hop.with_body);
-    let Some(location) = head.headers.get(header::LOCATION) else { return Ok(None) };
+    let location = head.headers.get(header::LOCATION).map(HeaderValue::as_bytes);
+    // Some pages send an empty one where they lead nowhere.
+    let Some(location) = location.filter(|text| !text.is_empty()) else { return Ok(None) };
     let rewritten = match head.status {
         // RFC 9110, section 15.4: 303 asks for GET, 301 and 302 turn POST into it.
         StatusCode::SEE_OTHER => *method != Method::HEAD,
@@ -85,8 +87,7 @@ pub(super) fn next(
         let text = format!("{} redirects to {what}", from.endpoint());
         Failure::new(Reason::Protocol, text).answered()
     };
-    let url = location.to_str().ok().and_then(|location| from.join(location));
-    let url = url.ok_or_else(|| wrong("what is no URL"))?;
+    let url = from.join(location).ok_or_else(|| wrong("what is no URL"))?;
     let target = Target::new(url).map_err(|_| wrong("what is no http or https URL"))?;
     let at_home = last.is_none_or(|hop| hop.at_home) && target.same_origin(&check.target);
     let with_body = had_body && !rewritten;

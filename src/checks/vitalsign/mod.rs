@@ -4,7 +4,6 @@ mod document;
 mod options;
 
 use async_trait::async_trait;
-use http_body_util::Full;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
 use opentelemetry::KeyValue;
@@ -13,7 +12,7 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 use crate::config::KindOptions;
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server, ServiceStatus, Status};
-use crate::net::http1::{self, Connection};
+use crate::net::http1::{self, Connection, Outgoing};
 use crate::net::{self, Target, TlsClient, body};
 
 use document::Document;
@@ -71,20 +70,19 @@ impl Check for Vitalsign {
 impl Vitalsign {
     async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
         let endpoint = self.target.endpoint();
-        let failed = |error: hyper::Error| http1::failure(endpoint, &error);
+        let failed = |error: http1::Error| error.failure(endpoint);
         let request = self.compose(cx);
         let stream = net::open(cx, endpoint, self.tls.as_ref()).await?;
-        let mut connection = Connection::new(stream).await.map_err(failed)?;
-        let answer = cx.phase(Phase::Request, connection.send(request)).await.map_err(failed)?;
-        let (head, incoming) = answer.into_parts();
+        let mut connection = Connection::new(stream);
+        let head = cx.phase(Phase::Request, connection.send(&request)).await.map_err(failed)?;
         http1::note(cx, &head);
         if head.status != StatusCode::OK {
             return Err(http1::unexpected(endpoint, head.status, "200"));
         }
-        let reading = Box::pin(body::read(&head, incoming, LONGEST, true));
-        let read = cx.phase(Phase::Transfer, connection.drive(reading)).await;
+        let reading = Box::pin(body::read(&mut connection, &head, LONGEST, true));
+        let read = cx.phase(Phase::Transfer, reading).await;
         let read = read.map_err(|error| error.failure(endpoint, " of a status document"))?;
-        let document: Document = serde_json::from_slice(&read).map_err(|_| {
+        let document: Document = serde_json::from_slice(&body::text(&read)).map_err(|_| {
             let text = format!("the body from {endpoint} is not vitalsign's status document");
             Failure::new(Reason::UnexpectedBody, text).answered()
         })?;
@@ -94,7 +92,7 @@ impl Vitalsign {
         self.judge(&document)
     }
 
-    fn compose(&self, cx: &Context) -> Request<Full<bytes::Bytes>> {
+    fn compose(&self, cx: &Context) -> Outgoing {
         let mut sent = net::Carrier(HeaderMap::with_capacity(8));
         cx.inject(&mut sent);
         sent.0.insert(header::HOST, self.target.host().clone());
@@ -104,7 +102,7 @@ impl Vitalsign {
         if let Some(token) = &self.token {
             sent.0.insert(header::AUTHORIZATION, token.clone());
         }
-        let mut request = Request::new(Full::default());
+        let mut request = Request::new(None);
         *request.uri_mut() = self.target.uri().clone();
         *request.headers_mut() = sent.0;
         request

@@ -1,8 +1,8 @@
-//! The `websocket` kind: whether a WebSocket opens, and somebody answers at its other end.
+//! The `websocket` kind: whether a WebSocket opens, and its other end answers.
 //!
 //! The request that opens it is an HTTP request like any other: it carries the trace context,
 //! credentials and headers, and its span follows the conventions of HTTP. The phase `request` is
-//! that request and its answer, `transfer` the messages up to the farewell.
+//! that request and its answer, `transfer` the messages up to the end of the WebSocket.
 
 mod bounded;
 mod handshake;
@@ -10,12 +10,12 @@ mod options;
 
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
-use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::response;
+use hyper::{Request, StatusCode};
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use regex::bytes::Regex;
-use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
@@ -26,11 +26,10 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use crate::config::{KindOptions, Secret};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
-use crate::net::http1::{self, USER_AGENT};
+use crate::net::http1::{self, Connection, Outgoing, USER_AGENT};
 use crate::net::{self, Endpoint, Stream, Target, TlsClient};
 
 use bounded::Bounded;
-use handshake::{Head, Unread};
 pub(crate) use options::WebsocketOptions;
 
 /// Most bytes that are read of all messages together.
@@ -77,26 +76,29 @@ impl Websocket {
     }
 
     async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
-        let mut stream = net::open(cx, self.endpoint(), self.tls.as_ref()).await?;
+        let stream = net::open(cx, self.endpoint(), self.tls.as_ref()).await?;
         let key = generate_key();
-        let request = handshake::request(self.target.uri(), &self.compose(cx, &key));
-        let opened = self.open(&mut stream, &request);
-        let (head, rest) = cx.phase(Phase::Request, opened).await?;
-        cx.attribute(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(head.status.as_u16()));
+        let request = self.compose(cx, &key);
+        let mut connection = Connection::new(stream);
+        let head = cx.phase(Phase::Request, connection.send(&request)).await;
+        let head = head.map_err(|error| error.failure(self.endpoint()))?;
+        http1::note(cx, &head);
         self.judge(&head, &key)?;
+        let (stream, rest) = connection.into_parts();
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_AT_ONCE)
             .max_message_size(Some(MOST))
             .max_frame_size(Some(MOST));
         let stream = Bounded::new(stream, MOST);
-        let socket = Socket::from_partially_read(stream, rest, Role::Client, Some(config)).await;
+        let opened = Socket::from_partially_read(stream, rest.into(), Role::Client, Some(config));
+        let socket = opened.await;
         // Its state takes more than all else that a run holds: on the heap.
         cx.phase(Phase::Transfer, Box::pin(self.exchange(socket))).await?;
         Ok(Detail::ok())
     }
 
-    /// The headers of the request.
-    fn compose(&self, cx: &Context, key: &str) -> HeaderMap {
+    /// The request that opens the WebSocket.
+    fn compose(&self, cx: &Context, key: &str) -> Outgoing {
         let mut sent = net::Carrier(HeaderMap::with_capacity(10 + self.headers.len()));
         sent.0.insert(header::HOST, self.target.host().clone());
         sent.0.insert(header::USER_AGENT, USER_AGENT);
@@ -119,42 +121,29 @@ impl Websocket {
                 sent.0.insert(name, value);
             }
         }
-        sent.0
+        let mut request = Request::new(None);
+        *request.uri_mut() = self.target.uri().clone();
+        *request.headers_mut() = sent.0;
+        request
     }
 
-    /// Sends `request` and reads the head of its answer, and whatever comes with it.
-    async fn open(&self, stream: &mut Stream, request: &[u8]) -> Result<(Head, Vec<u8>), Failure> {
-        let sent = async {
-            stream.write_all(request).await?;
-            stream.flush().await
-        };
-        let sent = sent.await;
-        // A server that refuses may answer before it has read all: its word comes first.
-        match (Head::read(stream).await, sent) {
-            (Ok(answer), _) => Ok(answer),
-            (Err(_), Err(error)) => {
-                Err(net::failure(format_args!("sending to {}", self.endpoint()), &error))
-            }
-            (Err(error), Ok(())) => Err(self.unread(&error)),
-        }
-    }
-
-    fn judge(&self, head: &Head, key: &str) -> Result<(), Failure> {
+    fn judge(&self, head: &response::Parts, key: &str) -> Result<(), Failure> {
         let from = self.endpoint();
         match head.status {
             StatusCode::SWITCHING_PROTOCOLS => {}
-            // Unlike a page, a WebSocket is of use only to those who are let in.
+            // A WebSocket is refused by this status as often as by 401.
             StatusCode::FORBIDDEN => {
                 let text = format!("{from} answered {}", head.status);
                 return Err(Failure::new(Reason::AuthFailed, text));
             }
             status => return Err(http1::unexpected(from, status, "101")),
         }
-        if let Some(objection) = head.objection(key, self.protocol.as_deref()) {
+        if let Some(objection) = handshake::objection(&head.headers, key, self.protocol.as_deref())
+        {
             return Err(Failure::new(Reason::Protocol, format!("{from} {objection}")));
         }
         match &self.protocol {
-            Some(asked) if head.protocol().is_none() => {
+            Some(asked) if handshake::protocol(&head.headers).is_none() => {
                 let text = format!("{from} does not choose the subprotocol {asked}");
                 Err(Failure::new(Reason::UnexpectedBody, text).answered())
             }
@@ -162,16 +151,16 @@ impl Websocket {
         }
     }
 
-    /// Sends what is to be sent, awaits what is expected, and says farewell.
+    /// Sends what is to be sent, awaits what is expected, and closes the WebSocket.
     async fn exchange(&self, mut socket: Socket) -> Result<(), Failure> {
-        // A server that has closed the WebSocket has said why: what it said comes first, and
-        // without a word reading fails as writing did.
-        let _ = self.say(&mut socket).await;
-        self.hear(&mut socket).await?;
-        self.part(&mut socket).await
+        // A server that has closed the WebSocket may have said why. That comes first; where it did
+        // not, reading fails as writing did.
+        let _ = self.send(&mut socket).await;
+        self.receive(&mut socket).await?;
+        self.close(&mut socket).await
     }
 
-    async fn say(&self, socket: &mut Socket) -> Result<(), Error> {
+    async fn send(&self, socket: &mut Socket) -> Result<(), Error> {
         if let Some(text) = &self.send {
             socket.send(Message::text(text.expose())).await?;
         }
@@ -181,7 +170,7 @@ impl Websocket {
         Ok(())
     }
 
-    async fn hear(&self, socket: &mut Socket) -> Result<(), Failure> {
+    async fn receive(&self, socket: &mut Socket) -> Result<(), Failure> {
         let Some(expected) = &self.expect else {
             return self
                 .read(socket, |message| match message {
@@ -221,16 +210,17 @@ impl Websocket {
         }
     }
 
-    /// Closes the WebSocket. By then it has served: the server may leave without a word.
-    async fn part(&self, socket: &mut Socket) -> Result<(), Failure> {
-        let farewell = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        if socket.send(Message::Close(Some(farewell))).await.is_err() {
+    /// Closes the WebSocket. The check has its answer by then: the server may end the connection
+    /// without closing the WebSocket.
+    async fn close(&self, socket: &mut Socket) -> Result<(), Failure> {
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        if socket.send(Message::Close(Some(frame))).await.is_err() {
             return Ok(());
         }
         loop {
             match socket.next().await {
                 None | Some(Ok(Message::Close(_))) => return Ok(()),
-                // What was on its way before the server heard of the end.
+                // It was sent before the server knew of the end.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
                     let failure = self.failure(&error);
@@ -241,7 +231,8 @@ impl Websocket {
         }
     }
 
-    /// The server closed the WebSocket; its own text may repeat anything and is not shown.
+    /// The failure of a WebSocket that the server closed. The server's own text may repeat a
+    /// secret and is not shown.
     fn closed(&self, frame: Option<&CloseFrame>) -> Failure {
         let code = frame.map_or(1005, |frame| u16::from(frame.code));
         let reason = match code {
@@ -274,38 +265,16 @@ impl Websocket {
         };
         Failure::new(reason, format!("{} {what}", self.endpoint()))
     }
-
-    fn unread(&self, error: &Unread) -> Failure {
-        let (reason, what) = match error {
-            Unread::Io(error) => {
-                return net::failure(format_args!("reading from {}", self.endpoint()), error);
-            }
-            Unread::Ended => {
-                (Reason::ConnectionReset, "closed the connection before its answer was complete")
-            }
-            Unread::TooLarge => (Reason::TooLarge, "answered with more than 64 KiB or 100 headers"),
-            Unread::Malformed => (Reason::Protocol, "does not speak HTTP/1.1"),
-        };
-        Failure::new(reason, format!("{} {what}", self.endpoint()))
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
     use super::*;
-
-    fn made(url: &str) -> Websocket {
-        let options: WebsocketOptions = toml::from_str(&format!("url = '{url}'")).unwrap();
-        options.make().unwrap()
-    }
 
     #[test]
     fn a_code_that_closes_has_its_reason() {
-        let check = made("ws://127.0.0.1:1/");
+        let options: WebsocketOptions = toml::from_str("url = 'ws://127.0.0.1:1/'").unwrap();
+        let check = options.make().unwrap();
         for (code, expected) in [
             (1001, Reason::NotServing),
             (1008, Reason::NotServing),
@@ -320,14 +289,5 @@ mod tests {
             assert_eq!(failure.message(), text);
         }
         assert_eq!(check.closed(None).reason(), Reason::NotServing);
-    }
-
-    /// What a run holds while it waits, times the thousands that may wait at once.
-    #[tokio::test]
-    async fn a_run_takes_little_memory() {
-        let check = made("ws://127.0.0.1:1/");
-        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
-        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
-        assert!(run + ask < 6144, "{run} and {ask} bytes");
     }
 }

@@ -12,7 +12,7 @@ use crate::support::peer::{self, Peer, Script, http_answer};
 use crate::support::spans::{Spans, attribute};
 
 /// Asks a peer with this script and further `options`.
-async fn ask_peer(script: Script, options: &str) -> Result<(), Failure> {
+pub(super) async fn ask_peer(script: Script, options: &str) -> Result<(), Failure> {
     let peer = Peer::start(script).await;
     let options = format!("url = 'http://{}'\n{options}", peer.address);
     let result = ask(&*check("http", &options), PATIENT).await;
@@ -147,9 +147,24 @@ async fn a_gzip_bomb_goes_off_at_the_bound() {
 async fn what_is_not_gzip_or_breaks_off_is_no_answer() {
     let whole = gzip(&[7; 5000]);
     let cut = &whole[..whole.len() - 4];
-    let padded = [&whole[..], &[0xff; 20]].concat();
-    for body in [&b"plain text"[..], cut, &padded] {
-        assert_eq!(reason(gzipped(body), "").await, Reason::Protocol, "{} bytes", body.len());
+    for body in [&b"plain text"[..], cut] {
+        let wanted = reason(gzipped(body), "expect.body_regex = '.'").await;
+        assert_eq!(wanted, Reason::Protocol, "{} bytes", body.len());
+        ask_peer(gzipped(body), "expect.headers = { content-encoding = 'gzip' }")
+            .await
+            .expect("nobody asks for its bytes");
+    }
+    let ends = peer::answering_once("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nplain");
+    assert_eq!(reason(ends, "").await, Reason::ConnectionReset, "it does not arrive");
+}
+
+#[tokio::test]
+async fn what_pads_gzip_is_passed_over() {
+    let whole = gzip(b"well");
+    for padding in [&[0; 8][..], &[0xff; 20], b"\r\n"] {
+        let padded = [&whole[..], padding].concat();
+        ask_peer(gzipped(&padded), "").await.expect("only its status is asked for");
+        ask_peer(gzipped(&padded), "expect.body_regex = '^well$'").await.expect("it is");
     }
 }
 
@@ -158,6 +173,84 @@ async fn an_unknown_encoding_matters_only_to_who_reads_it() {
     let answer = || peer::answering(http_answer("200 OK", "Content-Encoding: br\r\n", "?"));
     ask_peer(answer(), "").await.expect("nothing is read");
     assert_eq!(reason(answer(), "expect.body_regex = '.'").await, Reason::UnexpectedBody);
+}
+
+#[tokio::test]
+async fn an_encoding_that_is_none_is_passed_over() {
+    for name in ["utf-8", "UTF-8", "none", "8bit", "identity, utf-8"] {
+        let headers = format!("Content-Encoding: {name}\r\n");
+        let answer = peer::answering(http_answer("200 OK", &headers, "{\"status\": \"UP\"}"));
+        let options = "expect.json = { '$.status' = 'UP' }\nexpect.body_regex = 'UP'";
+        ask_peer(answer, options).await.expect(name);
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_no_part_of_a_body() {
+    let answer = peer::answering(http_answer("200 OK", "", "\u{feff}up"));
+    ask_peer(answer, "expect.body_regex = '^up$'").await.expect("text");
+}
+
+#[tokio::test]
+async fn what_is_ruled_out_must_not_be_there() {
+    let answer = || {
+        let headers = "X-Cache: HIT\r\nX-Cache: stale\r\n";
+        peer::answering(http_answer("200 OK", headers, "all is well, with 1 warning"))
+    };
+    for met in [
+        "expect.not_body_regex = 'error'",
+        "expect.not_headers = { x-cache = 'MISS', x-absent = '' }",
+        "expect.body_regex = 'well'\nexpect.not_body_regex = '[2-9] warning'",
+    ] {
+        ask_peer(answer(), met).await.expect(met);
+    }
+    for (unmet, told) in [
+        ("expect.not_body_regex = '1 warning'", "matches expect.not_body_regex"),
+        ("expect.not_headers = { X-Cache = 'stale' }", "x-cache"),
+    ] {
+        let failure = ask_peer(answer(), unmet).await.expect_err(unmet);
+        assert_eq!(failure.reason(), Reason::UnexpectedBody);
+        assert!(failure.message().contains(told), "{}", failure.message());
+    }
+}
+
+#[tokio::test]
+async fn odd_heads_are_read_as_curl_reads_them() {
+    for (head, expected) in [
+        ("X-Info: one,\r\n two\r\n", "x-info = '^one, two$'"),
+        ("Content-Type: text/html;\r\n\tcharset=utf-8\r\n", "content-type = '^text/html; charset'"),
+        ("X-Space : one\r\n", "x-space = '^one$'"),
+        ("Set-Cookie: a=b\u{1}c; path=/\r\n", "set-cookie = '^a=b.c; path'"),
+        ("X-Name: caf\u{e9}\r\n", "x-name = '^café$'"),
+        ("X Y: z\r\nX-Last: one\n", "x-last = '^one$'"),
+        ("Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n", "set-cookie = '^b=2$'"),
+    ] {
+        let answer = peer::answering(http_answer("200 OK", head, "ok"));
+        let options = format!("expect.headers = {{ {expected} }}\nexpect.body_regex = '^ok$'");
+        ask_peer(answer, &options).await.expect(head);
+    }
+    for start in ["HTTP/1.1 200", "HTTP/1.1  200 OK", "http/1.1 200 OK", "HTTP/1.0 200 caf\u{e9}"] {
+        let answer = peer::answering(format!("{start}\r\nContent-Length: 2\r\n\r\nok"));
+        ask_peer(answer, "expect.body_regex = '^ok$'").await.expect(start);
+    }
+    for nul in ["HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n"] {
+        assert_eq!(reason(peer::answering(nul), "").await, Reason::Protocol, "{nul:?}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_decide_nothing() {
+    let head =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2;x=y\r\nok\r\n";
+    for end in ["0\r\nX-Sum: 1\r\n\r\n", "0\r\nX : a\r\n b\r\nno colon\u{1}\r\n\r\n", "0\n\n"] {
+        let answer = peer::answering(format!("{head}{end}"));
+        ask_peer(answer, "expect.body_regex = '^ok$'").await.expect(end);
+    }
+    let endless: Script = peer::endless(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"X-Sum: 1\r\n",
+    );
+    assert_eq!(reason(endless, "").await, Reason::TooLarge);
 }
 
 #[tokio::test]

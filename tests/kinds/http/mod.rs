@@ -22,7 +22,7 @@ fn subject() -> Subject {
         options: |address| {
             format!(
                 "url = 'http://user:{SECRET}@{address}/health?token={SECRET}'\nmethod = 'POST'\n\
-                 body = '{SECRET}'\nheaders.x-key = '{SECRET}'\nexpect.json = {{ '$.ok' = true }}"
+                 body = '{SECRET}'\nheaders.x-key = '{SECRET}'\ncookies.session = '{SECRET}'\nexpect.json = {{ '$.ok' = true }}"
             )
         },
         healthy: peer::answering(http_answer("200 OK", "", "{\"ok\": true}")),
@@ -84,6 +84,26 @@ async fn method_headers_and_body_are_sent_as_configured() {
         assert!(lines.contains(&line.to_owned()), "{line} in {lines:?}");
     }
     assert!(request.ends_with("\r\n\r\nquestion"));
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_a_body_says_how_long_it_is() {
+    let peer = Peer::http(|_| http_answer("200 OK", "", "")).await;
+    for (options, length) in [
+        ("method = 'POST'", Some("content-length: 0")),
+        ("method = 'PUT'", Some("content-length: 0")),
+        ("method = 'PATCH'", Some("content-length: 0")),
+        ("method = 'DELETE'\nbody = ''", Some("content-length: 0")),
+        ("method = 'DELETE'", None),
+        ("method = 'GET'", None),
+        ("method = 'HEAD'", None),
+    ] {
+        let options = format!("url = 'http://{}'\n{options}", peer.address);
+        ask(&*check("http", &options), PATIENT).await.expect(&options);
+        let lines = lines(&peer.requests().pop().expect("a request"));
+        let found = lines.iter().find(|line| line.starts_with("content-length"));
+        assert_eq!(found.map(String::as_str), length, "{options}");
+    }
 }
 
 #[tokio::test]
@@ -306,6 +326,37 @@ fn every_option_that_is_wrong_is_told() {
             if options.contains("url =") { options.to_owned() } else { format!("{url}{options}") };
         let told = errors("http", &options);
         assert!(told.len() == 1 && told[0].starts_with(expected), "{options}: {told:?}");
+    }
+}
+
+#[test]
+fn every_cookie_token_and_rule_that_is_wrong_is_reported() {
+    for (options, expected) in [
+        ("bearer = ''", "bearer: the token is empty; write one, or leave this out"),
+        ("bearer = ' '", "bearer: the token is empty; write one, or leave this out"),
+        (
+            "cookies = { 'a b' = '1' }",
+            "cookies.a b: this is no name of a cookie; write letters, digits, - and _",
+        ),
+        (
+            "cookies.a = 'b; c=d'",
+            "cookies.a: the value holds what no cookie can; write it as ASCII without blanks and ;",
+        ),
+        (
+            "cookies.a = 'b'\nheaders.Cookie = 'c=d'",
+            "cookies: cookies are in `headers` already; give them once",
+        ),
+        (
+            "expect.not_body_regex = '['",
+            "expect.not_body_regex: unclosed character class; write a regular expression of the regex crate",
+        ),
+        (
+            "expect.not_headers = { 'a b' = 'x' }",
+            "expect.not_headers.a b: this is no header name; write letters, digits and -",
+        ),
+    ] {
+        let found = errors("http", &format!("url = 'http://db'\n{options}"));
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{options}: {found:?}");
     }
 }
 

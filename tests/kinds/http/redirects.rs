@@ -172,6 +172,108 @@ async fn a_redirect_without_a_location_is_the_answer() {
 }
 
 #[tokio::test]
+async fn an_empty_location_is_none() {
+    let peer = Peer::http(|_| redirect("302 Found", "")).await;
+    let options = format!("url = 'http://{}'\nfollow_redirects = true", peer.address);
+    assert_eq!(failure("http", &options).await.reason(), Reason::UnexpectedStatus);
+    assert_eq!(peer.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_location_may_be_written_in_any_encoding() {
+    for (location, path) in [
+        (&b"/caf\xc3\xa9"[..], "/caf%C3%A9"),
+        (b"/caf\xe9?q=\xe9", "/caf%E9?q=%E9"),
+        (b"/a b", "/a%20b"),
+        (b"caf\xc3\xa9#caf\xc3\xa9", "/caf%C3%A9"),
+    ] {
+        let peer = Peer::http(move |request| match request.split(' ').nth(1) {
+            Some("/") => {
+                let head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ";
+                [head, location, b"\r\n\r\n"].concat()
+            }
+            _ => http_answer("200 OK", "", "here"),
+        })
+        .await;
+        let options = format!("url = 'http://{}'\nfollow_redirects = true", peer.address);
+        ask(&*check("http", &options), PATIENT).await.expect(path);
+        assert_eq!(request_lines(&peer)[1], format!("GET {path} HTTP/1.1"));
+    }
+}
+
+/// A page that leads to itself until the cookie is brought that it sets.
+async fn wanting_a_cookie() -> Peer {
+    Peer::http(|request| {
+        if request.contains("cookie: seen=1") {
+            return http_answer("200 OK", "", "");
+        }
+        let cookies =
+            "Set-Cookie: seen=0\r\nSet-Cookie: seen=1; HttpOnly\r\nSet-Cookie: b=\u{1}\r\n";
+        http_answer("302 Found", &format!("Location: /\r\n{cookies}"), "")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cookie_is_brought_along_the_redirects_of_one_run() {
+    let peer = wanting_a_cookie().await;
+    let options = format!("url = 'http://{}'\nfollow_redirects = true", peer.address);
+    let check = check("http", &options);
+    for asked in 1..=2 {
+        ask(&*check, PATIENT).await.expect("it brings the cookie");
+        let requests = peer.requests();
+        assert_eq!(requests.len(), 2 * asked);
+        let [first, second] = &requests[2 * (asked - 1)..] else { panic!("two requests") };
+        assert!(!first.contains("cookie"), "no run sees the cookies of another: {first}");
+        assert!(second.contains("\r\ncookie: seen=1\r\n"), "{second}");
+    }
+}
+
+#[tokio::test]
+async fn no_cookie_goes_to_a_stranger() {
+    let away = Peer::http(|_| http_answer("200 OK", "", "")).await;
+    let there = format!("http://localhost:{}/", away.address.port());
+    let start = Peer::http(move |_| {
+        let headers = format!(
+            "Location: {there}\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2; Domain=localhost\r\n"
+        );
+        http_answer("302 Found", &headers, "")
+    })
+    .await;
+    let options = format!(
+        "url = 'http://{}'\nfollow_redirects = true\ncookies = {{ c = '3' }}",
+        start.address
+    );
+    ask(&*check("http", &options), PATIENT).await.expect("it leads there");
+    assert!(start.requests()[0].contains("cookie: c=3\r\n"));
+    assert!(!away.requests()[0].contains("cookie"), "{}", away.requests()[0]);
+}
+
+#[tokio::test]
+async fn configured_cookies_begin_every_run_and_answers_may_change_them() {
+    let peer = Peer::http(|request| match request.split(' ').nth(1) {
+        Some("/") => {
+            let cookies = "Set-Cookie: session=new; Path=/\r\nSet-Cookie: old=; Max-Age=0\r\n";
+            http_answer("302 Found", &format!("Location: /x\r\n{cookies}"), "")
+        }
+        _ => http_answer("200 OK", "", ""),
+    })
+    .await;
+    let options = format!(
+        "url = 'http://{}'\nfollow_redirects = true\ncookies = {{ session = 'abc', theme = 'dark' }}",
+        peer.address
+    );
+    let check = check("http", &options);
+    for asked in 1..=2 {
+        ask(&*check, PATIENT).await.expect("it is healthy");
+        let requests = peer.requests();
+        let [first, second] = &requests[2 * (asked - 1)..] else { panic!("two requests") };
+        assert!(first.contains("\r\ncookie: session=abc; theme=dark\r\n"), "{first}");
+        assert!(second.contains("\r\ncookie: theme=dark; session=new\r\n"), "{second}");
+    }
+}
+
+#[tokio::test]
 async fn with_reuse_no_connection_to_another_host_is_kept() {
     let away = Peer::http(|_| http_answer("200 OK", "", "")).await;
     let there = format!("http://{}/", away.address);

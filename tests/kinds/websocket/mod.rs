@@ -56,11 +56,12 @@ fn opening(frames: impl Into<Vec<u8>>) -> Script {
     going_on(frames, b"")
 }
 
-/// As [`opening`], and then sends `more` for ever.
+/// As [`opening`], and then sends `more` for ever, many at once.
 fn going_on(frames: impl Into<Vec<u8>>, more: &'static [u8]) -> Script {
+    let more: Arc<[u8]> = more.repeat(1000).into();
     let frames: Arc<[u8]> = frames.into().into();
     Arc::new(move |mut wire| {
-        let frames = Arc::clone(&frames);
+        let (frames, more) = (Arc::clone(&frames), Arc::clone(&more));
         Box::pin(async move {
             let mut request = Vec::new();
             while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -71,7 +72,7 @@ fn going_on(frames: impl Into<Vec<u8>>, more: &'static [u8]) -> Script {
             let answer = accepted(&String::from_utf8_lossy(&request), "");
             wire.write_all(&[answer.as_bytes(), &frames].concat()).await.ok()?;
             while !more.is_empty() {
-                wire.write_all(more).await.ok()?;
+                wire.write_all(&more).await.ok()?;
             }
             Some(wire)
         })
@@ -218,6 +219,27 @@ async fn an_answer_that_opens_something_else_is_no_websocket() {
     }
 }
 
+#[tokio::test]
+async fn odd_heads_are_read_as_curl_reads_them() {
+    type Change = fn(String) -> String;
+    let changes: [(&str, Change); 5] = [
+        ("a folded header", |answer| answer.replace("\r\n\r\n", "\r\nX: one,\r\n\ttwo\r\n\r\n")),
+        ("a folded list", |answer| answer.replace(": Upgrade", ": keep-alive,\r\n Upgrade")),
+        ("blanks before a colon", |answer| answer.replace("Upgrade: w", "Upgrade : w")),
+        ("a control character", |answer| {
+            answer.replace("\r\n\r\n", "\r\nSet-Cookie: a=b\u{1}c\r\nSet-Cookie: d=e\r\n\r\n")
+        }),
+        ("an interim answer", |answer| format!("HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n{answer}")),
+    ];
+    for (what, change) in changes {
+        let peer = Peer::http(move |request| {
+            [change(accepted(request, "")).as_bytes(), PONG, CLOSE].concat()
+        })
+        .await;
+        asked(&peer, "").await.expect(what);
+    }
+}
+
 #[test]
 fn every_option_that_is_wrong_is_told_without_secrets() {
     let url = "url = 'ws://orders/feed'";
@@ -231,6 +253,7 @@ fn every_option_that_is_wrong_is_told_without_secrets() {
         (with("tls = true"), "tls: a ws URL is asked without TLS"),
         ("url = 'wss://orders'\ntls = false".to_owned(), "tls: a wss URL is asked with TLS"),
         (with("headers.Sec-WebSocket-Key = 'a'"), "headers.Sec-WebSocket-Key: the check itself"),
+        (with("bearer = ''"), "bearer: the token is empty"),
         (with("headers.Upgrade = 'h2c'"), "headers.Upgrade: the check itself"),
         (
             format!("url = 'ws://u:{SECRET}@orders'\nbearer = '{SECRET}'"),
