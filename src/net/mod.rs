@@ -17,6 +17,8 @@ mod failure;
 pub(crate) mod headers;
 #[cfg(feature = "http")]
 pub(crate) mod http1;
+#[cfg(feature = "http")]
+pub(crate) mod json;
 #[cfg(any(feature = "memcached", feature = "redis"))]
 mod optional_question;
 mod resolve;

@@ -82,7 +82,8 @@ struct ExpectOptions {
     /// Regular expression that must not be found in the body.
     not_body_regex: Option<String>,
     /// Values that a JSON body must hold, by JSONPath (RFC 9535). A path must lead to something,
-    /// and each value it leads to must be the one given. Numbers are compared by value.
+    /// and each value it leads to must be the one given. Numbers are compared by value: 1 is 1.0,
+    /// and integers are compared exactly, however large.
     #[serde(default)]
     json: BTreeMap<String, serde_json::Value>,
     /// Regular expressions to be found in headers, by name. Of a header sent more than once, one

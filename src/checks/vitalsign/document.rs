@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::engine::check::is_check_name;
 use crate::model::{Reason, ServiceStatus, Status};
+use crate::net::json;
 
 /// Most checks that a summary names.
 const NAMED: usize = 5;
@@ -41,6 +42,16 @@ impl Check {
 }
 
 impl Document {
+    /// Reads a document; none where it is no status document.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        // What is odd beside the point, such as a byte order mark, takes a more lenient reader,
+        // which holds the whole document.
+        serde_json::from_slice(body).ok().or_else(|| {
+            let document = json::Document::read(body)?.into_value();
+            serde_json::from_value(document).ok()
+        })
+    }
+
     /// How many checks have `status`.
     pub(super) fn count(&self, status: Status) -> usize {
         self.checks.values().filter(|check| check.status == status).count()
@@ -51,8 +62,8 @@ impl Document {
         let mut text = self.status.to_string();
         let worst_first = [Status::Down, Status::Unknown, Status::Degraded];
         let with = |status| self.checks.iter().filter(move |(_, check)| check.status == status);
-        let told: Vec<_> = worst_first.into_iter().flat_map(with).collect();
-        for (n, (name, check)) in told.iter().take(NAMED).enumerate() {
+        let not_up: Vec<_> = worst_first.into_iter().flat_map(with).collect();
+        for (n, (name, check)) in not_up.iter().take(NAMED).enumerate() {
             // What is no name could hold anything.
             let name = if is_check_name(name) { name } else { "a check" };
             let separator = if n == 0 { ": " } else { ", " };
@@ -62,8 +73,8 @@ impl Document {
                 let _ = write!(text, " ({reason})");
             }
         }
-        if told.len() > NAMED {
-            let _ = write!(text, " and {} more", told.len() - NAMED);
+        if not_up.len() > NAMED {
+            let _ = write!(text, " and {} more", not_up.len() - NAMED);
         }
         text
     }
@@ -74,7 +85,7 @@ mod tests {
     use super::*;
 
     fn summary(text: &str) -> Option<String> {
-        serde_json::from_str::<Document>(text).ok().map(|document| document.summary())
+        Document::read(text.as_bytes()).map(|document| document.summary())
     }
 
     #[test]
@@ -89,6 +100,17 @@ mod tests {
         assert_eq!(summary(text).as_deref(), Some(wanted));
         let text = r#"{"status":"draining","checks":{"b":{"status":"up"}}}"#;
         assert_eq!(summary(text).as_deref(), Some("draining"));
+    }
+
+    #[test]
+    fn what_is_odd_beside_the_point_does_not_matter() {
+        for text in [
+            "\u{feff}{\"status\":\"up\",\"checks\":{}}",
+            r#"{"status":"up","checks":{},"note":"\ud83d","\ud83d":1e999}"#,
+            r#"{"status":"up","checks":{"a":{"status":"up","last_run":{"reason":"\ud83d"}}}}"#,
+        ] {
+            assert_eq!(summary(text).as_deref(), Some("up"), "{text}");
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Vitalsign {
         let reading = Box::pin(body::read(&mut connection, &head, LONGEST, true));
         let read = cx.phase(Phase::Transfer, reading).await;
         let read = read.map_err(|error| error.failure(endpoint, " of a status document"))?;
-        let document: Document = serde_json::from_slice(&body::text(&read)).map_err(|_| {
+        let document = Document::read(&read).ok_or_else(|| {
             let text = format!("the body from {endpoint} is not vitalsign's status document");
             Failure::new(Reason::UnexpectedBody, text).answered()
         })?;

@@ -1,6 +1,7 @@
 //! The `http` kind: what it sends and how it is configured.
 
 mod answers;
+mod json;
 mod redirects;
 mod tls;
 
