@@ -134,7 +134,11 @@ async fn what_is_almost_an_answer_is_told_apart() {
         (answer(SERVING, &[]), Reason::Protocol, "without a status of gRPC"),
         (answer(b"", &[ok]), Reason::Protocol, "no HealthCheckResponse"),
         (head(&html), Reason::Protocol, "HTTP that is not gRPC"),
-        (head(&not_found), Reason::UnexpectedStatus, "answered HTTP status 404"),
+        (
+            head(&not_found),
+            Reason::Protocol,
+            "answered HTTP status 404 Not Found, to gRPC UNIMPLEMENTED",
+        ),
         ([frame(SETTINGS, 0, 0, b""), going].concat(), Reason::NotServing, "turned the call away"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), Reason::Protocol, "does not speak HTTP/2"),
     ] {
@@ -142,6 +146,36 @@ async fn what_is_almost_an_answer_is_told_apart() {
         assert_eq!(found, reason, "{told}");
         assert!(told.contains(text), "{told}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_of_a_proxy_is_told_by_the_table_of_grpc() {
+    let html = ("content-type", "text/html");
+    let of = |status, more: &[_]| {
+        let status = [&[(":status", status)], &[html][..], more].concat();
+        head(&fields(false, &status))
+    };
+    for (status, name, reason) in [
+        ("401", "UNAUTHENTICATED", Reason::AuthFailed),
+        ("403", "PERMISSION_DENIED", Reason::AuthFailed),
+        ("429", "UNAVAILABLE", Reason::NotServing),
+        ("500", "UNKNOWN", Reason::UnexpectedStatus),
+        ("502", "UNAVAILABLE", Reason::NotServing),
+        ("503", "UNAVAILABLE", Reason::NotServing),
+        ("504", "UNAVAILABLE", Reason::NotServing),
+    ] {
+        let (spans, _guard) = Spans::record();
+        let (found, text) = fails(of(status, &[])).await;
+        assert_eq!(found, reason, "{text}");
+        assert!(text.contains(&format!("answered HTTP status {status}")), "{text}");
+        assert!(text.ends_with(&format!("to gRPC {name}")), "{text}");
+        let [span] = &calls(&spans)[..] else { panic!("one call") };
+        assert_eq!(attribute(span, "rpc.response.status_code").as_deref(), Some(name));
+    }
+    // A status of gRPC comes first, whatever that of HTTP is.
+    let (found, text) = fails(of("503", &[("grpc-status", "8"), ("grpc-message", "")])).await;
+    assert_eq!(found, Reason::Overloaded, "{text}");
+    assert!(text.ends_with("answered RESOURCE_EXHAUSTED for the server"), "{text}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! One call over one HTTP/2 connection, driven by whoever awaits something of it.
+//! One call over one HTTP/2 connection, driven by the run that awaits something of it.
 //!
 //! h2 makes spans of its own for every frame; they are kept out of the run's trace.
 
@@ -41,7 +41,7 @@ pub(super) fn announced(bytes: &[u8]) -> Option<usize> {
 
 /// The body of an answer and what came after it.
 #[derive(Default)]
-pub(super) struct Answer {
+pub(super) struct Body {
     /// The message with its prefix.
     pub(super) message: Bytes,
     pub(super) trailers: Option<HeaderMap>,
@@ -88,12 +88,12 @@ impl Call {
     }
 
     /// Reads the rest of the answer of `endpoint`.
-    pub(super) async fn read(&mut self, endpoint: &Endpoint) -> Result<Answer, Failure> {
+    pub(super) async fn read(&mut self, endpoint: &Endpoint) -> Result<Body, Failure> {
         let failed = |error: h2::Error| failure(endpoint, &error);
         let Self { driver, body, .. } = self;
         drive(driver, async {
             let mut message = BytesMut::new();
-            let Some(body) = body else { return Ok(Answer::default()) };
+            let Some(body) = body else { return Ok(Body::default()) };
             while let Some(data) = body.data().await {
                 message.extend_from_slice(&data.map_err(failed)?);
                 let length = announced(&message).unwrap_or(0);
@@ -102,7 +102,7 @@ impl Call {
                 }
             }
             let trailers = body.trailers().await.map_err(failed)?;
-            Ok(Answer { message: message.freeze(), trailers })
+            Ok(Body { message: message.freeze(), trailers })
         })
         .await
     }

@@ -24,7 +24,7 @@ use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server};
 use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
-use call::{Answer, Call};
+use call::{Body, Call};
 
 /// What a server says of a service by gRPC's health protocol, `grpc.health.v1.Health/Check`.
 ///
@@ -147,11 +147,14 @@ impl Grpc {
         let mut call = Call::new(stream).await.map_err(failed)?;
         let sending = call.send(self.request(cx), self.message.clone());
         let head = cx.phase(Phase::Request, sending).await.map_err(failed)?;
-        self.head(head.status, &head.headers)?;
+        if !status::is_said(&head.headers) {
+            self.head(cx, head.status, &head.headers)?;
+        }
         let reading = call.read(&self.endpoint);
-        let Answer { message, trailers } = cx.phase(Phase::Transfer, reading).await?;
-        // An answer without a message may say its status in its head.
-        let status = trailers.as_ref().unwrap_or(&head.headers);
+        let Body { message, trailers } = cx.phase(Phase::Transfer, reading).await?;
+        // An answer without a message says its status in its head.
+        let status = trailers.as_ref().filter(|trailers| status::is_said(trailers));
+        let status = status.unwrap_or(&head.headers);
         status::judge(cx, &self.endpoint, &self.service, status)?;
         self.judge(&message)
     }
@@ -180,16 +183,10 @@ impl Grpc {
         request
     }
 
-    /// Whether the head of an answer is gRPC's.
-    fn head(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
+    /// Whether the head of an answer without a status of gRPC is gRPC's all the same.
+    fn head(&self, cx: &Context, status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
         if status != StatusCode::OK {
-            let reason = match status {
-                StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                    Reason::AuthFailed
-                }
-                _ => Reason::UnexpectedStatus,
-            };
-            return Err(self.wrong(reason, &format!("answered HTTP status {status}")));
+            return Err(status::of_http(cx, &self.endpoint, status));
         }
         let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         if kind.is_none_or(|kind| !kind.starts_with(b"application/grpc")) {
@@ -217,24 +214,5 @@ impl Grpc {
 
     fn wrong(&self, reason: Reason, what: &str) -> Failure {
         Failure::new(reason, format!("{} {what}", self.endpoint))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use super::*;
-
-    /// What a run holds while it waits, times the thousands that may wait at once.
-    #[tokio::test]
-    async fn a_run_takes_little_memory() {
-        let options: GrpcOptions = toml::from_str("address = '127.0.0.1:1'").unwrap();
-        let check = options.make().unwrap();
-        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
-        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
-        assert!(run + ask < 4096, "{run} and {ask} bytes");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use percent_encoding::percent_decode;
@@ -34,6 +35,37 @@ const STATUSES: [(&str, Reason); 17] = [
     ("UNAUTHENTICATED", Reason::AuthFailed),
 ];
 
+/// The statuses that [`of_http`] gives, by their place among [`STATUSES`].
+const UNKNOWN: usize = 2;
+const PERMISSION_DENIED: usize = 7;
+const UNIMPLEMENTED: usize = 12;
+const INTERNAL: usize = 13;
+const UNAVAILABLE: usize = 14;
+const UNAUTHENTICATED: usize = 16;
+
+/// The header or trailer that holds a status.
+const STATUS: &str = "grpc-status";
+
+/// Whether `headers` hold a status of gRPC.
+pub(super) fn is_said(headers: &HeaderMap) -> bool {
+    headers.contains_key(STATUS)
+}
+
+/// The failure of an answer with this status of HTTP and none of gRPC, such as a proxy's, by gRPC's
+/// "HTTP to gRPC Status Code Mapping". The call then ended with that status.
+pub(super) fn of_http(cx: &Context, endpoint: &Endpoint, status: StatusCode) -> Failure {
+    let (name, reason) = STATUSES[match status.as_u16() {
+        400 => INTERNAL,
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        404 => UNIMPLEMENTED,
+        429 | 502..=504 => UNAVAILABLE,
+        _ => UNKNOWN,
+    }];
+    cx.attribute(semconv::RPC_RESPONSE_STATUS_CODE, name);
+    Failure::new(reason, format!("{endpoint} answered HTTP status {status}, to gRPC {name}"))
+}
+
 /// Judges how the call for `service` ended by the trailers, and notes it on the span.
 pub(super) fn judge(
     cx: &Context,
@@ -41,7 +73,7 @@ pub(super) fn judge(
     service: &str,
     trailers: &HeaderMap,
 ) -> Result<(), Failure> {
-    let status = trailers.get("grpc-status").and_then(|status| status.to_str().ok());
+    let status = trailers.get(STATUS).and_then(|status| status.to_str().ok());
     let status = status.and_then(|number| STATUSES.get(number.parse::<usize>().ok()?));
     let Some((name, reason)) = status else {
         let text = format!("{endpoint} ended its answer without a status of gRPC");
@@ -53,8 +85,10 @@ pub(super) fn judge(
     }
     let mut text = format!("{endpoint} answered {name} for {}", named(service));
     if let Some(message) = trailers.get("grpc-message") {
-        let message = percent_decode(message.as_bytes()).decode_utf8_lossy();
-        text = format!("{text}: {}", brief(message));
+        let message = brief(percent_decode(message.as_bytes()).decode_utf8_lossy());
+        if !message.trim().is_empty() {
+            text = format!("{text}: {}", message.trim());
+        }
     }
     Err(Failure::new(*reason, text))
 }
@@ -104,6 +138,38 @@ mod tests {
         ] {
             let text = format!("orders:50051 answered {name} for `a.B`");
             assert_eq!(judged(&[("grpc-status", number)]), Err((reason, text)));
+        }
+    }
+
+    #[test]
+    fn a_status_of_http_is_one_of_grpc_by_its_table() {
+        let endpoint = Endpoint::parse("orders:50051").expect("an address");
+        let cx = Context::new(Instant::now(), None);
+        for (code, name, reason) in [
+            (400, "INTERNAL", Reason::UnexpectedStatus),
+            (401, "UNAUTHENTICATED", Reason::AuthFailed),
+            (403, "PERMISSION_DENIED", Reason::AuthFailed),
+            (404, "UNIMPLEMENTED", Reason::Protocol),
+            (429, "UNAVAILABLE", Reason::NotServing),
+            (500, "UNKNOWN", Reason::UnexpectedStatus),
+            (502, "UNAVAILABLE", Reason::NotServing),
+            (503, "UNAVAILABLE", Reason::NotServing),
+            (504, "UNAVAILABLE", Reason::NotServing),
+            (302, "UNKNOWN", Reason::UnexpectedStatus),
+        ] {
+            let status = StatusCode::from_u16(code).expect("a status");
+            let failure = of_http(&cx, &endpoint, status);
+            let text = format!("orders:50051 answered HTTP status {status}, to gRPC {name}");
+            assert_eq!((failure.reason(), failure.message()), (reason, &*text));
+        }
+    }
+
+    #[test]
+    fn a_status_without_a_message_ends_with_the_service() {
+        for message in ["", " ", "%20", "%0A"] {
+            let said = judged(&[("grpc-status", "5"), ("grpc-message", message)]);
+            let text = said.expect_err("it is unknown").1;
+            assert!(text.ends_with("answered NOT_FOUND for `a.B`"), "{text}");
         }
     }
 
