@@ -25,10 +25,13 @@ use std::sync::Arc;
 
 use opentelemetry::trace::Status;
 use schemars::SchemaGenerator;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 use vitalsign::checks::KINDS;
-use vitalsign::{Check, Reason};
+use vitalsign::{Check, Context, Reason};
 
 use crate::support::checks::{PATIENT, SHORT, ask, check};
+use crate::support::memory::{Held, alone};
 use crate::support::peer::{self, Peer, Script};
 use crate::support::spans::{Spans, attribute};
 
@@ -67,6 +70,27 @@ impl Subject {
         failure.reason()
     }
 
+    /// How many bytes a run holds that awaits a peer, the peer's own share left out.
+    async fn waits(&self) -> usize {
+        let peer = Peer::start(peer::silent()).await;
+        let check = self.check(peer.address);
+        peer::settle().await;
+        let held = Held::begin();
+        let _stream = TcpStream::connect(peer.address).await.expect("it listens");
+        peer.has_accepted(1).await;
+        peer::settle().await;
+        let by_peer = held.bytes();
+        let held = Held::begin();
+        let cx = Context::new(Instant::now() + PATIENT, None);
+        let mut run = check.run(&cx);
+        tokio::select! {
+            biased;
+            ended = &mut run => panic!("it ends: {ended:?}"),
+            () = async { peer.has_accepted(2).await; peer::settle().await } => {}
+        }
+        held.bytes().saturating_sub(by_peer)
+    }
+
     /// Asks a peer that never finishes its answer, until the deadline.
     async fn is_cancelled(&self, script: Script) {
         let peer = Peer::start(script).await;
@@ -89,6 +113,24 @@ pub(crate) async fn healthy(subject: Subject) {
         peer.has_seen_closed(asked).await;
         assert_eq!(peer.accepted(), asked);
     }
+}
+
+/// Most bytes that a run may hold while it awaits its peer, times the thousands that may wait at
+/// once.
+const MOST_HELD: usize = 10 * 1024;
+
+/// The same over HTTP/2, which has tables and room for frames of its own.
+const MOST_HELD_OVER_HTTP_2: usize = 48 * 1024;
+
+pub(crate) async fn memory(subject: Subject, test: &str) {
+    if !alone(test) {
+        return;
+    }
+    // The first one makes what the process keeps for good.
+    subject.waits().await;
+    let held = subject.waits().await;
+    let most = if subject.kind == "grpc" { MOST_HELD_OVER_HTTP_2 } else { MOST_HELD };
+    assert!(held <= most, "a run of {} holds {held} bytes", subject.kind);
 }
 
 pub(crate) async fn refused(subject: Subject) {
@@ -175,13 +217,22 @@ fn every_option_of_every_kind_is_documented() {
     assert!(KINDS.is_sorted_by_key(|kind| kind.name));
 }
 
-/// The common suite, as a test a scenario.
+/// The common suite, as a test a scenario. What a run holds is a test of every kind in it.
 macro_rules! contract_suite {
-    ($subject:path: $($scenario:ident as $name:ident,)+) => {
+    (@each $subject:path: $($scenario:ident as $name:ident,)+) => {
         $(#[tokio::test]
         async fn $name() {
             $crate::kinds::$scenario($subject()).await;
         })+
+    };
+    ($subject:path: $($scenario:ident as $name:ident,)+) => {
+        $crate::kinds::contract_suite! { @each $subject: $($scenario as $name,)+ }
+
+        #[tokio::test]
+        async fn a_run_that_waits_holds_little_memory() {
+            let test = concat!(module_path!(), "::a_run_that_waits_holds_little_memory");
+            $crate::kinds::memory($subject(), test).await;
+        }
     };
     ($subject:path) => {
         $crate::kinds::contract_suite! { $subject:
@@ -198,7 +249,7 @@ macro_rules! contract_suite {
     };
     ($subject:path, with credentials) => {
         $crate::kinds::contract_suite!($subject);
-        $crate::kinds::contract_suite! { $subject:
+        $crate::kinds::contract_suite! { @each $subject:
             denied as refused_credentials_are_told_apart,
         }
     };

@@ -12,6 +12,7 @@ pub(crate) mod exim;
 pub(crate) mod http;
 pub(crate) mod mariadb;
 pub(crate) mod memcached;
+pub(crate) mod memory;
 pub(crate) mod named;
 pub(crate) mod openapi;
 pub(crate) mod otlp;

@@ -141,23 +141,3 @@ impl Kafka {
         Failure::new(failure.reason(), text)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use super::*;
-
-    /// What a run holds while it waits, times the thousands that may wait at once.
-    #[tokio::test]
-    async fn a_run_takes_little_memory() {
-        let options = "url = 'kafka://a:b@127.0.0.1:1'\nsasl = 'scram-sha-512'";
-        let options: KafkaOptions = toml::from_str(options).unwrap();
-        let check = options.make().unwrap();
-        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
-        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
-        assert!(run + ask < 4096, "{run} and {ask} bytes");
-    }
-}

@@ -112,12 +112,6 @@ fn address(text: &str) -> Result<ServerAddress, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use crate::engine::check::Context;
-
     use super::*;
 
     #[test]
@@ -133,15 +127,5 @@ mod tests {
         assert!(wrong.starts_with("the path of the socket is not absolute; write "), "{wrong}");
         let wrong = address("redis://cache:1").expect_err("a URL");
         assert!(wrong.starts_with("this is a URL, not an address; write "), "{wrong}");
-    }
-
-    /// What a run holds while it waits, times the thousands that may wait at once.
-    #[tokio::test]
-    async fn a_run_takes_little_memory() {
-        let options: MemcachedOptions = toml::from_str("address = '127.0.0.1:1'").unwrap();
-        let check = options.make().unwrap();
-        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
-        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
-        assert!(run + ask < 4096, "{run} and {ask} bytes");
     }
 }

@@ -120,26 +120,3 @@ fn tls(by_url: Option<bool>, option: Option<Tls>) -> Result<Option<TlsClient>, V
         _ => Ok(None),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use crate::engine::check::Context;
-
-    use super::*;
-
-    /// What a run holds while it waits, times the thousands that may wait at once.
-    #[tokio::test]
-    async fn a_run_takes_little_memory() {
-        for url in ["mongodb://127.0.0.1:1", "mongodb+srv://db.example.org"] {
-            let options: MongodbOptions = toml::from_str(&format!("url = '{url}'")).unwrap();
-            let check = options.make().unwrap();
-            let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
-            let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
-            assert!(run + ask < 4096, "{run} and {ask} bytes");
-        }
-    }
-}

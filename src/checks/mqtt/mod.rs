@@ -103,10 +103,6 @@ fn identifier() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
     use super::*;
 
     #[test]
@@ -114,15 +110,5 @@ mod tests {
         let [one, other] = [identifier(), identifier()];
         assert_ne!(one, other);
         assert!(one.len() == 23 && one.bytes().all(|b| b.is_ascii_alphanumeric()), "{one}");
-    }
-
-    /// What a run holds while it waits, times the thousands that may wait at once.
-    #[tokio::test]
-    async fn a_run_takes_little_memory() {
-        let options: MqttOptions = toml::from_str("url = 'mqtt://127.0.0.1:1'").unwrap();
-        let check = options.make().unwrap();
-        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
-        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
-        assert!(run + ask < 4096, "{run} and {ask} bytes");
     }
 }

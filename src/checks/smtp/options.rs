@@ -124,24 +124,3 @@ impl SmtpOptions {
 fn is_name(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use crate::engine::check::Context;
-
-    use super::*;
-
-    /// What a run holds while it waits, times the thousands that may wait at once.
-    #[tokio::test]
-    async fn a_run_takes_little_memory() {
-        let options: SmtpOptions = toml::from_str("address = '127.0.0.1:1'").unwrap();
-        let check = options.make().unwrap();
-        let cx = Context::new(Instant::now() + Duration::from_secs(1), None);
-        let (run, ask) = (size_of_val(&*check.run(&cx)), size_of_val(&check.ask(&cx)));
-        assert!(run + ask < 4096, "{run} and {ask} bytes");
-    }
-}
