@@ -7,7 +7,7 @@
 //! | name | its status |
 //! | --- | --- |
 //! | `""`, the server as a whole | `SERVING` while `/ready` is 200, `NOT_SERVING` otherwise: while it starts and drains too |
-//! | one that [`GrpcHealth::serves`] says | the same |
+//! | one added with [`GrpcHealth::serves`] | the same |
 //! | a check's | what `/ready/{check}` says: `SERVING` while it is up or degraded, `NOT_SERVING` while down, `UNKNOWN` while unknown |
 //! | any other | `Check` fails with `NOT_FOUND`; `Watch` says `SERVICE_UNKNOWN`, and goes on |
 //!
@@ -29,10 +29,9 @@
 //! ```
 //!
 //! It never runs a check: a call reads what is known, in a time that does not grow with how many
-//! ask. It tells names and statuses alone, no reasons, so it needs no token.
+//! ask. It shows names and statuses alone, no reasons, so it needs no token.
 
 mod watch;
-mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -48,8 +47,11 @@ use tonic_prost::ProstCodec;
 use crate::engine::state::HealthState;
 use crate::health::Health;
 use crate::model;
+use crate::model::grpc_health::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, SERVICE,
+    ServingStatus,
+};
 use watch::{Statuses, Watcher};
-use wire::{CheckRequest, CheckResponse, ListRequest, ListResponse, ServingStatus};
 
 /// Watches that may be open at once.
 const MAX_WATCHES: usize = 1_024;
@@ -59,8 +61,6 @@ const MAX_LISTED: usize = 20_000;
 
 /// Longest request that is read: a name has at most 63 characters, or as many as its host gave it.
 const MAX_REQUEST: usize = 16 * 1024;
-
-const SERVICE: &str = "grpc.health.v1.Health";
 
 /// The gRPC health service; made by [`Health::grpc_service`].
 ///
@@ -108,38 +108,40 @@ impl GrpcHealth {
         self
     }
 
-    fn check(&self, name: &str) -> Result<CheckResponse, Status> {
+    fn check(&self, name: &str) -> Result<HealthCheckResponse, Status> {
         let status = self.known.status(name);
         // The name is not repeated: it is whatever the client likes.
-        status.map(CheckResponse::of).ok_or_else(|| Status::not_found("there is no such service"))
+        status
+            .map(HealthCheckResponse::of)
+            .ok_or_else(|| Status::not_found("there is no such service"))
     }
 
-    fn list(&self) -> Result<ListResponse, Status> {
+    fn list(&self) -> Result<HealthListResponse, Status> {
         let statuses = self.known.all();
         if statuses.len() > MAX_LISTED {
             return Err(Status::resource_exhausted("there are too many services to list"));
         }
-        Ok(ListResponse { statuses })
+        Ok(HealthListResponse { statuses })
     }
 
     fn watch(&self, name: String) -> Result<Statuses, Status> {
-        let place = Arc::clone(&self.watches).try_acquire_owned();
-        let place = place.map_err(|_| Status::resource_exhausted("too many watches are open"))?;
+        let permit = Arc::clone(&self.watches).try_acquire_owned();
+        let permit = permit.map_err(|_| Status::resource_exhausted("too many watches are open"))?;
         let feed = self.health.feed();
         let watcher = Watcher {
-            // Before the status is looked up for the first time, so that no change is missed.
+            // The mark is taken before the first look at the status, so that no change is missed.
             reader: feed.reader(feed.mark()),
             known: self.known.clone(),
             closed: self.health.streams_closed().clone(),
             name,
-            told: None,
-            _place: place,
+            last_sent: None,
+            _permit: permit,
         };
         Ok(watcher.into_stream())
     }
 }
 
-/// The names, and what is to be said of each.
+/// The names, and how to find the status of each.
 #[derive(Clone)]
 struct Known {
     state: Arc<HealthState>,
@@ -152,30 +154,29 @@ impl Known {
         if self.served.contains(name) {
             return Some(self.whole());
         }
-        self.state.status_of(name).map(ServingStatus::of)
+        self.state.status_of(name).map(serving_status)
     }
 
     fn whole(&self) -> ServingStatus {
         if self.state.ready() { ServingStatus::Serving } else { ServingStatus::NotServing }
     }
 
-    fn all(&self) -> BTreeMap<String, CheckResponse> {
+    fn all(&self) -> BTreeMap<String, HealthCheckResponse> {
         let checks = self.state.statuses().into_iter();
         let mut all: BTreeMap<_, _> =
-            checks.map(|(name, s)| (name.to_string(), ServingStatus::of(s))).collect();
+            checks.map(|(name, s)| (name.to_string(), serving_status(s))).collect();
         let whole = self.whole();
         all.extend(self.served.iter().map(|name| (name.clone(), whole)));
-        all.into_iter().map(|(name, status)| (name, CheckResponse::of(status))).collect()
+        all.into_iter().map(|(name, status)| (name, HealthCheckResponse::of(status))).collect()
     }
 }
 
-impl ServingStatus {
-    fn of(status: model::Status) -> Self {
-        match status {
-            model::Status::Up | model::Status::Degraded => Self::Serving,
-            model::Status::Down => Self::NotServing,
-            model::Status::Unknown => Self::Unknown,
-        }
+/// What the protocol says of a check's status.
+fn serving_status(status: model::Status) -> ServingStatus {
+    match status {
+        model::Status::Up | model::Status::Degraded => ServingStatus::Serving,
+        model::Status::Down => ServingStatus::NotServing,
+        model::Status::Unknown => ServingStatus::Unknown,
     }
 }
 
@@ -222,34 +223,34 @@ where
 
 struct Check(GrpcHealth);
 
-impl UnaryService<CheckRequest> for Check {
-    type Response = CheckResponse;
-    type Future = std::future::Ready<Result<Response<CheckResponse>, Status>>;
+impl UnaryService<HealthCheckRequest> for Check {
+    type Response = HealthCheckResponse;
+    type Future = std::future::Ready<Result<Response<HealthCheckResponse>, Status>>;
 
-    fn call(&mut self, request: Request<CheckRequest>) -> Self::Future {
+    fn call(&mut self, request: Request<HealthCheckRequest>) -> Self::Future {
         std::future::ready(self.0.check(&request.get_ref().service).map(Response::new))
     }
 }
 
 struct List(GrpcHealth);
 
-impl UnaryService<ListRequest> for List {
-    type Response = ListResponse;
-    type Future = std::future::Ready<Result<Response<ListResponse>, Status>>;
+impl UnaryService<HealthListRequest> for List {
+    type Response = HealthListResponse;
+    type Future = std::future::Ready<Result<Response<HealthListResponse>, Status>>;
 
-    fn call(&mut self, _: Request<ListRequest>) -> Self::Future {
+    fn call(&mut self, _: Request<HealthListRequest>) -> Self::Future {
         std::future::ready(self.0.list().map(Response::new))
     }
 }
 
 struct Watch(GrpcHealth);
 
-impl ServerStreamingService<CheckRequest> for Watch {
-    type Response = CheckResponse;
+impl ServerStreamingService<HealthCheckRequest> for Watch {
+    type Response = HealthCheckResponse;
     type ResponseStream = Statuses;
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
-    fn call(&mut self, request: Request<CheckRequest>) -> Self::Future {
+    fn call(&mut self, request: Request<HealthCheckRequest>) -> Self::Future {
         let stream = self.0.watch(request.into_inner().service);
         std::future::ready(stream.map(Response::new))
     }
@@ -266,15 +267,15 @@ mod tests {
     async fn watches_are_bounded_and_one_that_ends_makes_room() {
         let service = Health::builder("orders").build().expect("no checks").grpc_service();
         let mut open: Vec<_> =
-            (0..MAX_WATCHES).map(|_| service.watch(String::new()).expect("a place")).collect();
+            (0..MAX_WATCHES).map(|_| service.watch(String::new()).expect("a permit")).collect();
         // Of whatever clone: a server clones the service for each connection.
-        let refused = service.clone().watch(String::new()).err().expect("there is no place");
+        let refused = service.clone().watch(String::new()).err().expect("there is no permit");
         assert_eq!(refused.code(), Code::ResourceExhausted);
         drop(open.pop());
-        let mut again = service.watch(String::new()).expect("a place");
+        let mut again = service.watch(String::new()).expect("a permit");
         assert_eq!(
-            again.next().await.expect("a status").expect("it is told"),
-            CheckResponse::of(ServingStatus::Serving)
+            again.next().await.expect("a status").expect("it is sent"),
+            HealthCheckResponse::of(ServingStatus::Serving)
         );
     }
 
@@ -293,7 +294,7 @@ mod tests {
     #[tokio::test]
     async fn a_watch_does_not_keep_the_checks_running() {
         let service = Health::builder("orders").build().expect("no checks").grpc_service();
-        let mut watch = service.watch(String::new()).expect("a place");
+        let mut watch = service.watch(String::new()).expect("a permit");
         assert!(watch.next().await.expect("a status").is_ok());
         drop(service);
         let ended = watch.next().await.expect("a status").expect_err("it ends");

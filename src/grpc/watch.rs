@@ -7,22 +7,22 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::Known;
-use super::wire::{CheckResponse, ServingStatus};
 use crate::events::Reader;
+use crate::model::grpc_health::{HealthCheckResponse, ServingStatus};
 
-/// What a watch tells.
-pub(super) type Statuses = BoxStream<'static, Result<CheckResponse, Status>>;
+/// The answers that a watch sends.
+pub(super) type Statuses = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
-/// A watch. It queues nothing: a client that reads slowly is told what holds when it reads, and a
-/// change that was undone meanwhile is none.
+/// A watch. It queues nothing: a client that reads slowly gets the status at the time it reads, and
+/// misses a change that was undone meanwhile.
 pub(super) struct Watcher {
     pub(super) known: Known,
     /// Wakes it when anything may have changed.
     pub(super) reader: Reader,
     pub(super) closed: CancellationToken,
     pub(super) name: String,
-    pub(super) told: Option<ServingStatus>,
-    pub(super) _place: OwnedSemaphorePermit,
+    pub(super) last_sent: Option<ServingStatus>,
+    pub(super) _permit: OwnedSemaphorePermit,
 }
 
 impl Watcher {
@@ -30,7 +30,7 @@ impl Watcher {
         let next = |watcher: Option<Self>| async {
             let mut watcher = watcher?;
             Some(match watcher.changed().await {
-                Some(status) => (Ok(CheckResponse::of(status)), Some(watcher)),
+                Some(status) => (Ok(HealthCheckResponse::of(status)), Some(watcher)),
                 // A client tries again then, by the protocol, and finds another instance.
                 None => (Err(Status::unavailable("the service is stopping")), None),
             })
@@ -38,12 +38,12 @@ impl Watcher {
         stream::unfold(Some(self), next).boxed()
     }
 
-    /// The next status other than the last one told; `None` once there is no more.
+    /// The next status that differs from the last one sent; `None` when the service stops.
     async fn changed(&mut self) -> Option<ServingStatus> {
         loop {
             let status = self.known.status(&self.name).unwrap_or(ServingStatus::ServiceUnknown);
-            if self.told != Some(status) {
-                self.told = Some(status);
+            if self.last_sent != Some(status) {
+                self.last_sent = Some(status);
                 return Some(status);
             }
             let awake = tokio::select! {

@@ -8,6 +8,8 @@
 mod calls;
 mod check;
 mod details;
+#[cfg(any(feature = "grpc", feature = "tonic"))]
+pub(crate) mod grpc_health;
 mod run;
 mod secret;
 mod sink;

@@ -21,6 +21,7 @@ use serde::Deserialize;
 
 use crate::config::{KindOptions, OptionError, Tls};
 use crate::engine::check::{Check, Context, Detail, Failure};
+use crate::model::grpc_health::{HealthCheckRequest, HealthCheckResponse, ServingStatus};
 use crate::model::{Measurement, Phase, Reason, Server};
 use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
@@ -51,20 +52,6 @@ const USER_AGENT: &str = concat!("vitalsign/", env!("CARGO_PKG_VERSION"));
 
 /// Protocol that TLS must agree on.
 const ALPN: &[u8] = b"h2";
-
-/// `grpc.health.v1.HealthCheckRequest`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct HealthCheckRequest {
-    #[prost(string, tag = "1")]
-    service: String,
-}
-
-/// `grpc.health.v1.HealthCheckResponse`; what its status may be stands in [`Grpc::judge`].
-#[derive(Clone, PartialEq, prost::Message)]
-struct HealthCheckResponse {
-    #[prost(int32, tag = "1")]
-    status: i32,
-}
 
 impl KindOptions for GrpcOptions {
     const NAME: &'static str = "grpc";
@@ -201,12 +188,11 @@ impl Grpc {
         let (prefix, message) = message.split_at_checked(call::PREFIX).ok_or_else(broken)?;
         let whole = prefix[0] == 0 && call::announced(prefix) == Some(message.len());
         let message = whole.then_some(message).ok_or_else(broken)?;
-        let said = match HealthCheckResponse::decode(message).map_err(|_| broken())?.status {
-            1 => return Ok(Detail::ok()),
-            0 => "UNKNOWN",
-            2 => "NOT_SERVING",
-            3 => "SERVICE_UNKNOWN",
-            _ => "a status that the protocol does not have",
+        let answer = HealthCheckResponse::decode(message).map_err(|_| broken())?;
+        let said = match ServingStatus::try_from(answer.status) {
+            Ok(ServingStatus::Serving) => return Ok(Detail::ok()),
+            Ok(status) => status.as_str(),
+            Err(_) => "a status that the protocol does not have",
         };
         let what = format!("says {said} of {}", status::named(&self.service));
         Err(self.wrong(Reason::NotServing, &what).answered())
