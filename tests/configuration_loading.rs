@@ -74,6 +74,7 @@ fn every_setting_is_taken_over() {
     assert_eq!(server.shutdown_timeout, Duration::from_secs(20));
     assert_eq!(server.liveness_timeout, Duration::from_mins(1));
     assert_eq!(server.header_timeout, Duration::from_secs(5));
+    assert_eq!(server.idle_timeout, Duration::from_mins(2));
     assert_eq!(server.max_connections, 100);
     let tls = server.tls.as_ref().expect("TLS");
     assert_eq!(tls.cert.0, folder.path().join("secrets/cert.pem"));
@@ -159,10 +160,11 @@ fn what_nobody_says_is_as_documented() {
     assert_eq!(server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(server.details, Details::Auto);
     assert!(server.token.is_none() && server.metrics_token.is_none() && server.tls.is_none());
-    assert_eq!(server.drain_delay, Duration::from_secs(5));
+    assert_eq!(server.drain_delay, Duration::from_secs(10));
     assert_eq!(server.shutdown_timeout, Duration::from_secs(25));
     assert_eq!(server.liveness_timeout, Duration::from_secs(30));
     assert_eq!(server.header_timeout, Duration::from_secs(10));
+    assert_eq!(server.idle_timeout, Duration::from_secs(75));
     assert_eq!(server.max_connections, 1024);
     let service = &loaded.settings.service;
     assert_eq!(service.name, "vitalsign");
@@ -190,7 +192,7 @@ fn a_gate_on_liveness_is_warned_about() {
     let folder = full();
     let warnings: Vec<String> = load(&folder).warnings.iter().map(ToString::to_string).collect();
     let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
-    assert_holds(warning, &["full.toml:35:9: checks.orders-db.gates[1]: ", "restart in circles"]);
+    assert_holds(warning, &["full.toml:36:9: checks.orders-db.gates[1]: ", "restart in circles"]);
 }
 
 #[test]
@@ -282,7 +284,7 @@ fn an_option_that_needs_a_restart_is_named_when_it_differs() {
 
     let minimal = loader().parse("x", "").expect("valid").settings;
     let all = before.needing_restart(&minimal);
-    assert_eq!(all.len(), 20, "{all:?}");
+    assert_eq!(all.len(), 21, "{all:?}");
     let tokens = loader().parse("x", "[server]\ntoken = \"abcd\"\ndetails = \"never\"");
     assert_eq!(minimal.needing_restart(&tokens.expect("valid").settings), [""; 0]);
 }

@@ -28,6 +28,7 @@ mod observe;
 mod routers;
 mod rules;
 mod server;
+mod server_clients;
 mod server_tls;
 mod service;
 mod support;

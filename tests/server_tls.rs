@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -84,6 +85,37 @@ async fn tls_carries_http1_and_http2() {
     assert_eq!(body, Ipv4Addr::LOCALHOST.to_string());
     drop(sender);
     assert_eq!(running.stop().await.requests_cut, 0);
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_closed_by_a_stop_as_tls_has_it() {
+    let (server, connect) = tls(patient());
+    let running = Running::start(server, router(&stage().0)).await;
+    // The server is done with the first handshake by the time that it answers the second client.
+    let silent = connect(running.address, b"http/1.1").await;
+    let mut stream = connect(running.address, b"http/1.1").await;
+    assert_eq!(Client::over(&mut stream).get("/").await.body, "hello");
+    assert_eq!(running.stop().await.requests_cut, 0);
+    for mut stream in [stream, silent] {
+        // Without close_notify rustls reports that the connection was cut.
+        let mut rest = Vec::new();
+        let read = stream.read_to_end(&mut rest).await;
+        assert!(read.is_ok_and(|count| count == 0), "{rest:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tls_client_that_closes_its_sending_half_gets_its_answer() {
+    let (stage, mut waiting) = stage();
+    let (server, connect) = tls(patient());
+    let running = Running::start(server, router(&stage)).await;
+    let mut client = Client::over(connect(running.address, b"http/1.1").await);
+    client.send("GET /wait HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    waiting.recv().await;
+    client.end_sending().await;
+    stage.release.add_permits(1);
+    assert_eq!(client.answer().await.expect("an answer").body, "waited");
+    assert_eq!(client.closed().await, 0);
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use crate::model::Measurement;
 
 /// Nothing is asked: what is watched, such as a nightly job, sends `POST /heartbeat/{check}` with
 /// `Authorization: Bearer TOKEN` when all is well, and the check fails with `missed_heartbeat`
-/// when no heartbeat comes for `grace`.
+/// when no heartbeat comes for `grace`. GET, HEAD and PUT do the same, and the token may also come
+/// as the password of Basic authentication or as `?token=`. The first 10 KiB of a body, such as the
+/// job's log, are shown as the message of the check's runs.
 ///
 /// Its runs only look at the age of the last heartbeat, so it is down `failure_threshold` runs
 /// after the grace is over; a `failure_threshold` of 1 makes that the next run. A heartbeat after a

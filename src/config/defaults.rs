@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(super) const NAME: &str = env!("CARGO_PKG_NAME");
-pub(super) const DRAIN_DELAY: Duration = Duration::from_secs(5);
+pub(super) const DRAIN_DELAY: Duration = Duration::from_secs(10);
 pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
 pub(super) const LIVENESS_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 pub(super) const MAX_CONNECTIONS: u32 = 1024;
 pub(super) const KEEP_HEALTHY_TRACES: f64 = 0.05;
 pub(super) const RETENTION: Duration = Duration::from_hours(30 * 24);

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::address::Listen;
 use super::choices::{LogFormat, LogLevel, TracesProtocol};
 use super::defaults::{
-    DRAIN_DELAY, FAILURE_THRESHOLD, HEADER_TIMEOUT, INTERVAL, KEEP_HEALTHY_TRACES, LISTEN,
-    LIVENESS_TIMEOUT, MAX_CONNECTIONS, NAME, SHUTDOWN_TIMEOUT, SUCCESS_THRESHOLD, TIMEZONE,
+    DRAIN_DELAY, FAILURE_THRESHOLD, HEADER_TIMEOUT, IDLE_TIMEOUT, INTERVAL, KEEP_HEALTHY_TRACES,
+    LISTEN, LIVENESS_TIMEOUT, MAX_CONNECTIONS, NAME, SHUTDOWN_TIMEOUT, SUCCESS_THRESHOLD, TIMEZONE,
 };
 use super::values::{Count, Period, Secret, ServerTls};
 use crate::engine::Day;
@@ -41,12 +41,13 @@ pub(super) struct ServerSection {
     /// Who sees causes and figures. Default `"auto"`.
     #[schemars(extend("default" = Details::default()))]
     pub(super) details: Option<Details>,
-    /// Bearer token that gives the right to details: at least 4 characters.
+    /// Token that gives the right to details: as bearer token, or as the password of Basic
+    /// authentication, so that browsers can ask. At least 4 characters.
     pub(super) token: Option<Secret>,
     /// Bearer token that `/metrics` asks for: at least 4 characters. Default: none is asked for.
     pub(super) metrics_token: Option<Secret>,
-    /// How long everything is still served after the signal to stop. Shorter than
-    /// `shutdown_timeout`. Default `"5s"`.
+    /// How long everything is still served after the signal to stop, so that balancers see
+    /// readiness fail before the listener closes. Shorter than `shutdown_timeout`. Default `"10s"`.
     #[schemars(extend("default" = Period(DRAIN_DELAY).to_string()))]
     pub(super) drain_delay: Option<Period>,
     /// Longest time from the signal to stop to the exit. Default `"25s"`.
@@ -55,9 +56,14 @@ pub(super) struct ServerSection {
     /// How long the check runtime may stand still before `/health` is 503. Default `"30s"`.
     #[schemars(extend("default" = Period(LIVENESS_TIMEOUT).to_string()))]
     pub(super) liveness_timeout: Option<Period>,
-    /// How long a client may take to send its request's headers. Default `"10s"`.
+    /// How long a client may take from the first byte of a request to the end of its head. Default
+    /// `"10s"`.
     #[schemars(extend("default" = Period(HEADER_TIMEOUT).to_string()))]
     pub(super) header_timeout: Option<Period>,
+    /// How long a connection is kept without a request; longer than probes are apart. Default
+    /// `"1m 15s"`.
+    #[schemars(extend("default" = Period(IDLE_TIMEOUT).to_string()))]
+    pub(super) idle_timeout: Option<Period>,
     /// Connections open at once; one more makes the longest-idle one close. Default 1024.
     #[schemars(extend("default" = MAX_CONNECTIONS))]
     pub(super) max_connections: Option<Count>,

@@ -53,6 +53,7 @@ impl Settings {
             shutdown_timeout,
             liveness_timeout,
             header_timeout,
+            idle_timeout,
             max_connections,
             tls,
             tls_content,
@@ -78,6 +79,7 @@ impl Settings {
             ("server.shutdown_timeout", server.shutdown_timeout == *shutdown_timeout),
             ("server.liveness_timeout", server.liveness_timeout == *liveness_timeout),
             ("server.header_timeout", server.header_timeout == *header_timeout),
+            ("server.idle_timeout", server.idle_timeout == *idle_timeout),
             ("server.max_connections", server.max_connections == *max_connections),
             ("server.tls", same_tls),
             ("history.url", history.place == *place),
@@ -128,8 +130,10 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     /// How long the check runtime may stand still.
     pub liveness_timeout: Duration,
-    /// How long a client may take to send its headers.
+    /// How long a client may take from the first byte of a request to the end of its head.
     pub header_timeout: Duration,
+    /// How long a connection is kept without a request.
+    pub idle_timeout: Duration,
     /// Connections open at once.
     pub max_connections: u32,
     /// The certificate to serve with; both files were read and hold what they should.
@@ -229,6 +233,7 @@ impl Server {
             shutdown_timeout: period(section.shutdown_timeout, SHUTDOWN_TIMEOUT),
             liveness_timeout: period(section.liveness_timeout, LIVENESS_TIMEOUT),
             header_timeout: period(section.header_timeout, HEADER_TIMEOUT),
+            idle_timeout: period(section.idle_timeout, IDLE_TIMEOUT),
             max_connections: section.max_connections.map_or(MAX_CONNECTIONS, |count| count.0),
             tls: section.tls,
             tls_content,

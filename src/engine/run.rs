@@ -87,7 +87,7 @@ fn answered(info: &CheckInfo, duration: std::time::Duration, detail: Detail) -> 
     }
     match slowness(info, duration) {
         Some(caveat) => (Outcome::Warning, None, Some(caveat)),
-        None => (Outcome::Success, None, None),
+        None => (Outcome::Success, None, detail.note),
     }
 }
 

@@ -1,5 +1,9 @@
-//! Who may see and tell what: the right to details, and the tokens of `/metrics` and of heartbeats.
+//! Access: the right to details, and the tokens of `/metrics` and of heartbeats.
+//!
+//! A token comes as bearer token (RFC 6750), or as the password of Basic authentication (RFC 7617),
+//! which browsers can send; the user's name is ignored.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,13 +12,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::extract::ConnectInfo;
 use axum::http::{Extensions, HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
 use crate::engine::check::Heartbeat;
 use crate::health::Access;
 use crate::model::{Details, Secret};
 
-/// Wrong tokens from one address within [`WINDOW`] before it is told to stop.
+/// Wrong tokens from one address within [`WINDOW`] before it is refused with 429.
 const WRONG_TOKENS: u32 = 10;
 pub(crate) const WINDOW_SECONDS: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(WINDOW_SECONDS as u64);
@@ -42,7 +48,7 @@ pub(crate) enum Refused {
     TooMany,
 }
 
-/// Decides by the rules of an [`Access`], and remembers who guesses.
+/// Decides by the rules of an [`Access`], and counts wrong tokens by address.
 #[derive(Debug)]
 pub(crate) struct Guard {
     access: Arc<ArcSwap<Access>>,
@@ -57,14 +63,10 @@ impl Guard {
     /// Whether a probe may show causes; a wrong token is ignored there.
     pub(crate) fn shows_causes(&self, headers: &HeaderMap, extensions: &Extensions) -> bool {
         let access = self.access.load();
-        match access.details {
-            Details::Always => true,
-            Details::Never => false,
-            Details::Auto => {
-                is_local(headers, extensions)
-                    || bearer(headers).is_some_and(|t| is(access.token.as_ref(), t))
-            }
-        }
+        without_token(access.details, headers, extensions).unwrap_or_else(|| {
+            access.details != Details::Never
+                && credentials(headers).is_some_and(|t| is(access.token.as_ref(), &t))
+        })
     }
 
     /// Whether details are shown on a route that serves them.
@@ -74,14 +76,19 @@ impl Guard {
         extensions: &Extensions,
     ) -> Result<bool, Refused> {
         let access = self.access.load();
-        match (access.details, &access.token, bearer(headers)) {
+        match (access.details, &access.token, credentials(headers)) {
             (Details::Never, ..) => Ok(false),
             (_, Some(token), Some(given)) => {
-                self.judge(is(Some(token), given), extensions).map(|()| true)
+                self.judge(is(Some(token), &given), extensions).map(|()| true)
             }
-            (Details::Always, ..) => Ok(true),
-            (Details::Auto, ..) => Ok(is_local(headers, extensions)),
+            (details, ..) => Ok(without_token(details, headers, extensions).unwrap_or(false)),
         }
+    }
+
+    /// Whether a token would give the right to details.
+    pub(crate) fn takes_token(&self) -> bool {
+        let access = self.access.load();
+        access.details != Details::Never && access.token.is_some()
     }
 
     /// Whether `/metrics` may be scraped.
@@ -92,23 +99,24 @@ impl Guard {
     ) -> Result<(), Refused> {
         match &self.access.load().metrics_token {
             None => Ok(()),
-            Some(token) => match bearer(headers) {
+            Some(token) => match credentials(headers) {
                 None => Err(Refused::Unauthorized),
-                Some(given) => self.judge(is(Some(token), given), extensions),
+                Some(given) => self.judge(is(Some(token), &given), extensions),
             },
         }
     }
 
-    /// Whether `heartbeat` may be told.
-    pub(crate) fn tells(
+    /// Whether a request may beat `heartbeat`; `token` is that of its query.
+    pub(crate) fn hears(
         &self,
         heartbeat: &Heartbeat,
+        token: Option<&[u8]>,
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<(), Refused> {
-        match bearer(headers) {
+        match credentials(headers).or(token.map(Cow::Borrowed)) {
             None => Err(Refused::Unauthorized),
-            Some(given) => self.judge(heartbeat.accepts(given), extensions),
+            Some(given) => self.judge(heartbeat.accepts(&given), extensions),
         }
     }
 
@@ -138,11 +146,33 @@ fn is(token: Option<&Secret>, given: &[u8]) -> bool {
     token.is_some_and(|token| token.is(given))
 }
 
-/// The token of `Authorization: Bearer …`; the scheme is case-insensitive (RFC 9110, 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+/// The right to details where it needs no token; `None` where a token decides.
+fn without_token(details: Details, headers: &HeaderMap, extensions: &Extensions) -> Option<bool> {
+    match details {
+        Details::Always => Some(true),
+        Details::Never => Some(false),
+        Details::Token => None,
+        // A program that embeds this crate has no configuration file.
+        Details::Auto | Details::Loopback => is_local(headers, extensions).then_some(true),
+    }
+}
+
+/// The token of `Authorization`: a bearer token, or the password of Basic authentication. The name
+/// of a scheme is case-insensitive (RFC 9110, 11.1).
+fn credentials(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+    let at = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, given) = value.split_at(at);
+    let given = given.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Some(Cow::Borrowed(given));
+    }
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return None;
+    }
+    let pair = STANDARD.decode(given).ok()?;
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    Some(Cow::Owned(pair[colon + 1..].to_vec()))
 }
 
 fn peer(extensions: &Extensions) -> Option<IpAddr> {
@@ -193,8 +223,36 @@ mod tests {
             assert_eq!(shows("127.0.0.1:9", &[(name, "10.0.0.1")]), Ok(false), "{name}");
         }
         assert_eq!(shows("10.0.0.1:9", &[("authorization", "bearer right")]), Ok(true));
+        let basic = |pair: &str| format!("basic {}", STANDARD.encode(pair));
+        let asks = |details, address, value: &str| {
+            let (headers, extensions) = request(address, &[("authorization", value)]);
+            guard(details).shows_details(&headers, &extensions)
+        };
+        for pair in ["anybody:right", ":right"] {
+            assert_eq!(asks(Details::Token, "10.0.0.1:9", &basic(pair)), Ok(true), "{pair}");
+        }
+        for pair in ["right:", "a:right:", ":", "a:wrong"] {
+            let refused = asks(Details::Token, "10.0.0.1:9", &basic(pair));
+            assert_eq!(refused, Err(Refused::Unauthorized), "{pair}");
+        }
+        for value in ["Basic ???", "Basic", "Digest right", "right", &basic("right")] {
+            assert_eq!(asks(Details::Token, "10.0.0.1:9", value), Ok(false), "{value}");
+        }
         let wrong = shows("127.0.0.1:9", &[("authorization", "Bearer wrong")]);
         assert_eq!(wrong, Err(Refused::Unauthorized));
+    }
+
+    #[test]
+    fn a_local_client_needs_the_token_unless_loopback_is_chosen() {
+        for (details, shown) in [(Details::Token, false), (Details::Loopback, true)] {
+            let guard = guard(details);
+            let (headers, extensions) = request("127.0.0.1:9", &[]);
+            assert_eq!(guard.shows_details(&headers, &extensions), Ok(shown), "{details:?}");
+            assert_eq!(guard.shows_causes(&headers, &extensions), shown, "{details:?}");
+            let (headers, extensions) =
+                request("127.0.0.1:9", &[("authorization", "Bearer right")]);
+            assert!(guard.shows_causes(&headers, &extensions), "{details:?}");
+        }
     }
 
     #[test]
@@ -229,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_wrong_tokens_are_told_to_stop_but_a_right_one_passes() {
+    async fn many_wrong_tokens_are_refused_for_a_while_but_a_right_one_passes() {
         let guard = guard(Details::Auto);
         let ask = |token: &str| {
             let (headers, extensions) = request("10.0.0.1:9", &[("authorization", token)]);

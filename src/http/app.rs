@@ -1,7 +1,7 @@
 //! What is served: the routes, and before them the answers that need no routing.
 //!
 //! The plain question of a probe is by far the most frequent request, and its answer is bytes that
-//! lie ready. [`Front`] gives it without the router, whose look-up, boxed futures and extensions
+//! lie ready. [`FastPath`] gives it without the router, whose look-up, boxed futures and extensions
 //! would cost as much as all the rest; everything else about it is the same, measuring included.
 
 use std::convert::Infallible;
@@ -12,17 +12,19 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures_util::future::Either;
 use hyper::body::Body as HttpBody;
-use hyper::{Method, Request};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, Request, StatusCode, Uri, header};
 use tokio::time::Instant;
 use tower::Service;
 
 use super::probe;
-use crate::http::request_metrics::RequestMetrics;
+use crate::http::accept;
+use crate::http::middleware::guard;
+use crate::http::request_metrics::{RequestMetrics, UNMATCHED};
 use crate::http::routes::Routes;
-use crate::http::{accept, problem};
 
 /// An application to be served: a router, alone or with answers that come before it.
 ///
@@ -30,13 +32,13 @@ use crate::http::{accept, problem};
 #[derive(Clone)]
 pub struct App {
     router: Router,
-    front: Option<Arc<Front>>,
+    fast_path: Option<Arc<FastPath>>,
 }
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App")
-            .field("front", &self.front.is_some())
+            .field("fast_path", &self.fast_path.is_some())
             .field("router", &self.router)
             .finish()
     }
@@ -44,24 +46,53 @@ impl fmt::Debug for App {
 
 impl From<Router> for App {
     fn from(router: Router) -> Self {
-        Self { router, front: None }
+        Self { router, fast_path: None }
     }
 }
 
 impl App {
-    pub(super) fn new(router: Router, front: Front) -> Self {
-        Self { router, front: Some(Arc::new(front)) }
+    pub(super) fn new(router: Router, fast_path: FastPath) -> Self {
+        Self { router, fast_path: Some(Arc::new(fast_path)) }
+    }
+
+    /// The request with several slashes in its path as one; a router of the host's own gets it as it
+    /// came.
+    pub(super) fn normalized<B>(&self, mut request: Request<B>) -> Request<B> {
+        if self.fast_path.is_some()
+            && request.uri().path().contains("//")
+            && let Some(uri) = with_single_slashes(request.uri())
+        {
+            *request.uri_mut() = uri;
+        }
+        request
     }
 
     /// The answer to a request that needs no routing.
     pub(super) fn at_once<B: HttpBody>(&self, request: &Request<B>) -> Option<Response> {
-        self.front.as_ref()?.answer(request)
+        self.fast_path.as_ref()?.answer(request)
     }
 
     /// What answers all others.
     #[cfg(feature = "server")]
     pub(super) fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// Whether the service drains, to be asked when an answer is ready; `None` for a host's router.
+    #[cfg(feature = "server")]
+    pub(super) fn draining(&self) -> Option<Draining> {
+        self.fast_path.clone().map(Draining)
+    }
+}
+
+/// Knows whether the drain has begun.
+#[cfg(feature = "server")]
+pub(super) struct Draining(Arc<FastPath>);
+
+#[cfg(feature = "server")]
+impl Draining {
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.routes.state.draining()
     }
 }
 
@@ -76,6 +107,7 @@ impl Service<Request<Body>> for App {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let request = self.normalized(request);
         match self.at_once(&request) {
             Some(response) => Either::Left(ready(Ok(response))),
             None => Either::Right(self.router.call(request)),
@@ -83,19 +115,47 @@ impl Service<Request<Body>> for App {
     }
 }
 
-/// Answers the plain questions of probes.
-pub(super) struct Front {
+/// The same address with each run of slashes in its path as one slash.
+fn with_single_slashes(uri: &Uri) -> Option<Uri> {
+    let mut path = String::with_capacity(uri.path().len());
+    for c in uri.path().chars() {
+        if c != '/' || !path.ends_with('/') {
+            path.push(c);
+        }
+    }
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Methods that some route takes, for `OPTIONS *`, which asks about the server as a whole.
+const METHODS: &str = "GET,HEAD,POST,PUT,OPTIONS";
+
+/// Answers what needs no routing: the plain questions of probes, and `OPTIONS *`.
+pub(super) struct FastPath {
     routes: Arc<Routes>,
     measure: RequestMetrics,
 }
 
-impl Front {
+impl FastPath {
     /// Answers as `routes` would, and measures with them.
     pub(super) fn new(routes: Arc<Routes>, measure: RequestMetrics) -> Self {
         Self { routes, measure }
     }
 
     fn answer<B: HttpBody>(&self, request: &Request<B>) -> Option<Response> {
+        let started = Instant::now();
+        let (route, response) = self.probe(request).or_else(|| about_the_server(request))?;
+        let mut response = guard(response);
+        self.measure.record(request, route, &mut response, started.elapsed());
+        Some(response)
+    }
+
+    fn probe<B: HttpBody>(&self, request: &Request<B>) -> Option<(&'static str, Response)> {
         let plain = request.method() == Method::GET
             && request.uri().query().is_none()
             && request.body().is_end_stream();
@@ -106,18 +166,23 @@ impl Front {
         if accept::wants_health_json(request.headers()) {
             return None;
         }
-        let started = Instant::now();
-        let mut response = problem::guard(probe::plain(&self.routes, gate));
-        self.measure.record(request, route, &mut response, started.elapsed());
-        Some(response)
+        Some((route, probe::plain(&self.routes, gate)))
     }
+}
+
+/// The answer to `OPTIONS *`.
+fn about_the_server<B>(request: &Request<B>) -> Option<(&'static str, Response)> {
+    let asked = request.method() == Method::OPTIONS && request.uri().path() == "*";
+    asked.then(|| {
+        let answer = (StatusCode::NO_CONTENT, [(header::ALLOW, METHODS)]);
+        (UNMATCHED, answer.into_response())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::header;
     use http_body_util::BodyExt;
-    use hyper::StatusCode;
     use tower::ServiceExt;
 
     use super::*;
@@ -174,5 +239,21 @@ mod tests {
         assert!(app.at_once(&accept("*/*")).is_some());
         let answer = app.clone().oneshot(get("/nothing")).await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn several_slashes_in_a_path_count_as_one() {
+        for (uri, wanted) in [
+            ("//ready", "/ready"),
+            ("///ready?verbose&x=//", "/ready?verbose&x=//"),
+            ("/ready//database///", "/ready/database/"),
+            ("http://host//ready", "http://host/ready"),
+        ] {
+            let request = Request::get(uri).body(Body::empty()).expect("a request");
+            assert_eq!(app().normalized(request).uri(), wanted, "{uri}");
+            let request = Request::get(uri).body(Body::empty()).expect("a request");
+            let host = App::from(Router::new());
+            assert_eq!(host.normalized(request).uri(), uri, "a host's routes are its own");
+        }
     }
 }

@@ -9,7 +9,7 @@ mod access;
 mod app;
 #[cfg_attr(not(feature = "compression"), path = "compression_absent.rs")]
 mod compression;
-mod negotiate;
+mod middleware;
 #[cfg_attr(not(feature = "openapi"), path = "openapi/absent.rs")]
 mod openapi;
 #[cfg(feature = "page")]
@@ -23,6 +23,7 @@ pub(crate) mod request_metrics;
 mod routes;
 #[cfg(feature = "server")]
 pub mod server;
+mod server_context;
 mod single_flight;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use axum::Router;
 
 use crate::health::Health;
 
-use self::app::Front;
+use self::app::FastPath;
 use self::routes::{Routes, details, events, probe, surface};
 
 pub use self::app::App;
@@ -40,9 +41,6 @@ pub use self::request_metrics::{Measured, Measuring, RequestMetrics};
 pub use self::server::{Server, Stopped};
 #[cfg(all(feature = "server", feature = "tls"))]
 pub use self::server::{TlsError, tls_config};
-
-/// Most that a request body may hold; no route takes more than a few hundred bytes.
-const MAX_REQUEST_BODY: usize = 64 * 1024;
 
 impl Health {
     /// The routes for programs, to be merged into a host's router.
@@ -57,7 +55,7 @@ impl Health {
     /// The right to details needs to know who asks: serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or no client counts as local.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        problem::finish(surface(&self.routes()).finish(), RequestMetrics::new()).with_state(())
+        middleware::finish(surface(&self.routes()).finish(), RequestMetrics::new()).with_state(())
     }
 
     /// The routes of [`router`](Self::router) under `path`, such as `/internal`, for a host whose
@@ -77,14 +75,14 @@ impl Health {
     /// an orchestrator reaches and people do not.
     pub fn probe_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let probes = probe::router(&self.routes()).into_router();
-        problem::finish(probes, RequestMetrics::new()).with_state(())
+        middleware::finish(probes, RequestMetrics::new()).with_state(())
     }
 
     /// What [`router`](Self::router) has beside the probes: the status, events, the past, and
     /// metrics where that has them, for a listener of their own.
     pub fn detail_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let details = details(&self.routes()).finish();
-        problem::finish(details, RequestMetrics::new()).with_state(())
+        middleware::finish(details, RequestMetrics::new()).with_state(())
     }
 
     /// All routes as an application of their own, the pages for people too: any other path is a
@@ -98,8 +96,8 @@ impl Health {
         #[cfg(feature = "page")]
         let all = all.merge(page::router(&routes));
         let all = all.finish();
-        let behind = problem::finish_alone(all, measure.clone());
-        App::new(behind, Front::new(routes, measure))
+        let behind = middleware::finish_alone(all, measure.clone());
+        App::new(behind, FastPath::new(routes, measure))
     }
 
     fn routes(&self) -> Arc<Routes> {

@@ -5,38 +5,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Makes one `T` at a time, for everybody who asks while it is being made.
-pub(crate) struct Flight<T> {
-    waiting: Arc<Waiting<T>>,
+/// Makes one `T` at a time, for every client that asks while it is being made.
+pub(crate) struct SingleFlight<T> {
+    waiters: Arc<Waiters<T>>,
 }
 
-/// Who waits; `None` while nothing is being made.
-struct Waiting<T>(Mutex<Option<Vec<oneshot::Sender<T>>>>);
+/// The clients that wait; `None` while nothing is being made.
+struct Waiters<T>(Mutex<Option<Vec<oneshot::Sender<T>>>>);
 
-impl<T> Default for Flight<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
-        Self { waiting: Arc::new(Waiting(Mutex::new(None))) }
+        Self { waiters: Arc::new(Waiters(Mutex::new(None))) }
     }
 }
 
-impl<T: Clone + Send + 'static> Flight<T> {
+impl<T: Clone + Send + 'static> SingleFlight<T> {
     /// What is being made, or else what `start` starts to make; `None` when that panicked.
     ///
-    /// It goes on even when everybody has stopped waiting, so that clients who come and go cannot
+    /// It goes on even when every client has stopped waiting, so that clients that come and go cannot
     /// start many at once.
     pub(crate) async fn share<F>(&self, start: impl FnOnce() -> F) -> Option<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        if self.waiting.board(sender) {
-            let landing = Landing(Arc::clone(&self.waiting));
+        if self.waiters.join(sender) {
+            let release = ReleaseWaiters(Arc::clone(&self.waiters));
             let making = start();
             tokio::spawn(async move {
                 let output = making.await;
-                for waiting in landing.0.take() {
-                    // Whoever has stopped waiting needs none.
-                    let _ = waiting.send(output.clone());
+                for waiter in release.0.take() {
+                    // A client that has stopped waiting needs none.
+                    let _ = waiter.send(output.clone());
                 }
             });
         }
@@ -44,9 +44,9 @@ impl<T: Clone + Send + 'static> Flight<T> {
     }
 }
 
-impl<T> Waiting<T> {
-    /// Adds `sender` to those who wait; true when nothing was being made yet.
-    fn board(&self, sender: oneshot::Sender<T>) -> bool {
+impl<T> Waiters<T> {
+    /// Adds `sender` to those that wait; true when nothing was being made yet.
+    fn join(&self, sender: oneshot::Sender<T>) -> bool {
         let mut waiting = self.lock();
         let first = waiting.is_none();
         waiting.get_or_insert_default().push(sender);
@@ -62,10 +62,10 @@ impl<T> Waiting<T> {
     }
 }
 
-/// Lets go of those who wait when the making ends, by a panic too.
-struct Landing<T>(Arc<Waiting<T>>);
+/// Releases those that wait when the work ends, by a panic too.
+struct ReleaseWaiters<T>(Arc<Waiters<T>>);
 
-impl<T> Drop for Landing<T> {
+impl<T> Drop for ReleaseWaiters<T> {
     fn drop(&mut self) {
         drop(self.0.take());
     }
@@ -80,7 +80,7 @@ mod tests {
 
     #[tokio::test]
     async fn everybody_who_asks_meanwhile_gets_the_same() {
-        let flight = Arc::new(Flight::default());
+        let flight = Arc::new(SingleFlight::default());
         let count = Arc::new(AtomicU32::new(0));
         let gate = Arc::new(Semaphore::new(0));
         let ask = || {
@@ -104,8 +104,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_panic_leaves_nobody_waiting_and_the_next_flight_flies() {
-        let flight = Flight::default();
+    async fn a_panic_leaves_nobody_waiting_and_the_next_one_is_made() {
+        let flight = SingleFlight::default();
         let failing = flight.share(|| async { panic!("nothing to be made") });
         let failed = tokio::time::timeout(Duration::from_mins(1), failing).await;
         assert_eq!(failed, Ok(None::<u32>));

@@ -7,11 +7,26 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Details {
-    /// Clients on this host that no proxy forwarded, and those with the token.
+    /// `loopback` without a configuration file, `token` with one.
     #[default]
     Auto,
+    /// Clients with the token, as bearer token or as password.
+    Token,
+    /// And every client of this host, unless a header says that a proxy forwards for another.
+    Loopback,
     /// Everyone; only on a listener that no other host can reach.
     Always,
     /// Nobody.
     Never,
+}
+
+impl Details {
+    /// What `auto` stands for where the configuration comes from a file.
+    #[must_use]
+    pub const fn in_a_file(self) -> Self {
+        match self {
+            Self::Auto => Self::Token,
+            chosen => chosen,
+        }
+    }
 }

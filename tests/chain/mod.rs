@@ -13,7 +13,7 @@ use crate::support::alertmanager::Alertmanager;
 use crate::support::daemon::{PATIENCE, free_port, wait_for};
 use crate::support::postgres::Postgres;
 use crate::support::prometheus::Prometheus;
-use crate::support::service::Service;
+use crate::support::service::{Service, seen_locally};
 
 use backend::Backend;
 
@@ -64,7 +64,8 @@ impl Stack {
             lines.filter(|line| line["message"] == "configuration reloaded").count()
         };
         let before = reloaded();
-        std::fs::write(&file, format!("{head}{checks}")).expect("the configuration");
+        let text = seen_locally(&format!("{head}{checks}"));
+        std::fs::write(&file, text).expect("the configuration");
         self.service.signal(rustix::process::Signal::HUP);
         wait_for("the reload", async || reloaded() > before).await;
     }

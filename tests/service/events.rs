@@ -133,8 +133,10 @@ async fn readers_that_never_read_slow_nobody_take_no_memory_and_are_closed() {
     const IDLE_CHECKS: usize = 1_500;
     const FLOW: usize = 8 << 20;
     let mut cache = Dependency::away();
-    let mut config =
-        format!("[server]\nheader_timeout = \"1s\"\nshutdown_timeout = \"6s\"\n{}", cache.check());
+    let mut config = format!(
+        "[server]\nheader_timeout = \"1s\"\ndrain_delay = \"5s\"\nshutdown_timeout = \"6s\"\n{}",
+        cache.check()
+    );
     for number in 0..IDLE_CHECKS {
         config = config
             + &format!("[checks.a-check-with-a-name-long-enough-to-fill-buffers-{number}]\n")

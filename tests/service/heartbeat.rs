@@ -79,7 +79,9 @@ async fn a_heartbeat_that_stays_away_is_missed_until_it_comes_back() {
 #[tokio::test]
 async fn without_its_token_nothing_is_heard() {
     let service = waiting(CONFIG).await;
-    for headers in [&[][..], &[WRONG], &[("authorization", "Basic s3cr3t")]] {
+    // The password is `wrong`.
+    let basic = ("authorization", "Basic eDp3cm9uZw==");
+    for headers in [&[][..], &[WRONG], &[basic], &[("authorization", "Basic s3cr3t")]] {
         let answer = tell(&service, "nightly", headers).await;
         assert_eq!(answer.status, 401, "{headers:?}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
@@ -90,9 +92,10 @@ async fn without_its_token_nothing_is_heard() {
         assert_eq!(answer.status, 404, "{name}: {}", answer.body);
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     }
-    for method in ["GET", "HEAD", "PUT", "DELETE"] {
+    for method in ["DELETE", "PATCH", "OPTIONS"] {
         let answer = service.ask(method, "/heartbeat/nightly", &[RIGHT]).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{method}");
+        let allowed = (answer.status, answer.header("allow"));
+        assert_eq!(allowed, (405, Some("GET,HEAD,POST,PUT")), "{method}");
     }
     let mut refused = 0;
     while tell(&service, "nightly", &[WRONG]).await.status != 429 {
@@ -105,25 +108,66 @@ async fn without_its_token_nothing_is_heard() {
 }
 
 #[tokio::test]
-async fn a_body_is_ignored_unless_it_is_too_large() {
+async fn it_is_heard_by_every_method_and_with_its_token_in_any_place() {
+    let service = waiting(CONFIG).await;
+    // The password is `s3cr3t`.
+    let basic = ("authorization", "Basic YW55Ym9keTpzM2NyM3Q=");
+    for method in ["GET", "HEAD", "POST", "PUT"] {
+        for (path, headers) in [
+            ("/heartbeat/nightly", &[RIGHT][..]),
+            ("/heartbeat/nightly", &[basic]),
+            ("/heartbeat/nightly?token=s3cr3t", &[]),
+            ("//heartbeat//nightly?token=s3cr3t", &[]),
+        ] {
+            let mut client = Client::connect(service.address).await;
+            let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+            let headers: String = headers.collect();
+            client.send(format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")).await;
+            let answer = client.head().await.expect("an answer");
+            assert_eq!(answer.status, 204, "{method} {path}");
+        }
+    }
+    let wrong = service.ask("GET", "/heartbeat/nightly?token=wrong", &[]).await;
+    assert_eq!(wrong.status, 401);
+    assert!(!service.log().contains("s3cr3t"), "{}", service.log());
+}
+
+#[tokio::test]
+async fn a_body_of_any_size_is_taken_and_its_beginning_kept_as_message() {
     let service = waiting(CONFIG).await;
     let head = "POST /heartbeat/nightly HTTP/1.1\r\nhost: x\r\nauthorization: Bearer s3cr3t\r\n";
     let mut client = Client::connect(service.address).await;
-    for _ in 0..2 {
+    for size in [0, 1, 10 * 1024, 64 * 1024 + 1, 5_000_000] {
         // On one connection: the body was read to its end.
-        let body = "x".repeat(64 * 1024);
-        client.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await;
-        assert_eq!(client.head().await.expect("an answer").status, 204);
+        let body = "x".repeat(size);
+        client.send(format!("{head}content-length: {size}\r\n\r\n{body}")).await;
+        assert_eq!(client.head().await.expect("an answer").status, 204, "{size}");
     }
-    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-    for large in [
-        format!("{head}content-length: 65537\r\n\r\n{}", "x".repeat(65537)),
-        format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"),
-    ] {
-        let mut client = Client::connect(service.address).await;
-        client.send(large).await;
-        assert_eq!(client.answer().await.expect("an answer").status, 413);
-    }
+    let chunk = format!("20000\r\n{}\r\n", "y".repeat(0x20000));
+    client.send(format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n")).await;
+    assert_eq!(client.head().await.expect("an answer").status, 204);
+
+    // The first beat made it run, with what was sent before that run.
+    let config = CONFIG.replace("\"30m\"", "\"50ms\"");
+    let service = waiting(&config).await;
+    let body = format!("2 files lost\n{}", "z".repeat(20_000));
+    client = Client::connect(service.address).await;
+    client.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await;
+    assert_eq!(client.head().await.expect("an answer").status, 204);
+    let kept = |answer: &Answer| answer.body.contains("\"message\":\"2 files lost\\nzzz");
+    let status = service.get_until("/status/nightly", kept).await.body;
+    assert_eq!(status.matches('z').count(), 10 * 1024 - "2 files lost\n".len());
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_no_heartbeat() {
+    let service = waiting(CONFIG).await;
+    let head = "POST /heartbeat/nightly HTTP/1.1\r\nhost: x\r\nauthorization: Bearer s3cr3t\r\n";
+    let mut client = Client::connect(service.address).await;
+    client.send(format!("{head}content-length: 100\r\n\r\nhalf")).await;
+    client.end_sending().await;
+    client.closed().await;
+    assert!(!service.get("/status/nightly").await.body.contains("heartbeat_age_seconds"));
 }
 
 #[tokio::test]

@@ -28,6 +28,9 @@ async fn a_first_signal_drains_while_everything_is_served_then_it_exits_0() {
         assert_eq!((&line["level"], &line["to"]), (&"INFO".into(), &"up".into()));
         service.signal(signal);
         service.ready_is(503, r#"{"status":"draining","database":"up"}"#).await;
+        let verbose = Client::connect(service.address).await.get("/ready?verbose").await;
+        assert_eq!(verbose.header("connection"), Some("close"));
+        assert!(verbose.body.contains("\ndraining: "), "{}", verbose.body);
         assert_eq!(service.get("/health").await.status, 200);
         assert_eq!(service.get("/startup").await.status, 200);
         assert_eq!(service.get("/ready/database").await.status, 200);

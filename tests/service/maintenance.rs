@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::reload::{OWN, RELOADED, put, tcp};
 use crate::support::daemon::{free_port, wait_for};
-use crate::support::service::{Service, command, run};
+use crate::support::service::{Service, command, run, seen_locally};
 
 const HOUR: Duration = Duration::from_hours(1);
 const BEGINS: &str = "maintenance begins";
@@ -34,7 +34,7 @@ fn open(more: &str) -> String {
 /// Replaces the configuration, and waits until it is in force.
 async fn reconfigure(service: &Service, text: &str) {
     let before = service.said(RELOADED).len();
-    put(&service.file("vitalsign.toml"), text);
+    put(&service.file("vitalsign.toml"), &seen_locally(text));
     service.signal(Signal::HUP);
     service.says(RELOADED, before + 1).await;
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::support::daemon::{free_port, wait_for};
-use crate::support::service::{Service, command};
+use crate::support::service::{Service, command, seen_locally};
 
 pub(super) const RELOADED: &str = "configuration reloaded";
 pub(super) const WRONG: &str = "the configuration is wrong";
@@ -53,7 +53,7 @@ impl Service {
     }
 
     fn reconfigure(&self, text: &str) {
-        put(&self.file("vitalsign.toml"), text);
+        put(&self.file("vitalsign.toml"), &seen_locally(text));
         self.signal(Signal::HUP);
     }
 

@@ -112,7 +112,7 @@ async fn a_path_that_is_no_route_is_a_404_problem() {
         "/ready/",
         "/status/",
         "/metrics/",
-        "//health",
+        "//health/",
         "/Health",
         "/health/database/",
         "/ready/database/x",

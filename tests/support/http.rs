@@ -22,6 +22,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The whole head.
+    pub(crate) fn head(&self) -> &str {
+        &self.head
+    }
+
     /// The value of a header, by its name in whatever case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
@@ -53,6 +58,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref()).await?;
         self.stream.flush().await
+    }
+
+    /// Ends the sending half, as `nc -N` does.
+    pub(crate) async fn end_sending(&mut self) {
+        self.stream.shutdown().await.expect("the server listens");
     }
 
     /// Sends a request without a body and reads its answer.

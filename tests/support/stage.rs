@@ -115,11 +115,11 @@ pub(crate) fn router(stage: &Stage) -> Router {
 }
 
 pub(crate) fn quick() -> Server {
-    Server::new().header_timeout(HEADER_TIMEOUT)
+    Server::new().header_timeout(HEADER_TIMEOUT).idle_timeout(HEADER_TIMEOUT)
 }
 
 pub(crate) fn patient() -> Server {
-    Server::new().header_timeout(LONG)
+    Server::new().header_timeout(LONG).idle_timeout(LONG)
 }
 
 /// A recorder whose guard, `metrics::set_default_local_recorder`, holds for the test's one thread.

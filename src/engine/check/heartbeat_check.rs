@@ -53,9 +53,11 @@ struct Inner {
     ended_silence: Notify,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Beats {
     last: Option<Instant>,
+    /// What came with the last one.
+    message: Option<Arc<str>>,
     /// When the first run was.
     since: Option<Instant>,
     /// Whether the last run found the last heartbeat too old, or none.
@@ -84,8 +86,15 @@ impl Heartbeat {
 
     /// Records a heartbeat: all is well.
     pub fn beat(&self) {
+        self.beat_with("");
+    }
+
+    /// Notes that all is well, with a text for people to read.
+    pub(crate) fn beat_with(&self, message: &str) {
+        let message = message.trim();
         let mut beats = self.beats();
         beats.last = Some(Instant::now());
+        beats.message = (!message.is_empty()).then(|| message.into());
         // Only the end of a silence triggers a run: more heartbeats must not make more runs.
         if std::mem::take(&mut beats.silent) {
             self.inner.ended_silence.notify_one();
@@ -107,9 +116,11 @@ impl Heartbeat {
         if Arc::ptr_eq(&self.inner, &old.inner) {
             return;
         }
-        let Beats { last, since, .. } = *old.beats();
+        let Beats { last, since, message, .. } = old.beats().clone();
         let mut beats = self.beats();
-        beats.last = beats.last.max(last);
+        if last > beats.last {
+            (beats.last, beats.message) = (last, message);
+        }
         beats.since = since;
     }
 
@@ -140,7 +151,7 @@ impl Check for Heartbeat {
         let grace = self.inner.grace;
         beats.silent = age.is_none_or(|age| age > grace);
         if !beats.silent {
-            return Ok(Detail::ok());
+            return Ok(Detail::noted(beats.message.as_deref().map(str::to_owned)));
         }
         let shown = humantime::format_duration(grace);
         let waited = age.unwrap_or_else(|| now.saturating_duration_since(since));

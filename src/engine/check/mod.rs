@@ -81,18 +81,25 @@ pub trait Check: Send + Sync + 'static {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Detail {
     pub(crate) caveat: Option<String>,
+    /// The message of a run that went well.
+    pub(crate) note: Option<String>,
 }
 
 impl Detail {
     /// It answered as it should.
     #[must_use]
     pub const fn ok() -> Self {
-        Self { caveat: None }
+        Self { caveat: None, note: None }
+    }
+
+    /// It answered as it should, and this is what it said.
+    pub(crate) const fn noted(note: Option<String>) -> Self {
+        Self { caveat: None, note }
     }
 
     /// It answered, with a caveat for people to read.
     pub fn warning(caveat: impl Into<String>) -> Self {
-        Self { caveat: Some(caveat.into()) }
+        Self { caveat: Some(caveat.into()), note: None }
     }
 }
 

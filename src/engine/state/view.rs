@@ -161,6 +161,11 @@ impl HealthState {
         self.tally().ready()
     }
 
+    /// Whether the drain has begun.
+    pub(crate) fn draining(&self) -> bool {
+        self.tally().draining()
+    }
+
     /// What the probe of `gate` answers when it is asked for nothing else: its status, and
     /// [`to_json`](Answer::to_json) its body. The axum routes answer with the same.
     #[must_use]

@@ -33,8 +33,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::openapi::{Surface, live};
-use super::problem::Problem;
-use crate::http::accept;
+use super::problem::{PROBLEM_JSON, Problem};
+use crate::http::accept::{self, Media};
+use crate::http::access::Refused;
 use crate::http::reply::refused;
 use crate::http::routes::Routes;
 use crate::model::Trace;
@@ -48,6 +49,12 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// Texts in a query that are longer than this are none of ours.
 const LONGEST: usize = 256;
+
+const HTML: Media<'_> = Media::new("text/html");
+const PROBLEM: Media<'_> = Media::new(PROBLEM_JSON);
+
+/// Parameter of the query by which a reader asks for details.
+const DETAILS: &str = "details";
 
 /// The pages and what they load.
 pub(super) fn router(routes: &Arc<Routes>) -> Surface {
@@ -84,6 +91,10 @@ async fn overview(
         Ok(details) => details,
         Err(why) => return refused(why),
     };
+    if !details && asked(&uri, DETAILS).is_some() && pages.routes.guard.takes_token() {
+        // The only way to have a browser ask its user for a password.
+        return refused(Refused::Unauthorized);
+    }
     let base = base(uri.path());
     let number = asked(&uri, "page").and_then(|number| number.parse().ok()).unwrap_or(1);
     let made = if number == 1 {
@@ -168,7 +179,7 @@ impl Pages {
     }
 
     async fn missing(&self, headers: &HeaderMap) -> Response {
-        if !accept::prefers(headers, "text/html", "application/problem+json") {
+        if !accept::prefers(headers, HTML, PROBLEM) {
             return Problem::no_such_check().into_response();
         }
         let made = self.blocking("../".to_owned(), false, SystemTime::now(), |routes, cx| {
@@ -193,7 +204,8 @@ impl Pages {
             let hour = |check: &str| routes.health.recent().hour(check, now);
             let trace = |id: &str| trace_link(&routes, id);
             let metrics = routes.health.has_metrics_page();
-            let cx = Cx { now, details, base: &base, metrics, hour: &hour, trace: &trace };
+            let sign_in = !details && routes.guard.takes_token();
+            let cx = Cx { now, details, sign_in, base: &base, metrics, hour: &hour, trace: &trace };
             make(&routes, &cx).map(Body::new).ok()
         };
         tokio::task::spawn_blocking(work).await.ok().flatten()

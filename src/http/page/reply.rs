@@ -7,7 +7,7 @@ use hyper::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
 };
 
-use crate::http::{compression, negotiate};
+use crate::http::{accept, compression};
 
 /// All that a page may do: load its own style, script and icon, and ask its own service for news.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
@@ -48,7 +48,7 @@ impl Body {
     }
 
     fn answer(self, headers: &HeaderMap, media_type: &'static str) -> Response {
-        let gzip = negotiate::gzip(headers) && !self.gzip.is_empty();
+        let gzip = accept::gzip(headers) && !self.gzip.is_empty();
         let kind = [(CONTENT_TYPE, media_type), (VARY, "Accept-Encoding")];
         let encoding = gzip.then_some([(CONTENT_ENCODING, "gzip")]);
         (kind, encoding, if gzip { self.gzip } else { self.plain }).into_response()

@@ -12,7 +12,15 @@ fn render(statuses: &[(String, Status)], details: bool) -> String {
     let past = past(&names);
     let trace = |id: &str| Some(format!("https://traces.test/{id}"));
     let now = SystemTime::now();
-    let cx = Cx { now, details, base: "./", metrics: true, hour: &hour, trace: &trace };
+    let cx = Cx {
+        now,
+        details,
+        sign_in: !details,
+        base: "./",
+        metrics: true,
+        hour: &hour,
+        trace: &trace,
+    };
     Overview::new(&snapshot, &past, 1, &cx).render().expect("a page")
 }
 

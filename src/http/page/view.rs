@@ -24,6 +24,8 @@ pub(super) struct Cx<'a> {
     pub(super) now: SystemTime,
     /// Whether the reader has the right to details.
     pub(super) details: bool,
+    /// Whether a token would give the reader that right.
+    pub(super) sign_in: bool,
     /// From the page to the service's root, ending in a slash.
     pub(super) base: &'a str,
     /// Whether there is a metrics page to link to.
@@ -51,6 +53,7 @@ pub(super) struct Frame<'a> {
     pub(super) script: &'static Asset,
     pub(super) service: &'a ServiceInfo,
     pub(super) details: bool,
+    pub(super) sign_in: bool,
     pub(super) metrics: bool,
     pub(super) made: Moment,
     pub(super) version: &'static str,
@@ -72,6 +75,7 @@ impl<'a> Frame<'a> {
             script: assets::script(),
             service,
             details: cx.details,
+            sign_in: cx.sign_in,
             metrics: cx.metrics,
             made: cx.moment(cx.now),
             version: env!("CARGO_PKG_VERSION"),

@@ -14,12 +14,13 @@ use hyper::{HeaderMap, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::health::Health;
+use crate::http::accept::{self, Media};
+use crate::http::compression;
 use crate::http::openapi::{Operation, Surface, Token};
 use crate::http::problem::Problem;
 use crate::http::reply::refused;
 use crate::http::routes::Routes;
-use crate::http::single_flight::Flight;
-use crate::http::{compression, negotiate};
+use crate::http::single_flight::SingleFlight;
 use crate::telemetry::metrics;
 use crate::telemetry::metrics::Format;
 
@@ -49,6 +50,14 @@ pub(super) fn router(routes: &Arc<Routes>) -> Surface {
     Surface::new().route("/metrics", get(answer), operation).with_state(Arc::clone(routes))
 }
 
+/// The format of the page for these headers: OpenMetrics for clients that prefer it, else text, also
+/// for those that accept neither.
+fn format(headers: &HeaderMap) -> Format {
+    let text = Media::new("text/plain").version("0.0.4");
+    let open = Media::new("application/openmetrics-text").version("1.0.0");
+    if accept::prefers(headers, open, text) { Format::OpenMetrics } else { Format::Text }
+}
+
 /// A page, or the status that says why there is none.
 type Made = Result<Bytes, StatusCode>;
 
@@ -59,8 +68,8 @@ const FAILED: Made = Err(StatusCode::INTERNAL_SERVER_ERROR);
 struct Pages {
     health: Health,
     memory: Arc<Semaphore>,
-    plain: [Flight<Made>; 2],
-    gzip: [Flight<Made>; 2],
+    plain: [SingleFlight<Made>; 2],
+    gzip: [SingleFlight<Made>; 2],
 }
 
 impl Pages {
@@ -70,8 +79,8 @@ impl Pages {
     }
 
     async fn answer(self: &Arc<Self>, headers: &HeaderMap) -> Response {
-        let format = negotiate::format(headers);
-        let gzip = compression::AVAILABLE && negotiate::gzip(headers);
+        let format = format(headers);
+        let gzip = compression::AVAILABLE && accept::gzip(headers);
         let made = if gzip { self.gzip(format).await } else { self.plain(format).await };
         match made {
             Ok(page) => {
@@ -138,7 +147,7 @@ impl AsRef<[u8]> for Kept {
     }
 }
 
-/// Runs `work` on a thread that may block; a panic in it is passed on to the flight.
+/// Runs `work` on a thread that may block; a panic in it is passed on to the single flight.
 async fn off_the_async_threads(work: impl FnOnce() -> Made + Send + 'static) -> Made {
     match tokio::task::spawn_blocking(work).await {
         Ok(made) => made,
@@ -154,7 +163,54 @@ async fn off_the_async_threads(work: impl FnOnce() -> Made + Send + 'static) -> 
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
-    use hyper::header::{ACCEPT_ENCODING, HeaderValue, RETRY_AFTER};
+    use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, RETRY_AFTER};
+
+    fn headers(lines: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(ACCEPT, HeaderValue::from_static(line));
+        }
+        headers
+    }
+
+    #[test]
+    fn openmetrics_is_for_those_who_prefer_it() {
+        const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0,\
+             application/openmetrics-text;version=0.0.1;q=0.75,\
+             text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        for lines in [
+            &[PROMETHEUS][..],
+            &["application/openmetrics-text"],
+            &["application/openmetrics-text; version=\"1.0.0\"; charset=utf-8"],
+            &["application/openmetrics-text;version=1.0.0;escaping=underscores;q=0.9,*/*;q=0.8"],
+            &["text/plain;q=0.3", "APPLICATION/openmetrics-text;q=0.4"],
+            &["application/openmetrics-text, text/plain"],
+            &["application/openmetrics-text, */*"],
+            &["text/plain;q=0, */*"],
+        ] {
+            assert_eq!(format(&headers(lines)), Format::OpenMetrics, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_for_everybody_else() {
+        for lines in [
+            &[][..],
+            &["*/*"],
+            &["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
+            &["text/plain"],
+            &["text/plain, application/openmetrics-text"],
+            &["application/openmetrics-text;q=0.5, text/plain;q=0.6"],
+            &["application/openmetrics-text;version=2.0.0"],
+            &["application/openmetrics-text;q=0"],
+            &["application/openmetrics-text;q=nan"],
+            &["application/openmetrics-text;q=-1"],
+            &["application/json"],
+            &["", ";;;=,/,*"],
+        ] {
+            assert_eq!(format(&headers(lines)), Format::Text, "{lines:?}");
+        }
+    }
 
     #[tokio::test]
     async fn pages_that_are_still_read_are_bounded_in_memory() {
@@ -176,7 +232,7 @@ mod tests {
             let page = answer.into_body().collect().await.expect("a page").to_bytes();
             assert_ne!(pages.memory.available_permits(), LIMIT_KIB as usize, "it is held");
             drop(page);
-            // The flight lets go of its own copy a moment after it has landed.
+            // The single flight drops its own copy a moment after it has answered.
             while pages.memory.available_permits() != LIMIT_KIB as usize {
                 tokio::task::yield_now().await;
             }

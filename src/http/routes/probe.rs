@@ -8,16 +8,16 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
 use super::health_json;
-use crate::engine::state::{Answer, Body, CheckView};
+use crate::engine::state::{self, Answer, CheckView};
 use crate::http::accept;
 use crate::http::openapi::{JsonSchema, Operation, Parameter, Surface, Token};
 use crate::http::problem::Problem;
@@ -50,12 +50,24 @@ pub(in crate::http) fn router(routes: &Arc<Routes>) -> Surface {
         let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
             probe(&routes, gate, &request)
         };
-        probes = probes.route(path, get(answer), describe(gate));
+        let head = move |state, request| async move { head(answer(state, request).await) };
+        probes = probes.route(path, get(answer).options(head), describe(gate));
     }
+    let head_of_one = |state, name, headers, request| async move {
+        head(single(state, name, headers, request).await)
+    };
     for path in ["/health/{check}", "/ready/{check}"] {
-        probes = probes.route(path, get(single), describe_single());
+        probes = probes.route(path, get(single).options(head_of_one), describe_single());
     }
     probes.with_state(Arc::clone(routes))
+}
+
+/// What OPTIONS is answered, which some balancers ask by: the status and headers alone, as to HEAD.
+fn head(answer: Response) -> Response {
+    let mut answer = answer.map(|_| Body::empty());
+    answer.headers_mut().remove(header::CONTENT_LENGTH);
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"));
+    answer
 }
 
 fn describe(gate: Gate) -> Operation {
@@ -74,7 +86,7 @@ fn describe(gate: Gate) -> Operation {
         ),
     };
     let exclude = "Checks to leave out, as if they did not exist.";
-    forms::<Body<'_>>(Operation::get(summary).about(about))
+    forms::<state::Body<'_>>(Operation::get(summary).about(about))
         .takes(&[VERBOSE, Parameter::query::<Vec<String>>("exclude", exclude)])
 }
 
@@ -214,6 +226,9 @@ fn verbose(routes: &Routes, gate: Gate, answer: &Answer, query: &Query, details:
     let unknown = query.exclude.iter().filter(|name| !routes.state.knows(name)).count();
     if unknown > 0 {
         let _ = writeln!(text, "warn: {unknown} of the excluded names belong to no check");
+    }
+    if answer.status == ServiceStatus::Draining {
+        text.push_str("draining: the service is stopping\n");
     }
     let outcome = if answer.status.is_ok() { "passed" } else { "failed" };
     let _ = writeln!(text, "{gate} check {outcome}");

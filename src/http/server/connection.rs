@@ -8,18 +8,17 @@ use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::IntoResponse;
 use futures_util::future::Either;
 use futures_util::poll;
 use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,12 +30,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use super::connections::{Connection, Due, InFlight, Patience};
+use super::tracker::{Connection, Due, InFlight, Limits};
 use super::transfer::{self, Sent, Watched};
-use crate::http::app::App;
-use crate::http::problem;
+use crate::http::app::{App, Draining};
+use crate::http::middleware::guard;
 use crate::http::problem::Problem;
-use crate::http::routes::events::Hosting;
+use crate::http::server_context::{BodyLimit, ServerContext};
 
 /// Most that a request head may hold, of HTTP/1 and, decompressed, of HTTP/2.
 const MAX_HEAD: u32 = 64 * 1024;
@@ -96,19 +95,19 @@ impl Rejected {
 }
 
 /// What all connections share.
-pub(super) struct Site {
+pub(super) struct Shared {
     pub(super) app: App,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<TlsAcceptor>,
-    pub(super) patience: Patience,
+    pub(super) limits: Limits,
     /// Cancelled when no new request is wanted.
     pub(super) drain: CancellationToken,
     pub(super) tasks: TaskTracker,
-    /// What handlers are told.
-    pub(super) hosting: Arc<Hosting>,
+    /// What handlers may know of the server.
+    pub(super) context: Arc<ServerContext>,
 }
 
-impl Site {
+impl Shared {
     /// Serves one accepted socket until it ends or is ended.
     pub(super) async fn serve(&self, socket: TcpStream, peer: SocketAddr, conn: Arc<Connection>) {
         if let Some(rejected) = self.take(socket, peer, &conn).await {
@@ -117,7 +116,7 @@ impl Site {
         }
     }
 
-    /// Speaks TLS first, where that is wanted.
+    /// Speaks TLS first, where that is configured.
     async fn take(
         &self,
         socket: TcpStream,
@@ -127,14 +126,21 @@ impl Site {
         #[cfg(feature = "tls")]
         if let Some(acceptor) = &self.tls {
             return match self.shake_hands(acceptor, socket, conn).await {
-                Ok(stream) => self.converse(stream, peer, conn).await,
+                Ok(stream) => {
+                    // Agreed on already, the protocol needs no guess by the first bytes.
+                    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let protocol = self.protocol();
+                    let protocol =
+                        if http2 { protocol.http2_only() } else { protocol.http1_only() };
+                    self.converse(protocol, stream, peer, conn).await
+                }
                 Err(rejected) => rejected,
             };
         }
-        self.converse(socket, peer, conn).await
+        self.converse(self.protocol(), socket, peer, conn).await
     }
 
-    /// The TLS handshake; `Err(None)` when the client left or the connection was told to end.
+    /// The TLS handshake; `Err(None)` when the client left or the connection is to end.
     #[cfg(feature = "tls")]
     async fn shake_hands(
         &self,
@@ -142,7 +148,7 @@ impl Site {
         socket: TcpStream,
         conn: &Connection,
     ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, Option<Rejected>> {
-        let deadline = Instant::now() + self.patience.head;
+        let deadline = Instant::now() + self.limits.header;
         tokio::select! {
             biased;
             shaken = acceptor.accept(socket) => shaken.map_err(|error| {
@@ -159,6 +165,7 @@ impl Site {
     /// Answers requests until the connection ends, or is due to.
     async fn converse<S>(
         &self,
+        protocol: auto::Builder<Streams>,
         stream: S,
         peer: SocketAddr,
         conn: &Arc<Connection>,
@@ -168,9 +175,8 @@ impl Site {
     {
         let service = service_fn(|request: Request<Incoming>| {
             let in_flight = conn.request(request.version() == Version::HTTP_2);
-            self.answer(request, in_flight, peer)
+            self.answer(request, in_flight, conn, peer)
         });
-        let protocol = self.protocol();
         let io = TokioIo::new(Watched::new(stream, Arc::clone(conn)));
         let mut http = pin!(protocol.serve_connection(io, service));
         // It fires at once and then learns when something is due, handshake accounted for.
@@ -192,7 +198,7 @@ impl Site {
                         break None;
                     }
                 }
-                () = timer.as_mut() => match conn.due(Instant::now(), self.patience) {
+                () = timer.as_mut() => match conn.due(Instant::now(), self.limits) {
                     Due::At(at) => timer.as_mut().reset(at),
                     Due::Stalled => {
                         tracing::debug!("closed a connection whose client takes no answer");
@@ -216,15 +222,56 @@ impl Site {
         &self,
         request: Request<Incoming>,
         in_flight: InFlight,
+        conn: &Arc<Connection>,
         peer: SocketAddr,
     ) -> impl Future<Output = Result<Response<Sent>, Infallible>> + Send + use<> {
+        let request = self.app.normalized(request);
+        let draining = self.app.draining();
+        // HTTP/2 has no such header; it says goodbye when the listener closes.
+        let closes = request.version() != Version::HTTP_2;
+        let send = move |mut response: Response<Body>| {
+            if closes && draining.as_ref().is_some_and(Draining::has_begun) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            let endless = is_event_stream(&response);
+            Ok(response.map(|body| Sent::new(body, in_flight, endless)))
+        };
         if let Some(response) = self.app.at_once(&request) {
-            let response = response.map(|body| Sent::new(body, in_flight));
-            return Either::Left(ready(Ok(response)));
+            return Either::Left(ready(send(response)));
         }
-        let hosting = Arc::clone(&self.hosting);
-        let routed = route(self.app.router(), request, peer, hosting, self.patience.head);
-        Either::Right(async move { Ok(routed.await.map(|body| Sent::new(body, in_flight))) })
+        let routed = self.route(request, conn, peer);
+        Either::Right(async move { send(routed.await) })
+    }
+
+    /// Has the router answer one request.
+    fn route(
+        &self,
+        request: Request<Incoming>,
+        conn: &Arc<Connection>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let too_large = request.body().size_hint().lower() > transfer::MAX_REQUEST_BODY as u64;
+        let limit = BodyLimit::default();
+        let mut request = request.map(|body| {
+            if body.is_end_stream() {
+                return Body::empty();
+            }
+            transfer::received(body, conn.body(), limit.clone(), self.limits.header)
+        });
+        if !request.body().is_end_stream() {
+            request.extensions_mut().insert(limit.clone());
+        }
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(Arc::clone(&self.context));
+        let mut router = self.app.router();
+        async move {
+            let Ok(response) = router.call(request).await;
+            if too_large && response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Rejected::BodyTooLarge.count();
+                return guard(Problem::payload_too_large().into_response());
+            }
+            response
+        }
     }
 
     fn protocol(&self) -> auto::Builder<Streams> {
@@ -234,8 +281,8 @@ impl Site {
         protocol
             .http2()
             .timer(TokioTimer::new())
-            .keep_alive_interval(self.patience.head)
-            .keep_alive_timeout(self.patience.head)
+            .keep_alive_interval(self.limits.header)
+            .keep_alive_timeout(self.limits.header)
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEAD);
         protocol
@@ -265,21 +312,8 @@ fn refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<Re
     }
 }
 
-/// Has the router answer one request, whose body must be there within `limit`.
-async fn route(
-    mut router: Router,
-    request: Request<Incoming>,
-    peer: SocketAddr,
-    hosting: Arc<Hosting>,
-    limit: Duration,
-) -> Response<Body> {
-    if request.body().size_hint().lower() > crate::http::MAX_REQUEST_BODY as u64 {
-        Rejected::BodyTooLarge.count();
-        return problem::guard(Problem::payload_too_large().into_response());
-    }
-    let mut request = request.map(|body| transfer::received(body, limit));
-    request.extensions_mut().insert(ConnectInfo(peer));
-    request.extensions_mut().insert(hosting);
-    let Ok(response) = router.call(request).await;
-    response
+/// Whether an answer is a stream of events, which has no end of its own.
+fn is_event_stream<B>(response: &Response<B>) -> bool {
+    let media_type = response.headers().get(CONTENT_TYPE);
+    media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }

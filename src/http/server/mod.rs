@@ -5,9 +5,10 @@
 //! are driven here.
 
 mod connection;
-mod connections;
+mod refusal;
 #[cfg(feature = "tls")]
 mod tls;
+mod tracker;
 mod transfer;
 
 use std::fmt;
@@ -25,10 +26,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connection::{Rejected, Site};
-use self::connections::{Connection, Ledger, Patience, Slot};
+use self::connection::{Rejected, Shared};
+use self::tracker::{Connection, Limits, Slot, Tracker};
 use super::app::App;
-use super::routes::events::Hosting;
+use super::server_context::ServerContext;
 
 #[cfg(feature = "tls")]
 pub use self::tls::{TlsError, tls_config};
@@ -36,8 +37,8 @@ pub use self::tls::{TlsError, tls_config};
 /// A stalled client is closed after this many header timeouts.
 const STALL_FACTOR: u32 = 3;
 
-/// Bounds of `header_timeout`, so that no arithmetic on it overflows.
-const HEADER_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_hours(24));
+/// Bounds of both timeouts, so that no arithmetic on them overflows.
+const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_hours(24));
 
 /// Pauses after an accept that failed for want of a resource, doubled from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -48,9 +49,10 @@ const CUT: Duration = Duration::from_millis(500);
 /// Serves a router or an [`App`] on a listener, over HTTP/1.1 and HTTP/2, with or without TLS.
 ///
 /// Bounds that need no setting: a request head of 64 KiB, a request body of 64 KiB that is
-/// complete within `header_timeout`, 64 requests at once on an HTTP/2 connection, and an answer
+/// complete within `header_timeout` (a heartbeat's may have any size, and must only go on), 64 requests at once on an HTTP/2 connection, and an answer
 /// of which the client takes nothing for three times `header_timeout` is cut off. An event stream
-/// without events stays open.
+/// without events stays open. A client that closes its sending half still gets its answer; an event
+/// stream then ends once everything that was ready has been sent.
 ///
 /// Handlers find the client's address as [`ConnectInfo`](axum::extract::ConnectInfo)`<SocketAddr>`,
 /// an IPv4 client of a dual-stack listener under its IPv4 address. What is refused before routing
@@ -76,6 +78,7 @@ const CUT: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Server {
     header_timeout: Duration,
+    idle_timeout: Duration,
     max_connections: usize,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -93,6 +96,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             max_connections: 1024,
             #[cfg(feature = "tls")]
             tls: None,
@@ -104,6 +108,7 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("header_timeout", &self.header_timeout)
+            .field("idle_timeout", &self.idle_timeout)
             .field("max_connections", &self.max_connections)
             .finish_non_exhaustive()
     }
@@ -116,13 +121,23 @@ impl Server {
         Self::default()
     }
 
-    /// Longest that a client may take from accept to a complete request head, TLS handshake
-    /// included, and that a connection may stay open between requests.
+    /// Longest that a client may take for a complete request head: from accept, TLS handshake
+    /// included, and on a kept connection from the first byte of a request.
     ///
     /// Default 10 s; from a millisecond to a day, and brought into that range.
     #[must_use]
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
-        self.header_timeout = timeout.clamp(HEADER_TIMEOUTS.0, HEADER_TIMEOUTS.1);
+        self.header_timeout = timeout.clamp(TIMEOUTS.0, TIMEOUTS.1);
+        self
+    }
+
+    /// Longest that a connection is kept without a request after the last answer.
+    ///
+    /// Default 75 s, longer than any usual interval of probes: a server that closes just when the
+    /// next probe comes looks unreachable. From a millisecond to a day, and brought into that range.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout.clamp(TIMEOUTS.0, TIMEOUTS.1);
         self
     }
 
@@ -158,10 +173,10 @@ impl Server {
         Rejected::start_at_zero();
         let cut = CancellationToken::new();
         let _end = cut.clone().drop_guard();
-        let ledger = Ledger::new(self.max_connections);
-        let site = Arc::new(self.site(app.into()));
+        let tracker = Tracker::new(self.max_connections);
+        let shared = Arc::new(self.shared(app.into()));
 
-        let mut accepting = Accepting::new(&listener, &ledger);
+        let mut accepting = Accepting::new(&listener, &tracker);
         let mut shutdown = pin!(shutdown);
         let deadline = loop {
             let (socket, peer, slot) = tokio::select! {
@@ -169,41 +184,42 @@ impl Server {
                 deadline = shutdown.as_mut() => break deadline,
                 accepted = accepting.next() => accepted,
             };
-            let connection = Connection::open(&ledger, cut.child_token(), slot);
-            let site_of_task = Arc::clone(&site);
-            site.tasks.spawn(async move { site_of_task.serve(socket, peer, connection).await });
+            let connection = Connection::open(&tracker, cut.child_token(), slot);
+            let serving = Arc::clone(&shared);
+            shared.tasks.spawn(async move { serving.serve(socket, peer, connection).await });
         };
         drop(listener);
 
-        site.drain.cancel();
-        site.tasks.close();
-        if timeout_at(deadline, site.tasks.wait()).await.is_ok() {
+        shared.drain.cancel();
+        shared.tasks.close();
+        if timeout_at(deadline, shared.tasks.wait()).await.is_ok() {
             return Stopped { requests_cut: 0 };
         }
-        let requests_cut = ledger.requests();
+        let requests_cut = tracker.requests();
         cut.cancel();
         // Only a handler that blocks its thread fails to notice.
-        if timeout(CUT, site.tasks.wait()).await.is_err() {
+        if timeout(CUT, shared.tasks.wait()).await.is_err() {
             tracing::warn!("a request handler blocks its thread and could not be stopped");
         }
         Stopped { requests_cut }
     }
 
-    fn site(self, app: App) -> Site {
-        let patience = Patience {
-            head: self.header_timeout,
+    fn shared(self, app: App) -> Shared {
+        let limits = Limits {
+            header: self.header_timeout,
+            idle: self.idle_timeout,
             stall: self.header_timeout.saturating_mul(STALL_FACTOR),
         };
         let drain = CancellationToken::new();
         let (stopping, max_connections) = (drain.clone(), self.max_connections);
-        Site {
+        Shared {
             app,
             #[cfg(feature = "tls")]
             tls: self.tls.map(TlsAcceptor::from),
-            patience,
+            limits,
             drain,
             tasks: TaskTracker::new(),
-            hosting: Arc::new(Hosting { stopping, max_connections }),
+            context: Arc::new(ServerContext { stopping, max_connections }),
         }
     }
 }
@@ -237,16 +253,16 @@ impl Trouble {
 /// The accepting side: what troubles it, and how long it waits after the next failure.
 struct Accepting<'a> {
     listener: &'a TcpListener,
-    ledger: &'a Ledger,
+    tracker: &'a Tracker,
     full: Trouble,
     failing: Trouble,
     pause: Duration,
 }
 
 impl<'a> Accepting<'a> {
-    fn new(listener: &'a TcpListener, ledger: &'a Ledger) -> Self {
+    fn new(listener: &'a TcpListener, tracker: &'a Tracker) -> Self {
         let (full, failing) = (Trouble::default(), Trouble::default());
-        Self { listener, ledger, full, failing, pause: PAUSES.0 }
+        Self { listener, tracker, full, failing, pause: PAUSES.0 }
     }
 
     /// The next connection that has a slot.
@@ -273,17 +289,17 @@ impl<'a> Accepting<'a> {
 
     /// A slot: a free one, or that of the connection idle longest.
     async fn slot(&mut self) -> Option<Slot> {
-        let free = self.ledger.free_slot();
+        let free = self.tracker.free_slot();
         if free.is_some() {
             if self.full.ends() {
                 tracing::info!("connections are free again");
             }
             return free;
         }
-        if self.ledger.evict() {
+        if self.tracker.evict() {
             Rejected::EvictedIdle.count();
             // It ends at its next poll, so that never more than the cap are open.
-            return self.ledger.freed_slot().await;
+            return self.tracker.freed_slot().await;
         }
         if self.full.begins() {
             tracing::warn!("every connection is busy: new ones are refused");
@@ -297,7 +313,7 @@ impl<'a> Accepting<'a> {
             tracing::error!(%error, "cannot accept connections; trying on");
         }
         // A connection that ends frees a descriptor.
-        if self.ledger.evict() {
+        if self.tracker.evict() {
             Rejected::EvictedIdle.count();
         }
         sleep(self.pause).await;

@@ -1,6 +1,6 @@
 //! The bytes of a connection and the bodies on it, each bounded in size or time.
 //!
-//! [`Watched`] tells the connection when its socket blocks, [`Sent`] when a part of an answer
+//! [`Watched`] notes on the connection when its socket blocks, [`Sent`] when a part of an answer
 //! waits for the client, and [`received`] bounds what a request may bring.
 
 use std::io;
@@ -12,14 +12,17 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use http_body_util::Limited;
+use http_body_util::{Full, Limited};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::http::MAX_REQUEST_BODY;
+use super::refusal;
+use super::tracker::{Connection, InFlight, ReadingBody};
+use crate::http::server_context::BodyLimit;
 
-use super::connections::{Connection, InFlight};
+/// Most that a request body may hold, unless its handler lifts the limit.
+pub(super) const MAX_REQUEST_BODY: usize = 64 * 1024;
 
 /// Largest part of an answer handed on at once, so that progress shows part by part.
 const PART: usize = 16 * 1024;
@@ -27,13 +30,27 @@ const PART: usize = 16 * 1024;
 /// Most that is read and thrown away after the last answer.
 const MAX_DISCARDED: usize = 256 * 1024;
 
-/// A stream that tells its connection when bytes come and when it takes none.
+/// A stream that notes on its connection when bytes come and when it takes none.
+///
+/// A client that closes its sending half waits for its answer all the same: the end of what it sends
+/// is handed on only once no answer is owed.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
     connection: Arc<Connection>,
     blocked: bool,
     closing: Option<Closing>,
+    /// Requests that were begun when the last answer had been sent to its end. While their number
+    /// stays the same, whatever is written comes from hyper alone.
+    answered: u64,
+    refusal: Option<Refusal>,
+}
+
+/// What is sent instead of an answer of hyper's own.
+#[derive(Debug)]
+struct Refusal {
+    text: Vec<u8>,
+    sent: usize,
 }
 
 /// How far the end of a connection has come.
@@ -45,7 +62,7 @@ struct Closing {
 
 impl<S> Watched<S> {
     pub(super) const fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, blocked: false, closing: None }
+        Self { stream, connection, blocked: false, closing: None, answered: 0, refusal: None }
     }
 
     /// Notes what a write or a flush came to.
@@ -59,6 +76,38 @@ impl<S> Watched<S> {
             }
         }
         result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Watched<S> {
+    /// Writes a problem instead of `head`, where that is a refusal of hyper's own; `None` where it
+    /// is something else.
+    fn poll_refuse(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &[u8],
+    ) -> Option<Poll<io::Result<usize>>> {
+        if self.refusal.is_none() {
+            let refuses = head.starts_with(b"HTTP/1.1 4") || head.starts_with(b"HTTP/1.0 4");
+            if !refuses || self.connection.answered() != Some(self.answered) {
+                return None;
+            }
+            let text = refusal::rewritten(head)?;
+            self.refusal = Some(Refusal { text, sent: 0 });
+        }
+        let refusal = self.refusal.as_mut()?;
+        while refusal.sent < refusal.text.len() {
+            match Pin::new(&mut self.stream).poll_write(cx, &refusal.text[refusal.sent..]) {
+                Poll::Ready(Ok(count)) if count > 0 => refusal.sent += count,
+                Poll::Ready(Ok(_)) => {
+                    return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into())));
+                }
+                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+                Poll::Pending => return Some(Poll::Pending),
+            }
+        }
+        self.refusal = None;
+        Some(Poll::Ready(Ok(head.len())))
     }
 }
 
@@ -76,10 +125,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.connection.end().is_cancelled() {
+            // The end of what is sent, so that the protocol says goodbye where it can.
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.connection.received();
+        } else if matches!(result, Poll::Ready(Ok(())))
+            && buf.remaining() > 0
+            && !self.connection.may_end(cx)
+        {
+            return Poll::Pending;
         }
         result
     }
@@ -91,7 +149,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let result = match self.poll_refuse(cx, buf) {
+            Some(result) => result,
+            None => Pin::new(&mut self.stream).poll_write(cx, buf),
+        };
         self.note(result)
     }
 
@@ -100,7 +161,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        let result = match first.and_then(|head| self.poll_refuse(cx, head)) {
+            Some(result) => result,
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        };
         self.note(result)
     }
 
@@ -110,6 +175,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
+        if result.is_ready()
+            && let Some(answered) = self.connection.answered()
+        {
+            self.answered = answered;
+        }
         self.note(result)
     }
 
@@ -147,12 +217,14 @@ pub(super) struct Sent {
     body: Body,
     rest: Bytes,
     request: InFlight,
+    /// Whether it is a stream that has no end of its own.
+    endless: bool,
 }
 
 impl Sent {
-    pub(super) fn new(body: Body, mut request: InFlight) -> Self {
+    pub(super) fn new(body: Body, mut request: InFlight, endless: bool) -> Self {
         request.ready();
-        Self { body, rest: Bytes::new(), request }
+        Self { body, rest: Bytes::new(), request, endless }
     }
 
     fn part(&mut self) -> Option<Frame<Bytes>> {
@@ -173,7 +245,8 @@ impl HttpBody for Sent {
             Some(Ok(part))
         } else {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-                self.request.drained();
+                let endless = self.endless;
+                self.request.drained(endless);
                 return Poll::Pending;
             };
             match frame.map(|frame| frame.map(Frame::into_data)) {
@@ -210,23 +283,57 @@ impl HttpBody for Sent {
     }
 }
 
-/// A request's body, at most [`MAX_REQUEST_BODY`] long and complete within `limit`.
-pub(super) fn received(body: Incoming, limit: Duration) -> Body {
-    if body.is_end_stream() {
-        return Body::empty();
-    }
-    let deadline = Instant::now() + limit;
-    Body::new(Limited::new(Timed { body, deadline, timer: None }, MAX_REQUEST_BODY))
+/// A request's body, at most [`MAX_REQUEST_BODY`] long and complete within `time`; a handler may
+/// lift both by `limit`, and each part is then to come within `time`.
+pub(super) fn received(
+    body: Incoming,
+    guard: ReadingBody,
+    limit: BodyLimit,
+    time: Duration,
+) -> Body {
+    let deadline = Instant::now() + time;
+    let (announced, guard) = (body.size_hint().lower(), Some(guard));
+    Body::new(Bounded { body, announced, guard, limit, read: 0, time, deadline, timer: None })
 }
 
-/// A body that fails when it is not complete in time.
-struct Timed {
+/// A body that fails when it is too large or not complete in time.
+struct Bounded {
     body: Incoming,
+    /// The length that the head announced.
+    announced: u64,
+    /// Held until the body is at its end.
+    guard: Option<ReadingBody>,
+    limit: BodyLimit,
+    read: usize,
+    time: Duration,
     deadline: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl HttpBody for Timed {
+impl Bounded {
+    /// Counts the data of `frame`.
+    fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), BoxError> {
+        self.read = self.read.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+        if self.limit.is_lifted() {
+            self.deadline = Instant::now() + self.time;
+            self.timer = None;
+            return Ok(());
+        }
+        if self.read > MAX_REQUEST_BODY { Err(too_long()) } else { Ok(()) }
+    }
+}
+
+/// The error of a body that is too long, as extractors know it: its type cannot be made elsewhere.
+fn too_long() -> BoxError {
+    let mut limited = Limited::new(Full::new(Bytes::from_static(b"x")), 0);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    match Pin::new(&mut limited).poll_frame(&mut cx) {
+        Poll::Ready(Some(Err(error))) => error,
+        _ => io::Error::from(io::ErrorKind::FileTooLarge).into(),
+    }
+}
+
+impl HttpBody for Bounded {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -234,12 +341,25 @@ impl HttpBody for Timed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.announced > MAX_REQUEST_BODY as u64 && !self.limit.is_lifted() {
+            self.guard = None;
+            return Poll::Ready(Some(Err(too_long())));
+        }
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            let frame = match frame {
+                Some(Ok(frame)) => Some(self.count(&frame).map(|()| frame)),
+                Some(Err(error)) => Some(Err(error.into())),
+                None => None,
+            };
+            if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
+                self.guard = None;
+            }
+            return Poll::Ready(frame);
         }
         let deadline = self.deadline;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         ready!(timer.as_mut().poll(cx));
+        self.guard = None;
         let late = io::Error::new(io::ErrorKind::TimedOut, "the request body took too long");
         Poll::Ready(Some(Err(late.into())))
     }

@@ -15,12 +15,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio_util::sync::CancellationToken;
 
 use crate::http::openapi::{Surface, live};
 use crate::http::problem::Problem;
 use crate::http::reply::refused;
 use crate::http::routes::Routes;
+use crate::http::server_context::ServerContext;
 use stream::Events;
 
 pub(crate) use show::Summaries;
@@ -37,15 +37,6 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// Header by which a client says which event it saw last.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// What the server says of itself to the handlers of the requests that it serves.
-#[derive(Debug)]
-pub(crate) struct Hosting {
-    /// Cancelled when no new request is wanted: streams are to end then.
-    pub(crate) stopping: CancellationToken,
-    /// Connections that may be open at once.
-    pub(crate) max_connections: usize,
-}
-
 /// The route of the event stream.
 pub(super) fn router(routes: &Arc<Routes>) -> Surface {
     Surface::new().route("/events", get(events), live::events()).with_state(Arc::clone(routes))
@@ -56,13 +47,13 @@ async fn events(State(routes): State<Arc<Routes>>, request: Request) -> Response
         Ok(details) => details,
         Err(why) => return refused(why),
     };
-    let hosting = request.extensions().get::<Arc<Hosting>>();
-    let stopping = hosting.map(|hosting| hosting.stopping.clone()).unwrap_or_default();
+    let server = request.extensions().get::<Arc<ServerContext>>();
+    let stopping = server.map(|server| server.stopping.clone()).unwrap_or_default();
     if stopping.is_cancelled() || routes.health.streams_closed().is_cancelled() {
         return later("the service is stopping");
     }
     // Streams alone never fill the server: probes and scrapes find a connection.
-    let limit = hosting.map_or(MAX_STREAMS, |h| MAX_STREAMS.min(h.max_connections / 2));
+    let limit = server.map_or(MAX_STREAMS, |s| MAX_STREAMS.min(s.max_connections / 2));
     let Some(place) = routes.streams.place(limit) else {
         return later("too many event streams are open");
     };
