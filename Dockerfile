@@ -28,9 +28,11 @@ WORKDIR /var/lib/vitalsign
 ENV VITALSIGN_LISTEN=0.0.0.0:8080
 EXPOSE 8080
 
-# Liveness alone: a container whose dependency is down must not be restarted for that.
+# Liveness alone: a container whose dependency is down must not be restarted for that. Without a URL
+# the configured listener is asked, over TLS where it has that. A file elsewhere than in the working
+# directory is named by VITALSIGN_CONFIG, which the service and this both read.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-    CMD ["/usr/local/bin/vitalsign", "probe", "http://127.0.0.1:8080/health"]
+    CMD ["/usr/local/bin/vitalsign", "probe"]
 
 ENTRYPOINT ["/usr/local/bin/vitalsign"]
 CMD ["serve"]

@@ -1,9 +1,11 @@
 //! The commands that end by themselves, and their exit codes.
 
+use std::future::IntoFuture;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::certs::Authority;
 use crate::support::daemon::free_port;
 use crate::support::peer::{self, Peer, http_answer};
 use crate::support::service::{Ended, Service, command, run};
@@ -172,7 +174,9 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (&["--listen", "nonsense"], "127.0.0.1:8080"),
         (&["serve", "--listen", ":8080"], "127.0.0.1:8080"),
         (&["--listen", "127.0.0.1:0", "validate"], "--listen"),
-        (&["probe"], "URL"),
+        (&["probe", "http://x", "--insecure"], "https"),
+        (&["probe", "https://x", "--insecure", "--ca", "x"], "--insecure"),
+        (&["probe", "https://x", "--server-name", "127.0.0.1"], "vitals.example"),
         (&["probe", "ftp://x"], "http"),
         (&["probe", "http://x", "--timeout", "2"], "2s"),
         (&["probe", "http://x", "--timeout", "0s"], "2s"),
@@ -219,6 +223,105 @@ async fn probe_is_0_on_2xx_and_1_otherwise() {
     assert!(hung.err.contains("200ms"), "{hung:?}");
 }
 
+/// A service over TLS, whose certificate is for another name than its address.
+async fn secured() -> (Service, String) {
+    let authority = Authority::new();
+    let identity = authority.issue("vitals.internal");
+    let config = "[server]\ntls = { cert = \"cert.pem\", key = \"key.pem\" }\n";
+    let service = Service::start_with(config, |command| {
+        let dir = command.get_current_dir().expect("its directory");
+        for (name, text) in
+            [("cert.pem", &identity.cert), ("key.pem", &identity.key), ("ca.pem", &authority.pem)]
+        {
+            std::fs::write(dir.join(name), text).expect("a file");
+        }
+    })
+    .await;
+    let listen = service.address.to_string();
+    (service, listen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probe_asks_a_tls_listener_as_it_is_told() {
+    let (service, listen) = secured().await;
+    let dir = service.dir.path();
+    let url = format!("https://{listen}/health");
+    for (arguments, code) in [
+        (&["probe", &url][..], 1),
+        (&["probe", &url, "--insecure"], 0),
+        (&["probe", &url, "--ca", "ca.pem", "--server-name", "vitals.internal"], 0),
+        (&["probe", &url, "--ca", "ca.pem"], 1),
+        (&["probe", &url, "--ca", "ca.pem", "--server-name", "another.internal"], 1),
+        (&["probe", &url, "--server-name", "vitals.internal"], 1),
+        (&["probe", &url, "--ca", "missing.pem"], 1),
+        (&["probe", &url, "--ca", "key.pem"], 1),
+    ] {
+        let ended = vitalsign(dir, arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probe_without_a_url_asks_the_configured_listener() {
+    let (tls, tls_listen) = secured().await;
+    let plain = Service::start("[service]\nname = \"plain\"\n").await;
+    let built_in = Service::start("").await;
+    let listens = |service: &Service| service.address.to_string();
+    for (service, listen) in
+        [(&tls, tls_listen), (&plain, listens(&plain)), (&built_in, listens(&built_in))]
+    {
+        let dir = service.dir.path();
+        let by_variable = |arguments: &[&str]| {
+            with(dir, arguments, |command| {
+                command.env("VITALSIGN_LISTEN", &listen);
+            })
+        };
+        let ended = by_variable(&["probe"]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.err.is_empty() && ended.out.is_empty(), "{ended:?}");
+        // The file names an address that nobody listens on.
+        let text = std::fs::read_to_string(dir.join("vitalsign.toml")).unwrap_or_default();
+        let listen_line = format!("[server]\nlisten = \"{listen}\"\n");
+        let file = text.replacen("[server]\n", &listen_line, 1);
+        let file = if file == text { format!("{text}\n{listen_line}") } else { file };
+        std::fs::write(dir.join("probe.toml"), file).expect("a file");
+        for arguments in [&["probe", "--config", "probe.toml"][..], &["-c", "probe.toml", "probe"]]
+        {
+            let ended = vitalsign(dir, arguments);
+            assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+        }
+    }
+    let dir = tls.dir.path();
+    let verified =
+        ["probe", "-c", "probe.toml", "--ca", "ca.pem", "--server-name", "vitals.internal"];
+    assert_eq!(vitalsign(dir, &verified).code, Some(0), "what is named is verified");
+    assert_eq!(vitalsign(dir, &verified[..5]).code, Some(1), "what is named is verified");
+    let wrong = configured("[server]\nlisten = 1\n");
+    assert_eq!(vitalsign(wrong.path(), &["probe"]).code, Some(78));
+    let nobody = configured(&format!("[server]\nlisten = \"127.0.0.1:{}\"\n", free_port()));
+    assert_eq!(vitalsign(nobody.path(), &["probe"]).code, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probe_connects_to_a_unix_socket() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let listener = tokio::net::UnixListener::bind(dir.path().join("sock")).expect("a socket");
+    let app = axum::Router::new().route("/health", axum::routing::get(|| async { "up" }));
+    let served = tokio::spawn(axum::serve(listener, app).into_future());
+    let path = dir.path().to_owned();
+    let asked = tokio::task::spawn_blocking(move || {
+        [
+            &["probe", "--unix", "sock"][..],
+            &["probe", "http://localhost/health", "--unix", "sock"],
+            &["probe", "http://localhost/nothing", "--unix", "sock"],
+            &["probe", "--unix", "missing"],
+        ]
+        .map(|arguments| vitalsign(&path, arguments).code)
+    });
+    assert_eq!(asked.await.expect("it ends"), [Some(0), Some(0), Some(1), Some(1)]);
+    served.abort();
+}
+
 #[test]
 fn schema_prints_a_schema_whatever_the_configuration_is() {
     let dir = configured("no TOML at all");
@@ -226,7 +329,7 @@ fn schema_prints_a_schema_whatever_the_configuration_is() {
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     let schema: serde_json::Value = serde_json::from_str(&ended.out).expect("JSON");
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
-    assert_eq!(schema["properties"]["server"]["properties"]["drain_delay"]["default"], "5s");
+    assert_eq!(schema["properties"]["server"]["properties"]["drain_delay"]["default"], "10s");
     assert_eq!(schema, vitalsign::config::schema(vitalsign::checks::KINDS));
 }
 

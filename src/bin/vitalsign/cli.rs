@@ -4,14 +4,13 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use vitalsign::rules::Job;
 
-use crate::commands::{self, Format};
+use crate::commands::{self, Format, ProbeArgs};
 use crate::exit::{OK, USAGE};
 use crate::serve;
 
@@ -23,7 +22,7 @@ use crate::serve;
 struct Cli {
     /// Configuration file. Default: vitalsign.toml in the working directory; without one, an
     /// embedded default
-    #[arg(long, global = true, value_name = "FILE", env = "VITALSIGN_CONFIG")]
+    #[arg(short, long, global = true, value_name = "FILE", env = "VITALSIGN_CONFIG")]
     config: Option<OsString>,
 
     #[command(flatten)]
@@ -56,14 +55,7 @@ enum Command {
     /// Read the configuration and list every error; exit 0 or 78
     Validate,
     /// Ask a URL; exit 0 on 2xx, 1 otherwise
-    Probe {
-        /// An http or https URL
-        #[arg(value_name = "URL", value_parser = commands::probe_url)]
-        url: url::Url,
-        /// Longest time to wait for the whole answer
-        #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
-        timeout: Duration,
-    },
+    Probe(ProbeArgs),
     /// Print alert and recording rules for Prometheus (YAML)
     Rules {
         /// The job under which Prometheus scrapes the service
@@ -81,14 +73,6 @@ enum Command {
         #[arg(value_name = "KIND")]
         kind: Option<String>,
     },
-}
-
-/// A duration above zero, with its unit.
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("not a duration above zero with its unit, such as \"2s\" or \"500ms\"".into()),
-    }
 }
 
 /// Runs the program as its arguments say.
@@ -112,7 +96,7 @@ pub(crate) fn run() -> ExitCode {
         }
         Some(Command::Check { names, format }) => commands::check(config, &names, format),
         Some(Command::Validate) => commands::validate(config),
-        Some(Command::Probe { url, timeout }) => commands::probe(&url, timeout),
+        Some(Command::Probe(args)) => commands::probe(&args, config, cli.serve.listen.flatten()),
         Some(Command::Rules { job, generic: true }) => commands::generic_rules(&job),
         Some(Command::Rules { job, generic: false }) => commands::fitted_rules(config, &job),
         Some(Command::Schema) => commands::schema(),

@@ -13,8 +13,8 @@ pub(crate) const IO: u8 = 74;
 /// The configuration is wrong (`EX_CONFIG`).
 pub(crate) const CONFIGURATION: u8 = 78;
 
-/// Says on standard error what is wrong, and returns `code`.
-pub(crate) fn complain(code: u8, message: &str) -> u8 {
+/// Prints what is wrong to standard error, and returns `code`.
+pub(crate) fn fail(code: u8, message: &str) -> u8 {
     eprintln!("vitalsign: {message}");
     code
 }

@@ -3,7 +3,7 @@
 //! Checks run on one runtime and HTTP is served on this thread's own, so that a check that blocks
 //! its thread delays no probe, and `/health` can tell that the check runtime stands still.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use vitalsign::alertmanager::Alertmanager;
-use vitalsign::config::{ConfigError, HISTORY_FILE, HistoryPlace, Loaded, Settings};
+use vitalsign::config::{ConfigError, Details, HISTORY_FILE, HistoryPlace, Loaded, Settings};
 use vitalsign::history::{HistoryError, HistoryOptions};
 use vitalsign::telemetry::{Guard, Telemetry};
 use vitalsign::{Builder, Health, History, http};
 
-use crate::exit::{CANNOT_LISTEN, CONFIGURATION, IO, OK, complain};
+use crate::exit::{CANNOT_LISTEN, CONFIGURATION, IO, OK, fail};
 use crate::reload::{Reloads, Source};
 
 /// Threads of the check runtime: two, so that one that is blocked leaves another.
@@ -40,7 +40,7 @@ pub(crate) fn load(source: &Source) -> Result<Loaded, u8> {
             eprintln!("{error}");
             Err(CONFIGURATION)
         }
-        Err(error) => Err(complain(CONFIGURATION, &error.to_string())),
+        Err(error) => Err(fail(CONFIGURATION, &error.to_string())),
     }
 }
 
@@ -68,7 +68,7 @@ fn start(config: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), u8> 
     let source = Source::new(config, listen);
     let loaded = load(&source)?;
     let (listener, server) = bind(&loaded)?;
-    let cannot_start = |e: std::io::Error| complain(IO, &format!("cannot start a runtime: {e}"));
+    let cannot_start = |e: std::io::Error| fail(IO, &format!("cannot start a runtime: {e}"));
     let checks_on = runtime::Builder::new_multi_thread()
         .worker_threads(CHECK_THREADS)
         .thread_name("checks")
@@ -79,11 +79,11 @@ fn start(config: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), u8> 
     let serve_on = serve_on.map_err(cannot_start)?;
     // The recorder comes first: handles that are asked for before it go nowhere.
     let (recorder, exporter) = vitalsign::metrics::exporter();
-    ::metrics::set_global_recorder(recorder).map_err(|e| complain(IO, &e.to_string()))?;
+    ::metrics::set_global_recorder(recorder).map_err(|e| fail(IO, &e.to_string()))?;
     vitalsign::metrics::describe();
     let telemetry = Telemetry::read(&(&loaded.settings).into(), |name| std::env::var(name).ok())
         .and_then(Telemetry::install)
-        .map_err(|error| complain(CONFIGURATION, &error.to_string()))?;
+        .map_err(|error| fail(CONFIGURATION, &error.to_string()))?;
     std::panic::set_hook(Box::new(log_panic));
     let runtimes =
         vec![("http", serve_on.handle().clone()), ("checks", checks_on.handle().clone())];
@@ -100,19 +100,19 @@ fn bind(loaded: &Loaded) -> Result<(TcpListener, http::Server), u8> {
     let settings = &loaded.settings.server;
     let mut server = http::Server::new()
         .header_timeout(settings.header_timeout)
+        .idle_timeout(settings.idle_timeout)
         .max_connections(settings.max_connections as usize);
     if let Some(tls) = &settings.tls {
         let read = |path: &std::path::Path| {
-            std::fs::read(path).map_err(|e| {
-                complain(CONFIGURATION, &format!("server.tls: {}: {e}", path.display()))
-            })
+            std::fs::read(path)
+                .map_err(|e| fail(CONFIGURATION, &format!("server.tls: {}: {e}", path.display())))
         };
         let config = http::tls_config(&read(&tls.cert.0)?, &read(&tls.key.0)?)
-            .map_err(|e| complain(CONFIGURATION, &format!("server.tls: {e}")))?;
+            .map_err(|e| fail(CONFIGURATION, &format!("server.tls: {e}")))?;
         server = server.tls(config);
     }
     let address = settings.listen;
-    let refuse = |e| complain(CANNOT_LISTEN, &format!("cannot listen on {address}: {e}"));
+    let refuse = |e| fail(CANNOT_LISTEN, &format!("cannot listen on {address}: {e}"));
     let listener = TcpListener::bind(address).map_err(refuse)?;
     listener.set_nonblocking(true).map_err(refuse)?;
     Ok((listener, server))
@@ -129,7 +129,7 @@ async fn run(
 ) -> Result<(), u8> {
     let all_settings = loaded.settings.clone();
     let settings = loaded.settings.server.clone();
-    let io = |e: std::io::Error| complain(IO, &format!("cannot start: {e}"));
+    let io = |e: std::io::Error| fail(IO, &format!("cannot start: {e}"));
     let mut signals = Signals::new().map_err(io)?;
     let mut hangups = signal(SignalKind::hangup()).map_err(io)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
@@ -137,8 +137,9 @@ async fn run(
     // Before anything needs descriptors, or tells how many there are.
     let concurrent_runs = concurrent_runs();
     let history = history(&loaded).await?;
+    let details = source.details(&all_settings);
     let mut builder = describe(&loaded)
-        .details(settings.details)
+        .details(details)
         .liveness_timeout(settings.liveness_timeout)
         .check_runtime(checks_on.handle().clone())
         .maintenance(loaded.settings.maintenance.clone())
@@ -146,6 +147,7 @@ async fn run(
         .propagator(telemetry.propagator())
         .keep_traces_by_outcome(telemetry.keeps_traces())
         .exporter(exporter);
+    let token = settings.token.is_some();
     if let Some(token) = settings.token {
         builder = builder.token(token);
     }
@@ -163,7 +165,7 @@ async fn run(
     for check in loaded.checks {
         builder = builder.check(check.name, check.declared);
     }
-    let health = builder.build().map_err(|e| complain(CONFIGURATION, &e.to_string()))?;
+    let health = builder.build().map_err(|e| fail(CONFIGURATION, &e.to_string()))?;
     let runtime = checks_on.handle().clone();
     let reloads =
         Reloads::start(source, all_settings, loaded.watch, health.clone(), runtime).map_err(io)?;
@@ -174,6 +176,7 @@ async fn run(
         }
     });
     tracing::info!(%address, checks, version = env!("CARGO_PKG_VERSION"), "serving");
+    say_who_sees_details(details, token, address.ip());
 
     let mut deadline = Instant::now();
     let stop = async {
@@ -212,6 +215,24 @@ async fn run(
     Ok(())
 }
 
+/// Logs what the rule on details means here, where that may come as a surprise.
+fn say_who_sees_details(details: Details, token: bool, listens_on: IpAddr) {
+    match details {
+        Details::Token if !token => {
+            tracing::info!("nobody sees details: `server.token` would give the right to them");
+        }
+        Details::Auto | Details::Loopback
+            if listens_on.is_loopback() || listens_on.is_unspecified() =>
+        {
+            tracing::info!(
+                "every client of this host sees details; behind a proxy on this host that adds no \
+                 forwarding header that is everybody, and `details = \"token\"` would be right"
+            );
+        }
+        _ => {}
+    }
+}
+
 /// Starts to send alerts, if the configuration says where to; `address` is where we listen.
 fn alertmanager(settings: &Settings, address: SocketAddr) -> Result<Option<Alertmanager>, u8> {
     let Some(to) = &settings.alertmanager else { return Ok(None) };
@@ -227,7 +248,7 @@ fn alertmanager(settings: &Settings, address: SocketAddr) -> Result<Option<Alert
         builder = builder.link(link);
     }
     let started = builder.start();
-    started.map(Some).map_err(|e| complain(CONFIGURATION, &format!("alertmanager: {e}")))
+    started.map(Some).map_err(|e| fail(CONFIGURATION, &format!("alertmanager: {e}")))
 }
 
 /// Where people find this service: by the host's name when it listens on every address.
@@ -253,7 +274,7 @@ async fn history(loaded: &Loaded) -> Result<Option<History>, u8> {
         HistoryPlace::Default => HistoryOptions::file(HISTORY_FILE, name(), instance()),
         HistoryPlace::File(path) => HistoryOptions::file(path, name(), instance()),
         HistoryPlace::Postgres(url) => HistoryOptions::new(url.expose(), name(), instance())
-            .map_err(|e| complain(CONFIGURATION, &format!("history.url: {e}")))?,
+            .map_err(|e| fail(CONFIGURATION, &format!("history.url: {e}")))?,
     };
     let opened = match History::open(options.retention(retention)).await {
         Err(error @ HistoryError::CannotOpen { .. })
@@ -266,7 +287,7 @@ async fn history(loaded: &Loaded) -> Result<Option<History>, u8> {
         }
         opened => opened,
     };
-    opened.map(Some).map_err(|e| complain(IO, &e.to_string()))
+    opened.map(Some).map_err(|e| fail(IO, &e.to_string()))
 }
 
 /// The signals that ask to stop.

@@ -1,6 +1,7 @@
 //! The commands that do one thing and end: `check`, `validate`, `probe`, `rules`,
 //! `schema`, `kinds`.
 
+mod probe;
 mod reference;
 mod rules;
 
@@ -9,17 +10,17 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::sync::mpsc;
 use vitalsign::config::Loaded;
 use vitalsign::{CheckInfo, Declared, Event, Health, Sink, Snapshot, Status};
 
-use crate::exit::{CONFIGURATION, FAILED, IO, OK, USAGE, complain};
+use crate::exit::{CONFIGURATION, FAILED, IO, OK, USAGE, fail};
 use crate::reload::Source;
 use crate::serve;
 
+pub(crate) use probe::{ProbeArgs, probe};
 pub(crate) use reference::{kinds, schema};
 pub(crate) use rules::{fitted_rules, generic_rules};
 
@@ -58,11 +59,11 @@ pub(crate) fn check(config: Option<PathBuf>, names: &[String], format: Format) -
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return complain(IO, &format!("cannot start a runtime: {error}")),
+        Err(error) => return fail(IO, &format!("cannot start a runtime: {error}")),
     };
     let snapshot = match runtime.block_on(run_once(&loaded, checks)) {
         Ok(snapshot) => snapshot,
-        Err(error) => return complain(CONFIGURATION, &error.to_string()),
+        Err(error) => return fail(CONFIGURATION, &error.to_string()),
     };
     // A check that blocks its thread must not keep the command from ending.
     runtime.shutdown_background();
@@ -93,7 +94,7 @@ fn select(loaded: &Loaded, names: &[String]) -> Result<Vec<Named>, u8> {
             let all = known.iter().copied().collect::<Vec<_>>().join(", ");
             format!("there is no check `{name}`; there are: {all}")
         };
-        return Err(complain(USAGE, &message));
+        return Err(fail(USAGE, &message));
     }
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
     let chosen = loaded.checks.iter().filter(|c| wanted(&c.name));
@@ -174,58 +175,11 @@ fn text(snapshot: &Snapshot, everything: bool, failed: bool, colours: bool) -> S
     text
 }
 
-/// Parses the URL of `vitalsign probe`.
-pub(crate) fn probe_url(text: &str) -> Result<url::Url, String> {
-    match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
-        _ => Err("not an http or https URL, such as http://127.0.0.1:8080/ready".into()),
-    }
-}
-
-/// `vitalsign probe`
-pub(crate) fn probe(url: &url::Url, timeout: Duration) -> u8 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return complain(IO, &format!("cannot start a runtime: {error}")),
-    };
-    let result = runtime.block_on(async { tokio::time::timeout(timeout, get(url)).await });
-    // A name look-up may still block a thread of the runtime.
-    runtime.shutdown_background();
-    match result {
-        Ok(Ok(status)) if status.is_success() => OK,
-        Ok(Ok(status)) => complain(FAILED, &format!("answered {status}")),
-        Ok(Err(error)) => complain(FAILED, &error),
-        Err(_) => {
-            let limit = humantime::format_duration(timeout);
-            complain(FAILED, &format!("no answer within {limit}"))
-        }
-    }
-}
-
-/// The status of one GET, straight to the host: no proxy, no redirect.
-async fn get(url: &url::Url) -> Result<reqwest::StatusCode, String> {
-    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-    let client = client.build().map_err(|e| root_cause(&e))?;
-    let answer = client.get(url.clone()).send().await.map_err(|e| root_cause(&e))?;
-    let status = answer.status();
-    Ok(status)
-}
-
-/// The innermost cause alone: the outer ones repeat the URL, which may hold a password.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
 /// Prints to standard output; a closed pipe is no failure of ours.
 fn print(text: &str) -> u8 {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(IO, &format!("cannot write the result: {error}"))
+            fail(IO, &format!("cannot write the result: {error}"))
         }
         _ => OK,
     }

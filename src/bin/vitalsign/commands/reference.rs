@@ -6,7 +6,7 @@ use vitalsign::checks::KINDS;
 use vitalsign::config::{self, KindEntry, OptionEntry, Reference};
 
 use super::print;
-use crate::exit::{USAGE, complain};
+use crate::exit::{USAGE, fail};
 
 /// Longest line of the text that is printed.
 const WIDTH: usize = 90;
@@ -22,7 +22,7 @@ pub(crate) fn kinds(kind: Option<&str>) -> u8 {
     let Some(name) = kind else { return print(&list(&reference)) };
     match reference.kind(name) {
         Ok(kind) => print(&describe(&reference, kind)),
-        Err(error) => complain(USAGE, &error.to_string()),
+        Err(error) => fail(USAGE, &error.to_string()),
     }
 }
 

@@ -7,7 +7,7 @@ use vitalsign::rules::{Job, Part, Rules};
 use vitalsign::telemetry::Telemetry;
 
 use super::print;
-use crate::exit::{CONFIGURATION, complain};
+use crate::exit::{CONFIGURATION, fail};
 use crate::reload::Source;
 use crate::serve;
 
@@ -28,14 +28,14 @@ pub(crate) fn fitted_rules(config: Option<PathBuf>, job: &Job) -> u8 {
     };
     match Rules::of_configuration(job, &loaded, &parts) {
         Ok(rules) => print(&rules.to_string()),
-        Err(error) => complain(CONFIGURATION, &error.to_string()),
+        Err(error) => fail(CONFIGURATION, &error.to_string()),
     }
 }
 
 /// What the service would do with this configuration and these variables, beside its checks.
 fn parts(loaded: &Loaded) -> Result<Vec<Part>, u8> {
     let telemetry = Telemetry::read(&(&loaded.settings).into(), |name| std::env::var(name).ok());
-    let telemetry = telemetry.map_err(|error| complain(CONFIGURATION, &error.to_string()))?;
+    let telemetry = telemetry.map_err(|error| fail(CONFIGURATION, &error.to_string()))?;
     let traces = telemetry.sends_traces().then_some(Part::Traces);
     let keeps_history = loaded.settings.history.place != HistoryPlace::Off;
     let history = keeps_history.then_some(Part::History);

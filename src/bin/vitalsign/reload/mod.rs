@@ -50,6 +50,15 @@ impl Source {
         Self { loader, file: config.or_else(default_file) }
     }
 
+    /// Who sees details by these settings.
+    pub(crate) fn details(&self, settings: &Settings) -> Details {
+        let chosen = settings.server.details;
+        match self.file {
+            Some(_) => chosen.in_a_file(),
+            None => chosen,
+        }
+    }
+
     /// Loads it for the first time.
     pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
         match &self.file {
@@ -244,7 +253,7 @@ impl Reloader {
             .map_err(|error| vec![error.to_string()])?;
         let server = &loaded.settings.server;
         let (token, metrics_token) = (server.token.clone(), server.metrics_token.clone());
-        self.health.set_access(server.details, token, metrics_token);
+        self.health.set_access(server.details.in_a_file(), token, metrics_token);
         for warning in &loaded.warnings {
             tracing::warn!(%warning, "the configuration is worth a second look");
         }
