@@ -15,6 +15,7 @@ mod maintenance;
 mod openapi;
 mod page;
 mod probes;
+mod proxies;
 mod reload;
 mod reload_files;
 mod reload_load;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::address::Listen;
 use super::choices::{LogFormat, LogLevel, TracesProtocol};
 use super::defaults::{
-    DRAIN_DELAY, HEADER_TIMEOUT, KEEP_HEALTHY_TRACES, LISTEN, LIVENESS_TIMEOUT, MAX_CONNECTIONS,
-    NAME, RETENTION, SHUTDOWN_TIMEOUT,
+    DRAIN_DELAY, HEADER_TIMEOUT, IDLE_TIMEOUT, KEEP_HEALTHY_TRACES, LISTEN, LIVENESS_TIMEOUT,
+    MAX_CONNECTIONS, NAME, RETENTION, SHUTDOWN_TIMEOUT,
 };
 use super::sections::{
     AlertmanagerSection, HistorySection, ServerSection, ServiceSection, TelemetrySection,

@@ -1,5 +1,7 @@
 //! Who is shown more than names and statuses.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::support::daemon::free_port;
@@ -35,8 +37,8 @@ fn shows_details(answer: &Answer) -> bool {
 const FORWARDED: (&str, &str) = ("x-forwarded-for", "203.0.113.7");
 
 #[tokio::test]
-async fn auto_shows_them_to_local_clients_and_to_the_token() {
-    let service = down(r#"token = "right""#).await;
+async fn loopback_shows_them_to_local_clients_and_to_the_token() {
+    let service = down("token = \"right\"\ndetails = \"loopback\"").await;
     assert!(shows_details(&service.get("/status").await));
     assert!(!shows_details(&service.get_with("/status", &[FORWARDED]).await));
     let right = ("authorization", "Bearer right");
@@ -51,6 +53,69 @@ async fn auto_shows_them_to_local_clients_and_to_the_token() {
     let ietf = ("accept", "application/health+json");
     let hidden = service.get_with("/ready", &[FORWARDED, ietf]).await.body;
     assert!(!hidden.contains("output") && !hidden.contains("refused"), "{hidden}");
+}
+
+/// `Basic` with `password`, as a browser sends it.
+fn basic(password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("anybody:{password}")))
+}
+
+#[tokio::test]
+async fn with_a_file_auto_shows_them_to_the_token_alone_as_bearer_or_as_password() {
+    for server in
+        ["token = \"right\"\ndetails = \"auto\"", "token = \"right\"\ndetails = \"token\""]
+    {
+        let service = down(server).await;
+        assert!(!shows_details(&service.get("/status").await));
+        let verbose = service.get("/ready?verbose").await.body;
+        assert_eq!(verbose, "[-]cache failed: reason withheld\nready check failed\n");
+        for given in ["Bearer right", &basic("right")] {
+            let right = ("authorization", given);
+            assert!(shows_details(&service.get_with("/status", &[FORWARDED, right]).await));
+            let verbose = service.get_with("/ready?verbose", &[right]).await.body;
+            assert!(verbose.contains("connection_refused"), "{verbose}");
+            for path in ["/", "/checks/cache", "/status/incidents", "/status/cache"] {
+                let shown = service.get_with(path, &[right]).await;
+                assert!(shown.body.contains("connection_refused"), "{path}: {}", shown.body);
+                let hidden = service.get(path).await;
+                assert!(!hidden.body.contains("connection_refused"), "{path}: {}", hidden.body);
+            }
+        }
+        let wrong = service.get_with("/status", &[("authorization", &basic("wrong"))]).await;
+        assert_eq!(wrong.status, 401);
+        assert!(wrong.head().contains("www-authenticate: Basic realm="), "{}", wrong.head());
+    }
+}
+
+#[tokio::test]
+async fn without_a_file_local_clients_see_them_and_the_start_says_so() {
+    let service = Service::start("").await;
+    assert!(service.get("/status").await.body.contains("\"reason\":"));
+    let hidden = service.get_with("/status", &[FORWARDED]).await;
+    assert!(!hidden.body.contains("\"reason\":"), "{}", hidden.body);
+    assert!(service.log().contains("a proxy on this host"), "{}", service.log());
+    assert!(!service.get("/").await.body.contains("?details"), "there is no token to ask for");
+    let nobody = down("details = \"auto\"").await;
+    assert!(nobody.log().contains("nobody sees details"), "{}", nobody.log());
+}
+
+#[tokio::test]
+async fn the_page_leads_a_browser_to_details() {
+    let service = down("token = \"right\"\ndetails = \"auto\"").await;
+    for path in ["/", "/checks/cache"] {
+        let page = service.get(path).await.body;
+        assert!(page.contains("/?details\""), "{page}");
+    }
+    let asked = service.get("/?details").await;
+    assert_eq!(asked.status, 401);
+    assert!(asked.head().contains("www-authenticate: Basic realm="), "{}", asked.head());
+    let given = basic("right");
+    let page = service.get_with("/?details", &[("authorization", &given)]).await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("connection_refused") && !page.body.contains("?details"));
+    let never = down("token = \"right\"\ndetails = \"never\"").await;
+    assert!(!never.get("/").await.body.contains("?details"));
+    assert_eq!(never.get("/?details").await.status, 200);
 }
 
 #[tokio::test]
@@ -94,8 +159,10 @@ async fn metrics_may_ask_for_a_token_of_their_own() {
     assert_eq!(service.get("/metrics").await.status, 401);
     let wrong = service.get_with("/metrics", &[("authorization", "Bearer x")]).await;
     assert_eq!(wrong.status, 401);
-    let right = service.get_with("/metrics", &[("authorization", "Bearer scrape")]).await;
-    assert_eq!(right.status, 200);
+    for given in ["Bearer scrape", &basic("scrape")] {
+        let right = service.get_with("/metrics", &[("authorization", given)]).await;
+        assert_eq!(right.status, 200);
+    }
     assert_eq!(service.get("/ready").await.status, 503);
     let status: Value = service.status().await;
     assert_eq!(status["status"], "down");
