@@ -90,9 +90,9 @@ async fn with_a_file_auto_shows_them_to_the_token_alone_as_bearer_or_as_password
 #[tokio::test]
 async fn without_a_file_local_clients_see_them_and_the_start_says_so() {
     let service = Service::start("").await;
-    assert!(service.get("/status").await.body.contains("\"reason\":"));
+    assert!(service.get("/status").await.body.contains("\"instance\":"));
     let hidden = service.get_with("/status", &[FORWARDED]).await;
-    assert!(!hidden.body.contains("\"reason\":"), "{}", hidden.body);
+    assert!(!hidden.body.contains("\"instance\":"), "{}", hidden.body);
     assert!(service.log().contains("a proxy on this host"), "{}", service.log());
     assert!(!service.get("/").await.body.contains("?details"), "there is no token to ask for");
     let nobody = down("details = \"auto\"").await;
