@@ -22,7 +22,7 @@ COPY --from=build /out/usr/local/bin/vitalsign /usr/local/bin/vitalsign
 # Where the history is kept by default; owned by the user below, and so is a new volume there.
 COPY --from=build --chown=65532:65532 /out/var/lib/vitalsign /var/lib/vitalsign
 
-# By number, so that an orchestrator can tell that it is not root.
+# By number, so that an orchestrator sees that it is not root.
 USER 65532:65532
 WORKDIR /var/lib/vitalsign
 ENV VITALSIGN_LISTEN=0.0.0.0:8080

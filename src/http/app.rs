@@ -200,7 +200,7 @@ mod tests {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         let shown = |value: &hyper::header::HeaderValue| value.to_str().expect("text").to_owned();
-        // Whoever sends a body of known length says so.
+        // The server adds the length of a body that it knows.
         let headers = parts.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH);
         let mut headers: Vec<_> = headers.map(|(n, v)| (n.to_string(), shown(v))).collect();
         headers.sort();

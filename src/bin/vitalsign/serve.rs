@@ -1,7 +1,7 @@
 //! The service: how its parts are started, wired and stopped.
 //!
 //! Checks run on one runtime and HTTP is served on this thread's own, so that a check that blocks
-//! its thread delays no probe, and `/health` can tell that the check runtime stands still.
+//! its thread delays no probe, and `/health` can notice that the check runtime stands still.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -134,7 +134,7 @@ async fn run(
     let mut hangups = signal(SignalKind::hangup()).map_err(io)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
     let address = listener.local_addr().map_err(io)?;
-    // Before anything needs descriptors, or tells how many there are.
+    // Before anything needs descriptors, or reports how many there are.
     let concurrent_runs = concurrent_runs();
     let history = history(&loaded).await?;
     let details = source.details(&all_settings);
@@ -313,7 +313,7 @@ impl Signals {
     }
 }
 
-/// Whoever asks twice does not want to wait.
+/// A second signal means that nobody wants to wait.
 async fn exit_at_second(mut signals: Signals) {
     let signal = signals.next().await;
     tracing::warn!(signal, "second signal: stopped at once");

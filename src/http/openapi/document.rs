@@ -5,7 +5,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::operation::{Answer, Operation, Parameter, Token};
+use super::operation::{Operation, Parameter, ResponseSpec, Token};
 use crate::http::problem::{self, PROBLEM_JSON};
 
 const ABOUT: &str = "\
@@ -63,7 +63,7 @@ fn document(described: &[(&'static str, Operation)]) -> Value {
                 "heartbeat": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The option `token` of the heartbeat check that is told.",
+                    "description": "The option `token` of the heartbeat check.",
                 },
             },
         },
@@ -121,7 +121,7 @@ fn describe_parameter(parameter: &Parameter, schemas: &mut SchemaGenerator) -> V
     })
 }
 
-fn responses(answers: &[Answer], schemas: &mut SchemaGenerator) -> Value {
+fn responses(answers: &[ResponseSpec], schemas: &mut SchemaGenerator) -> Value {
     let mut responses: Map<String, Value> = Map::new();
     for answer in answers {
         let response = responses.entry(answer.code.to_string());
@@ -138,7 +138,7 @@ fn responses(answers: &[Answer], schemas: &mut SchemaGenerator) -> Value {
 }
 
 /// The header that comes with a problem of some code.
-fn header(answer: &Answer) -> Option<(&'static str, &'static str, Value)> {
+fn header(answer: &ResponseSpec) -> Option<(&'static str, &'static str, Value)> {
     match answer.code {
         401 => Some(("WWW-Authenticate", "What is needed.", json!({ "const": "Bearer" }))),
         429 | 503 if answer.media == PROBLEM_JSON => {

@@ -64,7 +64,7 @@ impl Surface {
         self.router
     }
 
-    /// The routes, and the one that tells of them all.
+    /// The routes, and the one that describes them all.
     pub(super) fn finish(self) -> Router {
         let own = Operation::get("This document")
             .about("Every route of this service, as OpenAPI 3.1 has it.")

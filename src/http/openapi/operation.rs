@@ -14,7 +14,7 @@ pub(crate) struct Operation {
     pub(super) summary: &'static str,
     pub(super) about: &'static str,
     pub(super) parameters: Vec<Parameter>,
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<ResponseSpec>,
     pub(super) token: Option<Token>,
     /// The path as clients write it, where the router's cannot say it.
     pub(super) shown: Option<&'static str>,
@@ -43,7 +43,7 @@ pub(crate) struct Parameter {
 
 /// An answer by its status code and media type.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ResponseSpec {
     pub(super) code: u16,
     pub(super) about: &'static str,
     /// Empty when the answer has no body.
@@ -116,7 +116,7 @@ impl Operation {
         media: &'static str,
     ) -> Self {
         let schema = SchemaGenerator::subschema_for::<T>;
-        self.answers.push(Answer { code, about, media, schema });
+        self.answers.push(ResponseSpec { code, about, media, schema });
         self
     }
 

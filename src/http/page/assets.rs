@@ -79,7 +79,7 @@ pub(super) fn find(name: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.name == name)
 }
 
-/// The colour in which a check's status is told where there is no style sheet.
+/// The colour of a check's status where no style sheet applies.
 pub(super) fn colour(status: Status) -> &'static str {
     let place = ICONS.iter().position(|(name, ..)| *name == status.as_str());
     ICONS[place.unwrap_or(ICONS.len() - 1)].1

@@ -6,7 +6,7 @@ use super::bars::Bars;
 use super::curve::Chart;
 use super::past::{CheckPast, Kept, Range, incidents};
 use super::text::{Moment, latency, percent};
-use super::view::{Cause, Cx, Frame, IncidentRow, Row, state};
+use super::view::{Cx, Frame, IncidentRow, Row, ShownCause, state};
 use crate::engine::state::{CheckView, ServiceInfo};
 use crate::history::IncidentPage;
 use crate::model::Gate;
@@ -20,7 +20,7 @@ pub(super) struct CheckPage<'a> {
     name: &'a str,
     state: &'static str,
     since: Moment,
-    cause: Option<Cause>,
+    cause: Option<ShownCause>,
     facts: Vec<(&'static str, String)>,
     tiles: Vec<(&'static str, String)>,
     bars: Option<Bars>,

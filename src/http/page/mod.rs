@@ -4,8 +4,8 @@
 //! for the page again when something has changed: what is shown is always what this side made, in
 //! one way. Links are relative, so that the pages work under whatever path a host puts them.
 //!
-//! The overview is made off the async threads, one at a time, and served to whoever asks within
-//! the next second as long as no status changes; so many who watch cost as much as one.
+//! The overview is made off the async threads, one at a time, and served to every client that asks
+//! within the next second, as long as no status changes; so many readers cost as much as one.
 
 mod assets;
 mod badge;
@@ -116,7 +116,7 @@ async fn check(
         Ok(details) => details,
         Err(why) => return refused(why),
     };
-    // A name that is not UTF-8 is no check's.
+    // A name that is not UTF-8 belongs to no check.
     let view = name.ok().and_then(|Path(name)| pages.routes.state.check(&name));
     let Some(view) = view else { return pages.missing(headers).await };
     let now = SystemTime::now();

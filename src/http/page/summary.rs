@@ -78,7 +78,7 @@ fn sentences(snapshot: &Snapshot) -> Vec<String> {
     }
     let maintained = checks.iter().filter(|check| check.maintenance).count();
     if maintained > 0 {
-        // Never the headline: it is no news of how things are.
+        // Never the headline: it says nothing about the present.
         if sentences.is_empty() {
             sentences.push(all_up(checks.len()));
         }

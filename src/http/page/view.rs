@@ -83,15 +83,15 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Why a check is as it is: for those with the right to details.
+/// Why a check has its status, for readers with the right to details.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Cause {
+pub(super) struct ShownCause {
     pub(super) reason: Option<Reason>,
     pub(super) message: Option<String>,
     pub(super) trace: Option<String>,
 }
 
-impl Cause {
+impl ShownCause {
     fn new(reason: Option<Reason>, message: Option<&str>, trace: Option<String>) -> Option<Self> {
         let cause = Self { reason, message: message.map(str::to_owned), trace };
         (cause.reason.is_some() || cause.message.is_some()).then_some(cause)
@@ -118,7 +118,7 @@ pub(super) struct Row<'a> {
     /// `Up`, or that it waits for its first run.
     pub(super) state: &'static str,
     pub(super) since: Moment,
-    pub(super) cause: Option<Cause>,
+    pub(super) cause: Option<ShownCause>,
     pub(super) bars: Option<Bars>,
     pub(super) spark: Option<Spark>,
 }
@@ -132,7 +132,7 @@ impl<'a> Row<'a> {
             name,
             state: state(view),
             since: cx.moment(view.since),
-            cause: Cause::of_run(view, cx),
+            cause: ShownCause::of_run(view, cx),
             bars: past.known().map(days),
             spark: Spark::new(&(cx.hour)(name), view.info.interval),
         }
@@ -151,7 +151,7 @@ pub(super) struct IncidentRow<'a> {
     pub(super) start: Moment,
     pub(super) end: Option<Moment>,
     pub(super) lasted: String,
-    pub(super) cause: Option<Cause>,
+    pub(super) cause: Option<ShownCause>,
 }
 
 impl<'a> IncidentRow<'a> {
@@ -164,7 +164,7 @@ impl<'a> IncidentRow<'a> {
             start: cx.moment(incident.start),
             end: incident.end.map(|end| cx.moment(end)),
             lasted: span(lasted.unwrap_or_default()),
-            cause: Cause::of_incident(incident, cx),
+            cause: ShownCause::of_incident(incident, cx),
         }
     }
 }
@@ -229,7 +229,7 @@ impl<'a> Overview<'a> {
     }
 }
 
-/// Whoever looks wants to see first what is wrong.
+/// A reader wants to see first what is wrong.
 fn urgency(check: &CheckView) -> u8 {
     match check.status {
         Status::Down => 0,

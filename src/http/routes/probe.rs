@@ -176,7 +176,7 @@ async fn single(
     headers: HeaderMap,
     request: Request,
 ) -> Response {
-    // A name that is not UTF-8 is no check's.
+    // A name that is not UTF-8 belongs to no check.
     let Some(check) = name.ok().and_then(|Path(name)| routes.state.check(&name)) else {
         return Problem::no_such_check().into_response();
     };

@@ -60,7 +60,7 @@ async fn one(
         Ok(details) => details,
         Err(why) => return refused(why),
     };
-    // A name that is not UTF-8 is no check's.
+    // A name that is not UTF-8 belongs to no check.
     match name.ok().and_then(|Path(name)| routes.state.check(&name)) {
         Some(view) => json(Check::of(&view, routes.health.history(), details)),
         None => Problem::no_such_check().into_response(),
@@ -169,7 +169,7 @@ struct LastRun<'a> {
     /// What came of it.
     outcome: Outcome,
     #[serde(flatten)]
-    cause: Option<Cause<'a>>,
+    cause: Option<RunCause<'a>>,
     /// How long each phase took that it passed.
     phases: BTreeMap<Phase, f64>,
 }
@@ -177,7 +177,7 @@ struct LastRun<'a> {
 /// What only those with the right to details see of a run; each key may be null.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
-struct Cause<'a> {
+struct RunCause<'a> {
     /// Why it failed. A detail.
     reason: Option<Reason>,
     /// The cause or the caveat, for people. A detail.
@@ -323,7 +323,7 @@ impl<'a> LastRun<'a> {
             at: Time(run.at),
             duration_seconds: run.duration.as_secs_f64(),
             outcome: run.outcome,
-            cause: details.then(|| Cause {
+            cause: details.then(|| RunCause {
                 reason: run.reason,
                 message: run.message.as_deref(),
                 trace_id: run.trace.map(|t| t.trace_id_hex()),

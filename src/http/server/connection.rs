@@ -69,7 +69,7 @@ rejections! {
     HeaderTimeout = "header_timeout",
     /// The client does not speak TLS, or not with what we offer.
     TlsHandshake = "tls_handshake",
-    /// What came is no HTTP request.
+    /// What came cannot be read as an HTTP request.
     Malformed = "malformed",
     /// The request head is over its limit.
     HeadTooLarge = "head_too_large",
@@ -193,7 +193,7 @@ impl Shared {
                     if let std::task::Poll::Ready(result) = poll!(http.as_mut()) {
                         return result.err().and_then(|e| refusal(&*e));
                     }
-                    // A head that is not complete is no request in flight.
+                    // An incomplete head does not count as a request in flight.
                     if conn.is_idle() && !conn.is_http2() {
                         break None;
                     }

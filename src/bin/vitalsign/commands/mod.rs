@@ -175,7 +175,7 @@ fn text(snapshot: &Snapshot, everything: bool, failed: bool, colours: bool) -> S
     text
 }
 
-/// Prints to standard output; a closed pipe is no failure of ours.
+/// Prints to standard output; a closed pipe does not count as a failure.
 fn print(text: &str) -> u8 {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

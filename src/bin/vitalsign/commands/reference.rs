@@ -1,4 +1,4 @@
-//! The commands that tell what a configuration may hold: `schema`, `kinds`.
+//! The commands that print what a configuration may hold: `schema`, `kinds`.
 
 use std::fmt::Write as _;
 

@@ -4,7 +4,7 @@
 //! their maintenance windows, and who may see what. All of it happens on a thread of its own, as
 //! reading files may block.
 //!
-//! The files are looked at by their metadata, rather than by waiting for the kernel to tell: that
+//! The metadata of the files is read once a second, instead of asking the kernel for notifications: that
 //! holds on every file system, through any chain of links, and for files that are not there yet.
 
 mod files;

@@ -28,7 +28,7 @@ pub(crate) use show::Summaries;
 /// Streams that may be open at once.
 const MAX_STREAMS: usize = 256;
 
-/// Seconds after which whoever finds no place is to try again.
+/// Seconds after which a client that finds no place is to try again.
 const RETRY_AFTER: &str = "10";
 
 /// Header by which nginx learns not to hold an answer back until it is complete.
@@ -70,7 +70,8 @@ fn later(detail: &'static str) -> Response {
     ([(header::RETRY_AFTER, RETRY_AFTER)], Problem::unavailable(detail)).into_response()
 }
 
-/// Id of the last event that the client saw: of its header, else of its query; none if it is no id.
+/// Id of the last event that the client saw, from its header, else from its query; `None` if that
+/// cannot be read as an id.
 fn last_seen(request: &Request) -> Option<u64> {
     if let Some(id) = request.headers().get(LAST_EVENT_ID) {
         return id.to_str().ok()?.trim().parse().ok();

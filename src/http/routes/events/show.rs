@@ -64,7 +64,7 @@ impl Summaries {
         feed: &Feed,
         serves: impl FnOnce(&Summary) -> bool,
     ) -> Arc<Summary> {
-        // Whoever comes meanwhile waits for the one that is being made instead of making another.
+        // A stream that comes meanwhile waits for the one that is being made instead of making another.
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*latest {
             Some(summary) if serves(summary) => Arc::clone(summary),
@@ -75,7 +75,7 @@ impl Summaries {
 
 impl Summary {
     fn now(state: &HealthState, feed: &Feed) -> Self {
-        // First the mark: a change that comes meanwhile is then told once more, not lost.
+        // First the mark: a change that comes meanwhile is then sent once more, not lost.
         let (mark, changes) = (feed.mark(), state.changes());
         let snapshot = state.snapshot();
         let whole = Whole {
@@ -97,12 +97,12 @@ struct Change<'a> {
     to: Status,
     at: String,
     #[serde(flatten)]
-    cause: Option<Cause<'a>>,
+    cause: Option<TransitionCause<'a>>,
 }
 
 /// What only those with the right to details see of a change; each key may be null.
 #[derive(Serialize)]
-struct Cause<'a> {
+struct TransitionCause<'a> {
     reason: Option<Reason>,
     message: Option<&'a str>,
     trace_id: Option<String>,
@@ -115,7 +115,7 @@ pub(super) fn change(check: &str, transition: &Transition, details: bool) -> Byt
         from: transition.from,
         to: transition.to,
         at: time(transition.at),
-        cause: details.then(|| Cause {
+        cause: details.then(|| TransitionCause {
             reason: transition.reason,
             message: transition.message.as_deref(),
             trace_id: transition.trace.map(|t| t.trace_id_hex()),

@@ -72,7 +72,7 @@ impl Events {
         let opening = VecDeque::from([preamble, summary.event.clone()]);
         let (reader, backlog, due) = match resumed {
             None => (feed.reader(summary.mark), None, None),
-            // What comes next is older than the summary, which is therefore told again.
+            // What comes next is older than the summary, which is therefore sent again.
             Some((id, (reader, floor))) => {
                 (reader, floor.map(|floor| Backlog::new(id, floor)), Some(summary))
             }
@@ -128,7 +128,7 @@ impl Events {
         }
     }
 
-    /// Whether others than before have the right to details: whoever comes back is judged anew.
+    /// Whether the right to details has changed: a client that comes back is judged anew.
     fn access_changed(&mut self) -> bool {
         let now = self.routes.health.access().load();
         if Arc::ptr_eq(&now, &self.access) {

@@ -60,14 +60,14 @@ struct Incident<'a> {
     /// When it was up again; null while it is not.
     end: Option<Time>,
     #[serde(flatten)]
-    cause: Option<Cause<'a>>,
+    cause: Option<IncidentCause<'a>>,
 }
 
 /// What only those with the right to details see of an incident; each key may be null.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[cfg_attr(feature = "openapi", schemars(rename = "IncidentCause"))]
-struct Cause<'a> {
+struct IncidentCause<'a> {
     /// Reason of the run that made it as bad as it was. A detail.
     reason: Option<Reason>,
     /// Message of that run, for people. A detail.
@@ -83,7 +83,7 @@ struct Cause<'a> {
 impl<'a> Incident<'a> {
     fn of(incident: &'a history::Incident, state: &HealthState, details: bool) -> Self {
         let trace_id = incident.trace_id.as_deref();
-        let cause = || Cause {
+        let cause = || IncidentCause {
             reason: incident.reason,
             message: incident.message.as_deref(),
             trace_id,

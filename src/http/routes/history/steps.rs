@@ -67,14 +67,14 @@ struct Past<'a> {
     /// Length of a step.
     step_seconds: u64,
     /// The steps, oldest first.
-    steps: Vec<Step>,
+    steps: Vec<HistoryStep>,
 }
 
 /// The runs of a check that started within one step of time.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[cfg_attr(feature = "openapi", schemars(rename = "HistoryStep"))]
-struct Step {
+struct HistoryStep {
     /// Start of the step.
     at: Time,
     /// Runs of any outcome.
@@ -91,7 +91,7 @@ struct Step {
     status: Option<Status>,
 }
 
-impl From<history::Step> for Step {
+impl From<history::Step> for HistoryStep {
     fn from(step: history::Step) -> Self {
         let [p50_seconds, p95_seconds, max_seconds] =
             [step.p50, step.p95, step.max].map(|d| d.as_ref().map(Duration::as_secs_f64));
@@ -115,7 +115,7 @@ async fn steps(
     if let Err(why) = routes.guard.shows_details(request.headers(), request.extensions()) {
         return refused(why);
     }
-    // A name that is not UTF-8 is no check's.
+    // A name that is not UTF-8 belongs to no check.
     let Some(name) = name.ok().map(|Path(name)| name).filter(|name| routes.state.knows(name))
     else {
         return Problem::no_such_check().into_response();
@@ -133,7 +133,7 @@ async fn read(routes: &Routes, check: &str, query: &Query) -> Result<Response, P
         from: Time(from),
         to: Time(to),
         step_seconds: step.as_secs(),
-        steps: steps.into_iter().map(Step::from).collect(),
+        steps: steps.into_iter().map(HistoryStep::from).collect(),
     }))
 }
 
@@ -314,7 +314,8 @@ mod tests {
             worst: None,
             ..step.clone()
         };
-        let told = [step, empty].map(|step| serde_json::to_value(Step::from(step)).expect("JSON"));
+        let told =
+            [step, empty].map(|step| serde_json::to_value(HistoryStep::from(step)).expect("JSON"));
         let at = "2026-01-31T22:07:30.250Z";
         let expected = [
             serde_json::json!({
