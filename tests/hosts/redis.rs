@@ -51,7 +51,7 @@ async fn a_server_answers_over_the_connection_of_the_host() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_is_told_and_one_that_comes_back_too() {
+async fn a_server_that_goes_and_comes_back_is_noticed() {
     let Some(mut server) = Redis::start().await else { return };
     let check = manager(connection(&server.url()));
     assert_eq!(ask(&check, PATIENT).await, Ok(Detail::ok()));
@@ -88,7 +88,7 @@ async fn a_frozen_server_times_out_by_the_clients_limit_or_the_checks() {
 }
 
 #[tokio::test]
-async fn missing_and_wrong_credentials_are_told_apart_from_other_refusals() {
+async fn missing_and_wrong_credentials_are_kept_apart_from_other_refusals() {
     let required = format!("requirepass {PASSWORD}");
     let Some(server) = Redis::start_with(&[&required], &[]).await else { return };
     // Of its own login the client keeps no code.

@@ -40,7 +40,7 @@ async fn the_driver_takes_the_peer_for_a_server() {
         try: print(client.admin.command('ping')['ok'])\n\
         except pymongo.errors.OperationFailure as error: print(error.code)\n";
     let Some(server) = pymongo().await else { return };
-    for (url, told) in [
+    for (url, reported) in [
         (login(&server, "locked", SECRET), "1.0"),
         (login(&server, "both", SECRET), "1.0"),
         (login(&server, "older%20mechanism", SECRET), "1.0"),
@@ -54,7 +54,7 @@ async fn the_driver_takes_the_peer_for_a_server() {
         let command = command.args(["-c", DRIVER, &url]).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await.expect("Python");
         let text = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(text.trim(), told, "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(text.trim(), reported, "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
@@ -77,7 +77,7 @@ async fn a_login_must_be_right_where_one_is_asked_for() {
         assert_eq!(asked(&url, "").await, Ok(Detail::ok()), "{application} {mechanism}");
     }
     let right = login(&server, "locked", SECRET);
-    for (url, told) in [
+    for (url, reported) in [
         (login(&server, "locked", "not-the-one"), "answered 18 to saslContinue: Authentication"),
         (
             login(&server, "older%20mechanism", "not-the-one"),
@@ -93,12 +93,12 @@ async fn a_login_must_be_right_where_one_is_asked_for() {
     ] {
         let (reason, text) = failed(&url, "").await;
         assert_eq!(reason, Reason::AuthFailed, "{text}");
-        assert!(text.contains(told) && !text.contains("not-the-one"), "{text}");
+        assert!(text.contains(reported) && !text.contains("not-the-one"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn each_role_is_told_from_the_others() {
+async fn each_role_is_kept_apart_from_the_others() {
     let Some(server) = pymongo().await else { return };
     for (application, roles) in [
         ("primary", &["any", "primary"][..]),
@@ -139,7 +139,7 @@ async fn a_member_of_another_set_is_not_the_one_expected() {
 #[tokio::test]
 async fn a_server_that_does_not_serve_says_so() {
     let Some(server) = pymongo().await else { return };
-    for (application, reason, told) in [
+    for (application, reason, reported) in [
         ("recovering", Reason::NotServing, "is neither primary nor secondary nor arbiter"),
         ("uninitiated", Reason::NotServing, "is a member of a replica set that is not initiated"),
         ("starting", Reason::NotServing, "answered 13436 to hello: NotPrimaryOrSecondary"),
@@ -151,7 +151,7 @@ async fn a_server_that_does_not_serve_says_so() {
     ] {
         let (found, text) = failed(&url(&server, application), "").await;
         assert_eq!(found, reason, "{text}");
-        assert!(text.contains(told), "{text}");
+        assert!(text.contains(reported), "{text}");
     }
 }
 

@@ -70,7 +70,8 @@ async fn the_servers_that_dns_lists_are_asked_until_one_is_right() {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("to open it");
     std::fs::write(dir.path().join("resolv.conf"), format!("nameserver {address}\n")).unwrap();
-    let mut configuration = "[history]\nurl = \"off\"\n".to_owned();
+    let mut configuration =
+        "[history]\nurl = \"off\"\n[defaults]\ninterval = '2m'\ntimeout = '1m'\n".to_owned();
     for (check, name, application) in [
         ("right", "cluster", "locked"),
         ("secondary", "cluster", "secondary"),

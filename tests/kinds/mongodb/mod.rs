@@ -67,8 +67,8 @@ async fn an_error_shows_its_code_on_the_span() {
     let (spans, _guard) = Spans::record();
     let failure = asked(&peer, "").await.expect_err("it refuses");
     assert_eq!(failure.reason(), Reason::AuthFailed);
-    let told = "answered 18 to ping: AuthenticationFailed: Authentication failed.";
-    assert_eq!(failure.message(), format!("{} {told}", peer.address));
+    let reported = "answered 18 to ping: AuthenticationFailed: Authentication failed.";
+    assert_eq!(failure.message(), format!("{} {reported}", peer.address));
     let span = spans.only();
     assert_eq!(attribute(&span, "db.response.status_code").as_deref(), Some("18"));
     assert_eq!(attribute(&span, "error.type").as_deref(), Some("auth_failed"));
@@ -90,8 +90,8 @@ async fn whoever_does_not_know_the_password_is_not_the_server() {
     let options = format!("url = 'mongodb://app:{SECRET}@{}/?{mechanism}'", peer.address);
     let failure = ask(&*check("mongodb", &options), PATIENT).await.expect_err("it pretends");
     assert_eq!(failure.reason(), Reason::AuthFailed);
-    let told = "failed: the server cannot prove that it knows the password";
-    assert!(failure.message().ends_with(told), "{}", failure.message());
+    let reported = "failed: the server cannot prove that it knows the password";
+    assert!(failure.message().ends_with(reported), "{}", failure.message());
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_certificate_logs_in_where_the_url_says_so() {
 }
 
 #[test]
-fn every_option_that_is_wrong_is_told_without_secrets() {
+fn every_wrong_option_is_reported_without_secrets() {
     let url = format!("mongodb://app:{SECRET}@db");
     for (options, wrong) in [
         (format!("url = 'mongodb://app:{SECRET}@one,two'"), "url: it names several hosts"),
@@ -131,8 +131,8 @@ fn every_option_that_is_wrong_is_told_without_secrets() {
         (format!("url = '{url}'\nexpect.role = 'arbiter'"), "expect.role: "),
         (format!("url = '{url}'\ntls = {{ cert = '/nowhere' }}"), "tls"),
     ] {
-        let told = errors("mongodb", &options);
-        assert!(!told.is_empty() && told[0].starts_with(wrong), "{options}: {told:?}");
-        assert!(!format!("{told:?}").contains(SECRET), "{told:?}");
+        let reported = errors("mongodb", &options);
+        assert!(!reported.is_empty() && reported[0].starts_with(wrong), "{options}: {reported:?}");
+        assert!(!format!("{reported:?}").contains(SECRET), "{reported:?}");
     }
 }

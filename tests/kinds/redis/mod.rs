@@ -88,7 +88,7 @@ async fn a_password_must_be_right_where_one_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_user_without_info_is_told_by_ping_alone_unless_an_option_needs_more() {
+async fn a_user_without_info_is_judged_by_ping_alone_unless_an_option_needs_more() {
     let acl = format!("user default off\nuser app on >{SECRET} +ping\nuser mute on >{SECRET}\n");
     let files = [("users.acl", acl.as_str())];
     let Some(server) = Redis::start_with(&["aclfile users.acl"], &files).await else { return };
@@ -129,7 +129,7 @@ async fn a_server_that_loads_its_data_does_not_serve() {
 }
 
 #[tokio::test]
-async fn a_replica_is_told_from_a_master_and_warns_while_its_link_is_down() {
+async fn a_replica_and_a_master_are_kept_apart_and_a_replica_warns_while_its_link_is_down() {
     let Some(mut master) = Redis::start().await else { return };
     let follow = format!("replicaof 127.0.0.1 {}", master.port());
     let start = async |more| Redis::start_with(&[&follow, more], &[]).await.expect("a replica");
@@ -142,13 +142,13 @@ async fn a_replica_is_told_from_a_master_and_warns_while_its_link_is_down() {
     }
     assert_eq!(asked(&master.url(), "expect.role = 'master'").await, Ok(Detail::ok()));
     let (spans, _guard) = Spans::record();
-    for (url, role, told) in [
+    for (url, role, reported) in [
         (replica.url(), "master", "is a replica, not a master"),
         (master.url(), "replica", "is a master, not a replica"),
     ] {
         let (reason, text) = failed(&url, &format!("expect.role = '{role}'")).await;
         assert_eq!(reason, Reason::UnexpectedStatus);
-        assert!(text.ends_with(told), "{text}");
+        assert!(text.ends_with(reported), "{text}");
     }
     assert!(spans.ended().iter().all(|span| span.status == Status::Unset));
 
@@ -193,7 +193,7 @@ async fn a_server_with_all_the_clients_it_takes_is_overloaded() {
 }
 
 #[tokio::test]
-async fn a_database_that_the_server_does_not_have_is_told() {
+async fn a_database_that_the_server_does_not_have_is_reported() {
     let Some(server) = Redis::start().await else { return };
     assert_eq!(asked(&format!("{}/15", server.url()), "").await, Ok(Detail::ok()));
     let (reason, text) = failed(&format!("{}/16", server.url()), "").await;
@@ -222,13 +222,16 @@ async fn tls_is_spoken_and_verified() {
 }
 
 #[test]
-fn every_option_that_is_wrong_is_told_without_the_url() {
+fn every_wrong_option_is_reported_without_the_url() {
     let wrong = format!("url = 'redis://:{SECRET}@cache:0'\nmax_memory_ratio = 90");
-    let told = errors("redis", &wrong);
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("url: its host or port is none; right is redis://"), "{told:?}");
-    assert!(told[1].starts_with("max_memory_ratio: this is no share; write a number above 0"));
-    assert!(!format!("{told:?}").contains(SECRET));
+    let reported = errors("redis", &wrong);
+    assert_eq!(reported.len(), 2, "{reported:?}");
+    assert!(
+        reported[0].starts_with("url: its host or port is none; right is redis://"),
+        "{reported:?}"
+    );
+    assert!(reported[1].starts_with("max_memory_ratio: this is no share; write a number above 0"));
+    assert!(!format!("{reported:?}").contains(SECRET));
     for (options, option) in [
         ("url = 'redis://cache'\ntls = true", "tls: redis:// is asked without TLS"),
         ("url = 'valkeys://cache'\ntls = false", "tls: valkeys:// is asked with TLS"),
@@ -247,7 +250,7 @@ fn every_option_that_is_wrong_is_told_without_the_url() {
         ("url = 'redis-cluster://a'\nmax_memory_ratio = 0.9", "max_memory_ratio: each node of a"),
         ("url = 'redis://cache'\nexpect.role = 'slave'", "expect.role: "),
     ] {
-        let told = errors("redis", options);
-        assert!(told.len() == 1 && told[0].starts_with(option), "{told:?}");
+        let reported = errors("redis", options);
+        assert!(reported.len() == 1 && reported[0].starts_with(option), "{reported:?}");
     }
 }

@@ -20,7 +20,9 @@ async fn sentinels_are_asked_for_the_master_and_a_failover_is_followed() {
     let (_reserved, nobody) = peer::refusing();
     let url = format!("redis-sentinel://{nobody},127.0.0.1:{}/orders", sentinel.port());
     for more in ["", "expect.role = 'master'"] {
-        assert_eq!(asked(&url, more).await, Ok(Detail::ok()));
+        for url in [&url, &url.replace("redis", "valkey")] {
+            assert_eq!(asked(url, more).await, Ok(Detail::ok()));
+        }
     }
     let (reason, text) = failed(&url.replace("orders", "others"), "").await;
     assert_eq!(reason, Reason::QueryFailed);
@@ -56,14 +58,14 @@ async fn sentinels_have_a_password_of_their_own() {
     let url = format!("redis-sentinel://:{SECRET}@127.0.0.1:{}/orders", sentinel.port());
     let right = "sentinel_password = 's3ntinel-pw'";
     assert_eq!(asked(&url, right).await, Ok(Detail::ok()));
-    for (url, more, told) in [
+    for (url, more, reported) in [
         (&url, "", "NOAUTH"),
         (&url, "sentinel_password = 'not-the-one'", "answered to AUTH: WRONGPASS"),
         (&url.replace(SECRET, "not-the-one"), right, "answered to AUTH: WRONGPASS"),
     ] {
         let (reason, text) = failed(url, more).await;
         assert_eq!(reason, Reason::AuthFailed, "{text}");
-        assert!(text.contains(told) && !text.contains("not-the-one"), "{text}");
+        assert!(text.contains(reported) && !text.contains("not-the-one"), "{text}");
     }
 }
 

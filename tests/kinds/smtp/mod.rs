@@ -107,9 +107,9 @@ async fn failed(options: &str) -> (Reason, String) {
 /// Why asking a peer that says `replies` fails, with the `mode` given.
 async fn refusal(replies: &[&str], mode: &str) -> (Reason, String) {
     let peer = Peer::start(saying(replies)).await;
-    let told = failed(&format!("address = '{}'\nmode = '{mode}'", peer.address)).await;
+    let reported = failed(&format!("address = '{}'\nmode = '{mode}'", peer.address)).await;
     peer.has_seen_closed(1).await;
-    told
+    reported
 }
 
 #[tokio::test]
@@ -171,8 +171,8 @@ async fn a_server_that_leaves_without_a_farewell_has_served() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_with_its_code_and_text() {
-    for (replies, reason, told) in [
+async fn a_refusal_is_reported_with_its_code_and_text() {
+    for (replies, reason, reported) in [
         (&["554 no service\r\n"][..], Reason::NotServing, "the connection: 554 no service"),
         (&["421 too many connections\r\n"], Reason::Overloaded, "421 too many connections"),
         (
@@ -183,12 +183,12 @@ async fn a_refusal_is_told_with_its_code_and_text() {
     ] {
         let (found, text) = refusal(replies, "plain").await;
         assert_eq!(found, reason, "{text}");
-        assert!(text.ends_with(told), "{text}");
+        assert!(text.ends_with(reported), "{text}");
     }
 }
 
 #[tokio::test]
-async fn it_says_where_it_comes_from_or_what_it_was_told_to_say() {
+async fn it_says_where_it_comes_from_or_what_it_is_configured_to_say() {
     for (option, said) in
         [("", "EHLO [127.0.0.1]\r\nQUIT\r\n"), ("ehlo = 'me.test'", "EHLO me.test\r\nQUIT\r\n")]
     {
@@ -247,7 +247,7 @@ async fn no_secret_shows_in_messages_or_spans() {
 }
 
 #[tokio::test]
-async fn a_server_without_plain_logins_is_told() {
+async fn a_server_without_plain_logins_is_reported() {
     let authority = Authority::new();
     let ca = file(&authority.pem);
     let config = authority.issue("127.0.0.1").server(None);
@@ -318,7 +318,7 @@ async fn a_frozen_server_times_out_and_a_stopped_one_refuses() {
 }
 
 #[test]
-fn every_option_that_is_wrong_is_told_without_the_password() {
+fn every_wrong_option_is_reported_without_the_password() {
     let password = format!("password = '{SECRET}'");
     for (options, wrong) in [
         ("address = 'mail'", "address: the port is missing"),
@@ -338,8 +338,8 @@ fn every_option_that_is_wrong_is_told_without_the_password() {
             "username: it is empty or holds a NUL",
         ),
     ] {
-        let told = errors("smtp", options);
-        assert!(told.len() == 1 && told[0].starts_with(wrong), "{options}: {told:?}");
-        assert!(!format!("{told:?}").contains(SECRET));
+        let reported = errors("smtp", options);
+        assert!(reported.len() == 1 && reported[0].starts_with(wrong), "{options}: {reported:?}");
+        assert!(!format!("{reported:?}").contains(SECRET));
     }
 }

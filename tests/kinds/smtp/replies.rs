@@ -33,7 +33,7 @@ async fn a_server_that_refuses_ehlo_is_greeted_by_helo() {
 
 #[tokio::test]
 async fn a_server_that_refuses_helo_too_fails_by_its_first_answer() {
-    for (older, reason, told) in [
+    for (older, reason, reported) in [
         ("550 nor that\r\n", Reason::UnexpectedStatus, "EHLO: 502 not that"),
         ("421 too many connections\r\n", Reason::Overloaded, "EHLO: 421 too many connections"),
         ("", Reason::UnexpectedStatus, "EHLO: 502 not that"),
@@ -43,7 +43,7 @@ async fn a_server_that_refuses_helo_too_fails_by_its_first_answer() {
         let peer = Peer::start(script).await;
         let (found, text) = failed(&format!("address = '{}'", peer.address)).await;
         assert_eq!(found, reason, "{text}");
-        assert!(text.ends_with(told), "{text}");
+        assert!(text.ends_with(reported), "{text}");
     }
     // One that asks to try later means this client, whatever it says.
     let (verdict, heard) = heard(&[HELLO, "450 try later\r\n"], "").await;
