@@ -158,5 +158,7 @@ pub(super) fn no_duplicates<T: PartialEq>(
 }
 
 fn is_web_url(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    let names_one_host = |url: &Url| url.host_str().is_some_and(|host| !host.contains(','));
+    Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && names_one_host(&url))
 }

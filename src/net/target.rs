@@ -48,6 +48,9 @@ impl Target {
     /// Takes `url` apart; `wrong` is said where it names no host.
     fn parts(mut url: Url, wrong: &'static str) -> Result<Self, &'static str> {
         let host = url.host().ok_or(wrong)?;
+        if url.host_str().is_some_and(|hosts| hosts.contains(',')) {
+            return Err("it names several hosts, while one check asks one; write a check for each");
+        }
         let port = url.port_or_known_default().ok_or(wrong)?;
         let endpoint = Endpoint::new(host.into(), port)
             .ok_or("port 0 is nobody's; write one from 1 to 65535")?;

@@ -93,7 +93,7 @@ impl JsonSchema for Period {
             "type": "string",
             "description": "A duration with its unit, such as \"250ms\", \"5s\" or \"1h 30m\".",
             "pattern": format!(
-                r"^\s*(\d+(\.\d+)?\s*({})\s*)+$",
+                r"^\s*(\d+(\.\d+)?\s*({})(?![A-Za-z])\s*)+$",
                 UNITS.split_whitespace().collect::<Vec<_>>().join("|"),
             ),
         })
