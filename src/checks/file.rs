@@ -161,7 +161,7 @@ impl File {
 struct Found {
     /// None where the file system keeps no times.
     age: Option<Duration>,
-    /// None for what is no regular file.
+    /// `None` for anything but a regular file.
     size: Option<ByteSize>,
 }
 

@@ -122,8 +122,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<websocket::WebsocketOptions>(),
 ];
 
-/// A check that is told instead of asking, and fails after a silence longer than `grace`; `token`
-/// gives the right to tell it by `POST /heartbeat/{check}`.
+/// A check that waits for heartbeats instead of asking, and fails when the last one is older than
+/// `grace`; `token` is required by `POST /heartbeat/{check}`.
 #[must_use]
 pub fn heartbeat(grace: Duration, token: &str) -> Heartbeat {
     Heartbeat::new(grace, token)
@@ -171,11 +171,11 @@ pub fn of(kind: &str, options: impl Serialize) -> Result<Arc<dyn Check>, KindErr
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KindError {
-    /// There is no such kind, or its feature is off.
+    /// The kind is not known, or its feature is off.
     #[error("{0}; each is there with the cargo feature of its name")]
     Unknown(#[from] UnknownKind),
     /// The options are wrong.
-    #[error("options of kind `{kind}`: {}", told(errors))]
+    #[error("options of kind `{kind}`: {}", listed(errors))]
     Options {
         /// The kind.
         kind: &'static str,
@@ -185,7 +185,7 @@ pub enum KindError {
 }
 
 #[cfg(feature = "config")]
-fn told(errors: &[OptionError]) -> String {
+fn listed(errors: &[OptionError]) -> String {
     let line = |error: &OptionError| match error.path.as_str() {
         "" => error.message.clone(),
         path => format!("{path}: {}", error.message),

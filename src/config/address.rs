@@ -21,7 +21,7 @@ impl Listen {
     }
 }
 
-/// The text is no address to listen on.
+/// The text is not an address to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an address and port, such as 127.0.0.1:8080, [::]:8080 or localhost:8080")]
 pub struct NotAnAddress;

@@ -1,4 +1,4 @@
-//! One check of a configuration: its common options, its kind's own, and what it makes of both.
+//! Reads one check of a configuration: its common options, and those of its kind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

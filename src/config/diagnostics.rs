@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, each finding with its position, all in one go.
+//! Collects everything that is wrong with a configuration, each finding with its position.
 
 use std::fmt;
 use std::io;
@@ -47,7 +47,7 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
-    /// The file is no text.
+    /// The file is not UTF-8 text.
     #[error("the configuration {} is not UTF-8; write it as UTF-8 text", path.display())]
     NotUtf8 {
         /// The file.
@@ -97,7 +97,7 @@ enum Nature {
 }
 
 impl Report {
-    /// Something there is wrong.
+    /// Something is wrong at `at`.
     pub(super) fn error(&mut self, at: At, path: impl Into<String>, message: impl Into<String>) {
         self.push(at, path.into(), message.into(), Nature::Presence);
     }
@@ -111,13 +111,13 @@ impl Report {
         }
     }
 
-    /// The text at `at` is no TOML; findings on the same `line` would only be its consequences.
+    /// The text at `at` is not TOML. Other findings on the same `line` would only follow from that.
     pub(super) fn syntax(&mut self, at: At, line: usize, path: String, message: String) {
         self.broken_lines.push((at.file, line));
         self.push(at, path, message, Nature::Syntax);
     }
 
-    /// Allowed, but worth a word.
+    /// Something that is allowed, but may be a mistake.
     pub(super) fn warning(&mut self, at: At, path: impl Into<String>, message: impl Into<String>) {
         let (path, message) = (path.into(), message.into());
         self.warnings.push(Found { at, path, message, nature: Nature::Presence });

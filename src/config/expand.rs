@@ -3,7 +3,7 @@
 use std::env::VarError;
 use std::fmt;
 
-/// Where the values of variables come from: the process's environment unless told otherwise.
+/// Where the values of variables come from: by default the process's environment.
 pub(super) struct Environment(Lookup);
 
 type Lookup = Box<dyn Fn(&str) -> Result<String, VarError> + Send + Sync>;

@@ -63,13 +63,13 @@ pub trait KindOptions: DeserializeOwned + JsonSchema + 'static {
     /// What it asks, in a few words.
     const SUMMARY: &'static str;
 
-    /// The figures of its own that its checks may tell.
+    /// The measurements of its own that its checks may report.
     const MEASUREMENTS: &'static [&'static Measurement] = &[];
 
     /// Makes the check.
     ///
     /// # Errors
-    /// Everything wrong with the options that their types could not tell.
+    /// Everything wrong with the options that their types do not exclude.
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>>;
 }
 
@@ -104,11 +104,11 @@ pub struct Kind {
     pub name: &'static str,
     /// What it asks, in a few words.
     pub summary: &'static str,
-    /// The figures of its own that its checks may tell.
+    /// The measurements of its own that its checks may report.
     pub measurements: &'static [&'static Measurement],
     /// The schema of its options.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
-    /// Reads the options; the error tells the path within them.
+    /// Reads the options; the error has the path within them.
     pub read: fn(toml::Value) -> Result<Parsed, OptionError>,
 }
 
@@ -134,7 +134,7 @@ fn read<O: KindOptions>(options: toml::Value) -> Result<Parsed, OptionError> {
     Ok(Box::new(move || options.build()))
 }
 
-/// Reads `T` out of `options`; the error tells the path within them.
+/// Reads `T` out of `options`; the error has the path within them.
 pub(super) fn read_options<T: DeserializeOwned>(options: toml::Value) -> Result<T, OptionError> {
     serde_path_to_error::deserialize(options).map_err(|error| {
         let path = error.path().to_string();

@@ -33,7 +33,7 @@ const SECTIONS: [&str; 9] = [
     "include",
 ];
 
-/// A configuration on its way in.
+/// A configuration while it is loaded.
 pub(super) struct Loading<'a> {
     kinds: &'static [Kind],
     environment: &'a Environment,
@@ -277,7 +277,7 @@ impl<'a> Loading<'a> {
         })
     }
 
-    /// Without the section no alerts are sent; with it, it must say where to.
+    /// Without the section no alerts are sent; with it, `urls` is required.
     fn alertmanager(&mut self, root: &mut Table) -> Option<Alertmanager> {
         if !root.contains_key("alertmanager") {
             return None;
@@ -325,8 +325,8 @@ impl<'a> Loading<'a> {
     }
 }
 
-/// The enabled checks and the names of the others. A dependency on a check that is disabled says
-/// nothing, as that one is never down.
+/// The enabled checks and the names of the others. A dependency on a disabled check is dropped, as
+/// that check is never down.
 fn finished(drafts: Vec<Draft>) -> (Vec<NamedCheck>, Vec<String>) {
     let (enabled, disabled): (Vec<Draft>, Vec<Draft>) =
         drafts.into_iter().partition(|draft| draft.enabled);
@@ -342,13 +342,13 @@ fn finished(drafts: Vec<Draft>) -> (Vec<NamedCheck>, Vec<String>) {
     (checks, disabled)
 }
 
-/// Whether a file says nothing at all.
+/// Whether a file holds only white space and comments.
 fn is_blank(text: &str) -> bool {
     let says_nothing = |line: &str| line.is_empty() || line.starts_with('#');
     text.trim_start_matches('\u{feff}').lines().all(|line| says_nothing(line.trim()))
 }
 
-/// The path from the root; where there is no working directory it stays as it is.
+/// The absolute path. Without a working directory the path stays as it is.
 fn absolute(path: &Path) -> PathBuf {
     if path.as_os_str().is_empty() {
         return std::env::current_dir().unwrap_or_default();

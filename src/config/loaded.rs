@@ -1,4 +1,4 @@
-//! What loading a configuration comes to.
+//! The result of loading a configuration.
 
 use super::diagnostics::{ConfigError, Diagnostic};
 use super::settings::Settings;
@@ -15,7 +15,7 @@ pub struct Loaded {
     pub checks: Vec<NamedCheck>,
     /// The names of checks with `enabled = false`, sorted.
     pub disabled: Vec<String>,
-    /// What is allowed but worth a word at start.
+    /// What is allowed but logged as a warning at start.
     pub warnings: Vec<Diagnostic>,
     /// The files it was made of.
     pub watch: Watch,
@@ -23,7 +23,7 @@ pub struct Loaded {
     pub blank: bool,
 }
 
-/// What came of reading a configuration.
+/// The result of one attempt to load a configuration.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Attempt {

@@ -12,7 +12,7 @@ use super::kind::Kind;
 use super::load::Loading;
 use super::loaded::{Attempt, Loaded};
 
-/// The file that is read from the working directory when none is named.
+/// The file in the working directory that is read when no other is named.
 pub const DEFAULT_FILE: &str = "vitalsign.toml";
 
 /// Loads configurations.

@@ -1,4 +1,4 @@
-//! What to say of a name that is not known.
+//! Suggestions for names that are not known.
 
 /// The known name that was probably meant: one that differs in few letters, else one that begins
 /// with `name`, else one that `name` begins with.
@@ -50,7 +50,7 @@ const ELSEWHERE: [(&str, &[&str]); 13] = [
     ("cmd", &["program"]),
 ];
 
-/// The option that `name` was probably meant for, and advice to whoever wrote it.
+/// The option that `name` was probably meant for, and the advice to print.
 pub(super) fn option<'a>(name: &str, known: &[&'a str]) -> (Option<&'a str>, String) {
     let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == name);
     let ours = elsewhere.and_then(|(_, ours)| {

@@ -32,7 +32,7 @@ pub(super) fn parse(
     }
 }
 
-/// Enough to mend a file by; a file that is no TOML at all would have one a line.
+/// Enough to correct a file by. A file that is not TOML at all would have one on each line.
 const MAX_SYNTAX_ERRORS: usize = 100;
 
 /// The text without the line of a key that has no value, at which the parser would give up on all

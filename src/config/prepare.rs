@@ -1,5 +1,5 @@
-//! What the schema of an options struct tells before serde reads it: which keys are unknown or
-//! missing, which values are secrets, and which are paths.
+//! Prepares a tree by the JSON Schema of the struct that will read it: finds unknown and missing
+//! keys, reads secrets, and resolves paths.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -14,15 +14,15 @@ use super::tree::{Entry, Node, Source, Value};
 use super::watch::Contents;
 use super::{names, pem};
 
-/// What is said of a required option that is not there.
+/// The message about a required option that is missing.
 pub(super) const MISSING: &str = "missing; this option is required";
 
-/// What is said of a secret that comes out of a file or a variable and is empty: whoever named
-/// the place meant it to hold something.
+/// The message about an empty secret from a file or a variable: the file or variable was meant to
+/// hold something.
 const EMPTY_SECRET: &str = "the secret is empty; fill the file or variable that holds it, or leave \
                             the option out";
 
-/// Some editors write it at the start of a file in UTF-8; it is no part of the text.
+/// Some editors write it at the start of a file in UTF-8; it does not belong to the text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Longest secret that a file may hold: far above any token or URL, far below memory.

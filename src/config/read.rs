@@ -51,8 +51,8 @@ pub(super) fn all_errors<R>(
     }
 }
 
-/// Puts an empty text where a required option is missing, so that the others are still checked;
-/// where that is no use either, takes out the table.
+/// Puts a stand-in where a required option is missing, so that the others are still checked. Where
+/// serde does not take that either, the table is taken out.
 fn stand_in(
     node: &mut Node,
     path: &str,

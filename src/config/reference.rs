@@ -34,7 +34,7 @@ pub struct KindEntry {
     pub summary: &'static str,
     /// Its options, without those of every check.
     pub table: Table,
-    /// The figures of its own that it tells.
+    /// Its own measurements.
     pub measurements: &'static [&'static Measurement],
 }
 
@@ -90,7 +90,7 @@ pub struct TypeEntry {
     pub text: String,
 }
 
-/// There is no such kind.
+/// The kind is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown kind `{name}`; {advice}")]
 pub struct UnknownKind {
@@ -126,7 +126,7 @@ impl Reference {
     /// The kind called `name`.
     ///
     /// # Errors
-    /// [`UnknownKind`], which tells the nearest name or all that are known.
+    /// [`UnknownKind`], which suggests the nearest name or lists all that are known.
     pub fn kind(&self, name: &str) -> Result<&KindEntry, UnknownKind> {
         self.kinds.iter().find(|kind| kind.table.name == name).ok_or_else(|| {
             let known: Vec<&str> = self.kinds.iter().map(|kind| &*kind.table.name).collect();

@@ -44,7 +44,7 @@ pub(super) struct ServerSection {
     /// Token that gives the right to details: as bearer token, or as the password of Basic
     /// authentication, so that browsers can ask. At least 4 characters.
     pub(super) token: Option<Secret>,
-    /// Bearer token that `/metrics` asks for: at least 4 characters. Default: none is asked for.
+    /// Bearer token that `/metrics` asks for: at least 4 characters. Default: it asks for none.
     pub(super) metrics_token: Option<Secret>,
     /// How long everything is still served after the signal to stop, so that balancers see
     /// readiness fail before the listener closes. Shorter than `shutdown_timeout`. Default `"10s"`.
@@ -125,12 +125,12 @@ pub(super) struct HistorySection {
     pub(super) retention: Option<Period>,
 }
 
-/// Sends status changes to Alertmanager, instead of Prometheus' rules; with both, people are told
-/// everything twice. Without this section no alerts are sent.
+/// Sends status changes to Alertmanager, instead of Prometheus' rules; with both, people get every
+/// alert twice. Without this section no alerts are sent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AlertmanagerSection {
-    /// Base URL of every Alertmanager of the cluster, `http` or `https`; each is told everything.
+    /// Base URL of every Alertmanager of the cluster, `http` or `https`; each gets every alert.
     /// A user name and password in it are sent as basic authentication.
     pub(super) urls: Vec<Secret>,
 }

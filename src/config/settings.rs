@@ -1,4 +1,4 @@
-//! What a loaded configuration says beside its checks, every default filled in.
+//! The settings of a loaded configuration beside its checks, with every default filled in.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -108,7 +108,7 @@ pub struct Service {
     pub version: String,
     /// Where it is deployed.
     pub environment: Option<String>,
-    /// Which of several this one is: the host name unless told otherwise.
+    /// Which of several this one is: by default the host name.
     pub instance: String,
 }
 
@@ -193,7 +193,7 @@ pub struct Telemetry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Alertmanager {
-    /// Base URL of every Alertmanager of the cluster; each is told everything.
+    /// Base URL of every Alertmanager of the cluster; each gets every alert.
     pub urls: Vec<Secret>,
 }
 

@@ -1,4 +1,4 @@
-//! The files that a configuration was made of, for telling when it has changed.
+//! The files that a configuration was made of, to notice when one of them changes.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;

@@ -44,7 +44,7 @@ impl Defaults {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// A name that is no check's.
+    /// A name that no check has.
     #[error(
         "check name {0:?} is not allowed; it must match [a-z0-9][a-z0-9_-]{{0,62}} and be neither \
          `status` nor `incidents`"

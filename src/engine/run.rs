@@ -19,7 +19,7 @@ use crate::model::{CheckInfo, Outcome, Reason, Run};
 /// Writes the trace context that goes to dependencies.
 pub type Propagator = Arc<dyn TextMapPropagator + Send + Sync>;
 
-/// Runs `check` once and feeds what came of it to everything: state, metrics, span and sinks.
+/// Runs `check` once and records the result: in state, metrics, span and sinks.
 pub(crate) async fn run(
     check: &dyn Check,
     entry: &Arc<Entry>,
@@ -42,7 +42,7 @@ pub(crate) async fn run(
     );
 }
 
-/// Runs `check` once inside `root`, without telling anybody.
+/// Runs `check` once inside `root`, without recording the result.
 pub(crate) async fn once(
     check: &dyn Check,
     info: &CheckInfo,

@@ -15,8 +15,8 @@ use crate::model::{CheckInfo, Outcome, Phase, Reason, Status, Trace};
 /// Target of every span of a run, for filters.
 pub const TARGET: &str = "vitalsign::trace";
 
-/// Attribute on a root span that tells a trace-keeping processor to export the trace; it is taken
-/// off before export.
+/// Attribute on a root span by which a trace-keeping processor knows to export the trace. It is
+/// removed before export.
 pub const KEEP: &str = "vitalsign.keep";
 
 const ERROR_TYPE: &str = "error.type";

@@ -1,9 +1,9 @@
-//! The feed: the latest status changes, for any number of readers who each go at their own pace.
+//! The feed: the latest status changes, for any number of readers at their own pace.
 //!
-//! In flow the recorder's events, as a [`Sink`]; out flow changes in the order in which they came.
-//! A change is pushed to a ring and a bell is rung, which costs the same however many read: a task
-//! of its own wakes them. Each reader has but a position in the ring, so one that is slow costs
-//! nobody anything, and learns how much it missed once the ring has gone past it.
+//! The feed is a [`Sink`]: it gets the recorder's events and keeps the changes in a ring, in order.
+//! Publishing a change costs the same however many readers there are, as a separate task wakes them.
+//! A reader is only a position in the ring. A slow reader costs the others nothing, and learns how
+//! many changes it missed once the ring has gone past it.
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +32,7 @@ const ROUND: Duration = Duration::from_secs(15);
 /// Shortest time between two wakings: a burst of changes wakes every reader once, not for each.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A change of a check's status, as [`Health::subscribe`](crate::Health::subscribe) tells it.
+/// A change of a check's status, as [`Health::subscribe`](crate::Health::subscribe) yields it.
 #[derive(Debug, Clone)]
 pub struct StatusChange {
     /// The check.
@@ -41,9 +41,9 @@ pub struct StatusChange {
     pub transition: Transition,
 }
 
-/// So many status changes were not delivered, for they came faster than they were read.
+/// The number of status changes that were not delivered, as they came faster than they were read.
 ///
-/// What follows in the stream is newer; [`HealthState`](crate::HealthState) tells what holds now.
+/// What follows in the stream is newer; [`HealthState`](crate::HealthState) has the current state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} status changes were missed")]
 pub struct Missed(pub u64);
@@ -52,7 +52,7 @@ pub struct Missed(pub u64);
 ///
 /// It ends when the last clone of its [`Health`](crate::Health) is dropped, which it does not keep
 /// alive. It may be read as slowly as one likes: the latest 1,000 changes are kept for all
-/// subscribers together, and one that falls behind further is told of it as [`Missed`].
+/// subscribers together, and one that falls behind further gets [`Missed`].
 pub struct Subscription(BoxStream<'static, Result<StatusChange, Missed>>);
 
 impl fmt::Debug for Subscription {
@@ -69,7 +69,7 @@ impl Stream for Subscription {
     }
 }
 
-/// A change in the ring, with what it looks like on the wire once somebody has asked for that.
+/// A change in the ring, with its form on the wire, which is made on first use.
 #[derive(Debug)]
 pub(crate) struct Published {
     change: StatusChange,
@@ -99,7 +99,7 @@ pub(crate) struct Mark {
     pub(crate) round: u64,
 }
 
-/// Where the ring's memory begins: it has every change with a greater id.
+/// Where the ring begins: it has every change with a greater id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Floor {
     pub(crate) id: u64,
@@ -129,7 +129,7 @@ impl Ring {
     }
 }
 
-/// The latest changes, and who is to be woken when another comes.
+/// The latest changes, and how to wake the readers when another comes.
 #[derive(Debug)]
 pub(crate) struct Feed {
     ring: Mutex<Ring>,
@@ -137,7 +137,7 @@ pub(crate) struct Feed {
     woken: watch::Receiver<()>,
 }
 
-/// What wakes the readers; they end when it is gone.
+/// Wakes the readers; they end when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ReaderNotifier {
     feed: Arc<Feed>,
@@ -145,7 +145,7 @@ pub(crate) struct ReaderNotifier {
 }
 
 impl Feed {
-    /// An empty feed, and what wakes its readers.
+    /// An empty feed, and the notifier of its readers.
     pub(crate) fn new() -> (Arc<Self>, ReaderNotifier) {
         Self::keeping(KEPT)
     }
@@ -182,8 +182,8 @@ impl Feed {
     /// all that it has, and where that begins.
     pub(crate) fn reader_after(self: &Arc<Self>, id: u64) -> (Reader, Option<Floor>) {
         let ring = self.ring();
-        // Two checks may change so close to each other that the greater id comes first: whoever
-        // has seen one of the ring's goes on right after it.
+        // Two checks may change so close to each other that the greater id comes first. A reader
+        // that has seen a change of the ring continues right after that change.
         let seen = ring.kept.iter().position(|change| change.id() == id);
         let index = seen.map(|at| at + 1).or_else(|| {
             let newer = || ring.kept.iter().position(|change| change.id() > id);
@@ -250,7 +250,7 @@ impl Sink for Feed {
         match event {
             Event::Transition(transition) => self
                 .publish(StatusChange { check: Arc::clone(info), transition: transition.clone() }),
-            // No change tells that a check is gone.
+            // There is no change that says that a check was removed.
             Event::Removed => self.next_round(),
             Event::Run { .. } | Event::Observed(_) | Event::Skipped(_) | Event::Maintenance(_) => {}
         }
@@ -262,7 +262,7 @@ impl Sink for Feed {
 }
 
 impl ReaderNotifier {
-    /// Wakes the readers whenever there is something for them, and starts a round every 15 s.
+    /// Wakes the readers when there is something for them, and starts a round every 15 s.
     pub(crate) async fn run(self) {
         let mut rounds = interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -294,7 +294,7 @@ pub(crate) enum Taken {
     Change(Arc<Published>),
     /// The ring went past the reader, by so many changes.
     Missed(u64),
-    /// Another round has begun: the whole is to be told anew.
+    /// Another round has begun: the reader sends the whole again.
     Round(u64),
 }
 
@@ -306,8 +306,8 @@ impl Reader {
 
     /// What is next; `None` when it has caught up.
     ///
-    /// A new round is told before anything else. So whatever is made of the feed once a round has
-    /// begun is at no earlier position than any reader that has not heard of the round.
+    /// A new round comes before anything else. So a summary that is made once a round has begun is at
+    /// no earlier position than any reader that has not seen the round yet.
     pub(crate) fn take(&mut self) -> Option<Taken> {
         let ring = self.feed.ring();
         if ring.round != self.round {

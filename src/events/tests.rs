@@ -137,7 +137,7 @@ proptest! {
     ) {
         let (feed, _waker) = Feed::keeping(FEW);
         let base = after_start(&feed, 0);
-        // Neighbours in the wrong order, as two checks that change at once may tell them.
+        // Neighbours in the wrong order, as two checks that change at once may send them.
         let order: Vec<u64> = (0..published).map(|at| {
             let partner = (at ^ 1).min(published - 1);
             base + if swapped && at % 4 < 2 { partner } else { at }

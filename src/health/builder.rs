@@ -34,7 +34,7 @@ pub enum BuildError {
     /// The checks cannot be run.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// There is no runtime to run them on.
+    /// The call was made outside a runtime.
     #[error("checks need a tokio runtime; build inside of one, or name one with `check_runtime`")]
     NoRuntime,
     /// A label that series cannot have.
@@ -288,7 +288,7 @@ impl Builder {
         self
     }
 
-    /// Keeps what happens in `history`, and shows it. Default: none is kept.
+    /// Keeps what happens in `history`, and shows it. Default: no history.
     #[cfg(feature = "history")]
     #[must_use]
     pub fn history(mut self, history: History) -> Self {
@@ -301,7 +301,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError`] when the checks cannot be run, there is no runtime to run them on, or their
-    /// series cannot be told from others.
+    /// series have the same labels as others.
     pub fn build(self) -> Result<Health, BuildError> {
         let plan = engine::plan(self.checks, &self.defaults)?;
         let labels = metric_labels(self.metric_labels)?;

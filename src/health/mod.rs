@@ -59,7 +59,7 @@ struct Inner {
     #[cfg(feature = "maintenance")]
     maintenance_task: AbortHandle,
     notifier: AbortHandle,
-    /// Given back last of all.
+    /// Released last.
     _claim: Option<Claim>,
 }
 
@@ -79,12 +79,12 @@ impl std::fmt::Debug for Health {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Nobody tells of them any more.
-        self.state.tell_all_calls();
+        // Nothing else sends them any more.
+        self.state.send_all_calls();
         self.ticker.abort();
         #[cfg(feature = "maintenance")]
         self.maintenance_task.abort();
-        // With it end the subscriptions.
+        // The subscriptions end with it.
         self.notifier.abort();
         // A recorder would go on showing the last values as if they were still so.
         self.state.withdraw();
@@ -154,7 +154,7 @@ impl Health {
     /// ```
     ///
     /// 5 s is what the service itself waits: an endpoint leaves Kubernetes' balancing a moment
-    /// after its pod was told to stop.
+    /// after its pod got the signal to stop.
     pub fn shutdown(
         &self,
         signal: impl Future<Output = ()> + Send + 'static,
@@ -169,7 +169,7 @@ impl Health {
         }
     }
 
-    /// Ends the streams of `/events`, and answers 503 to whoever asks for one from now on.
+    /// Ends the streams of `/events`, and answers 503 to new requests for one.
     ///
     /// [`http::Server`](crate::http::Server) does so itself when it stops. A host that serves
     /// otherwise calls this once it takes no new connections, since a stream has no end of its own

@@ -222,7 +222,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Time between two looks while no status changes: runs are noted, and the time that is left.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Runs that are told of.
+/// Runs that were recorded.
 const TOLD: usize = 5;
 
 /// Asks `found` at once, and again whenever a status changes, until there is something.

@@ -19,11 +19,11 @@ const SLOTS: usize = ((OCTAVES - FINE + 1) << FINE) as usize;
 /// Counts by duration, as an HDR histogram keeps them: exact up to 32 µs, then 32 slots an octave.
 type Slots = [u32; SLOTS];
 
-/// What a host observed of its real calls to one dependency since this was told last, none of
+/// The calls to one dependency that a host observed since the last event of this sort, none of
 /// which changed the status of the check.
 ///
-/// It is told once a second at most, and before any other event that it must precede, so that a
-/// call costs the same however many sinks there are. A call that changes the status is told on its
+/// It is sent at most once a second, and before any other event that it must precede, so that a
+/// call costs the same however many sinks there are. A call that changes the status is sent on its
 /// own, as [`Event::Run`](super::Event::Run).
 #[derive(Clone)]
 pub struct Calls {
@@ -149,13 +149,13 @@ impl Calls {
         self.last_other = Some((started, Arc::clone(run)));
     }
 
-    /// Says under which status they came, before they are told.
+    /// Sets the status under which they came, before they are sent.
     pub(crate) const fn under(&mut self, status: Status, maintenance: bool) {
         self.status = status;
         self.maintenance = maintenance;
     }
 
-    /// Forgets what was told, and keeps the room for what comes.
+    /// Empties it after it was sent, and keeps its capacity.
     pub(crate) fn clear(&mut self) {
         for (count, slots) in self.outcomes.iter_mut().zip(&mut self.durations) {
             if std::mem::take(count) > 0

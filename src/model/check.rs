@@ -12,7 +12,7 @@ use super::vocabulary::Gate;
 pub struct Measurement {
     /// Name in base units, without prefix: `replication_lag_seconds`.
     pub name: &'static str,
-    /// What it tells, as the metric's help text.
+    /// What it measures, as the metric's help text.
     pub help: &'static str,
 }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::{Calls, CheckInfo, Run, ServiceStatus, SkipReason, Status, Transition};
 
-/// What the recorder tells its sinks.
+/// What the recorder sends to its sinks.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
     /// A run ended, and the check's status is now `status`.
@@ -29,15 +29,15 @@ pub enum Event<'a> {
     Skipped(SkipReason),
     /// A maintenance window of the check begins or ends.
     Maintenance(bool),
-    /// The check is no longer part of the plan.
+    /// The check was removed from the plan.
     Removed,
 }
 
 /// A reader of everything that happens to checks.
 ///
 /// It is called on the check path, with the check's entry locked: it must return at once (update
-/// atomics, or push to a bounded queue and count what does not fit) and must not call back. Should
-/// it panic, it is told of the next event all the same.
+/// atomics, or push to a bounded queue and count what does not fit) and must not call back. If
+/// it panics, it gets the next event all the same.
 pub trait Sink: Send + Sync {
     /// Takes note of `event` of the check `info`.
     fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>);
@@ -49,11 +49,11 @@ pub trait Sink: Send + Sync {
     }
 }
 
-/// Tells a sink, whose panic spares whoever tells it: a check would never be asked again.
+/// Calls a sink and catches its panic: it would end the check's task otherwise.
 ///
-/// The process's panic hook has told of it by then.
-pub(crate) fn spared(tell: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+/// The process's panic hook has reported it by then.
+pub(crate) fn spared(call: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
         // It may panic once more as it goes.
         forget(payload);
     }

@@ -55,7 +55,7 @@ vocabulary! {
         Degraded = "degraded",
         /// A check gating readiness has not had its first run.
         Starting = "starting",
-        /// It was told to stop and finishes what it has begun.
+        /// It received the signal to stop and finishes what it has begun.
         Draining = "draining",
         /// A gating check is down, or the check runtime has stopped.
         Down = "down",

@@ -1,6 +1,6 @@
 //! Keeps what a program was given out of what is shown of its output.
 
-/// Shorter texts than this are no secrets, and hiding them would leave no message readable.
+/// Shorter texts are not taken for secrets: hiding them would make every message unreadable.
 const SHORTEST: usize = 4;
 
 /// Longest line shown, in characters.

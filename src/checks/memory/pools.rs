@@ -54,7 +54,7 @@ const V1: Version = Version {
     mount: "sys/fs/cgroup/memory",
     max: "memory.limit_in_bytes",
     current: "memory.usage_in_bytes",
-    // Version 1 counts reclaimable slab in its usage, but does not tell how much it is.
+    // Version 1 counts reclaimable slab in its usage, but does not say how much it is.
     reclaimable: &["total_inactive_file", "total_active_file"],
 };
 
@@ -91,7 +91,7 @@ fn system(root: &Path) -> Result<Pool, String> {
     Ok(Pool { cgroup: None, available: available.min(total), total })
 }
 
-/// The version and path that a line of `/proc/self/cgroup` tells of the memory controller.
+/// The version and path of the memory controller in a line of `/proc/self/cgroup`.
 fn memory_of(line: &str) -> Option<(&'static Version, &str)> {
     let mut parts = line.splitn(3, ':');
     let (hierarchy, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);

@@ -117,7 +117,7 @@ impl Options {
         self
     }
 
-    /// A success slower than this is a warning. Default: none is, however slow.
+    /// A success slower than this is a warning. Default: no success is too slow.
     #[must_use]
     pub fn degraded_after(mut self, limit: Duration) -> Self {
         self.degraded_after = Some(limit);

@@ -1,8 +1,8 @@
 //! What a check is to the engine: something that can be asked once.
 //!
-//! In flows a [`Context`] for one run; out flows a [`Detail`] (it answered) or a [`Failure`] (it
+//! [`Check::run`] takes a [`Context`] and returns a [`Detail`] (it answered) or a [`Failure`] (it
 //! did not, and why). The engine does everything else: it times, counts, cancels at the deadline,
-//! traces and decides what a series of outcomes means.
+//! traces, and turns outcomes into a status.
 //!
 //! ```
 //! use std::time::Duration;
@@ -64,8 +64,8 @@ pub trait Check: Send + Sync + 'static {
         None
     }
 
-    /// The heartbeat that it is, when it is told instead of asking: `/heartbeat/{check}` tells it,
-    /// and a beat that ends a silence calls for a run at once.
+    /// The check as a [`Heartbeat`], when it waits for heartbeats instead of asking: it gets those of
+    /// `/heartbeat/{check}`, and one that ends a silence triggers a run at once.
     fn heartbeat(&self) -> Option<&Heartbeat> {
         None
     }
@@ -205,7 +205,7 @@ impl Context {
     }
 
     /// Writes the trace context of the innermost open span into `carrier`, unless the check was
-    /// told not to propagate it.
+    /// configured not to propagate it.
     pub fn inject(&self, carrier: &mut dyn Injector) {
         if let Some(propagator) = &self.propagator {
             traces::inject(propagator.as_ref(), carrier);

@@ -87,12 +87,12 @@ impl Maintenance {
         result
     }
 
-    /// Opens and closes what is due, and tells how long until the next look.
+    /// Opens and closes the windows that are due, and returns how long to wait until the next look.
     fn look(&self) -> Option<Duration> {
         let mut held = match self.windows.try_lock() {
             Ok(held) => held,
             Err(TryLockError::Poisoned(held)) => held.into_inner(),
-            // Whoever replaces them looks at the clock too, and must not be waited for here.
+            // A call that replaces the windows looks at the clock too, and must not be waited for here.
             Err(TryLockError::WouldBlock) => return Some(LOOK),
         };
         if held.all.is_empty() {

@@ -12,12 +12,12 @@ use crate::model::{CheckInfo, Event, Gates, Sink};
 const SECOND: Duration = Duration::from_secs(1);
 const NOON: Duration = Duration::from_hours(500_000 + 12);
 
-/// Notes which checks were told that a window begins or ends.
+/// Records the events about windows that begin or end, by check.
 #[derive(Debug, Default)]
 struct Notes(Mutex<Vec<(String, bool)>>);
 
 impl Notes {
-    /// What was told since it was last asked.
+    /// The events since the last call.
     fn take(&self) -> Vec<(String, bool)> {
         std::mem::take(&mut *self.0.lock().expect("nobody panics with it"))
     }

@@ -32,7 +32,7 @@ pub(crate) struct Cell {
     pub(super) newest: Option<Newest>,
     /// When a good call was observed, if it is the newest of the calls.
     pub(super) well_at: Option<Instant>,
-    /// Observed calls that the sinks were not told of yet; there from the first one on.
+    /// Observed calls that the sinks did not get yet; there from the first one on.
     pub(super) calls: Option<Box<Calls>>,
     /// The trace of the last run, if it is kept.
     pub(crate) kept_trace: Option<Trace>,
@@ -138,7 +138,7 @@ impl Cell {
     pub(super) fn change(&mut self, transition: Transition) -> Transition {
         let before = self.before.take().filter(|(status, _)| *status == transition.to);
         self.since = before.map_or(transition.at, |(_, since)| since);
-        // The first status of all is no change: nothing was known before.
+        // The first status of all does not count as a change: nothing was known before.
         if self.last_result.is_some() {
             self.figures.transitions[transition.to as usize] += 1;
         }

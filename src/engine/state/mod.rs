@@ -122,7 +122,7 @@ pub struct HealthState {
     tally: Mutex<Tally>,
     /// Statuses from before this process, for the checks of the first plan.
     remembered: Mutex<HashMap<Arc<str>, (Status, SystemTime)>>,
-    /// The checks that had calls observed, whose sinks are told of them once a second.
+    /// The checks with observed calls, which the sinks get once a second.
     observed: Mutex<Vec<Arc<Entry>>>,
     /// Grows with every change that a probe's body can show.
     changes: AtomicU64,
@@ -134,7 +134,7 @@ pub struct HealthState {
     /// Set by the check runtime once a second, taken by the HTTP side.
     beaten: AtomicBool,
     silent_ticks: AtomicU32,
-    /// Ticks without a beat after which the process is no longer live.
+    /// Ticks without a beat after which the process counts as not live.
     tolerated_ticks: u32,
 }
 
@@ -158,7 +158,7 @@ pub(crate) struct Setup {
     pub(crate) labels: Labels,
     /// Where the series go instead of the page.
     pub(crate) series_sink: Option<Arc<dyn SeriesSink>>,
-    /// Ticks without a beat after which the process is no longer live.
+    /// Ticks without a beat after which the process counts as not live.
     pub(crate) tolerated_ticks: u32,
     pub(crate) remembered: Remembered,
 }

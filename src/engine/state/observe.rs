@@ -1,8 +1,8 @@
-//! Calls that the host observed: folded like runs, told to the sinks together.
+//! Calls that the host observed: folded like runs, sent to the sinks together.
 //!
 //! A call that leaves the status alone touches its check's cell and nothing else, so that it costs
 //! a lock, two looks at the clock and a few additions. Once a second, and before whatever must not
-//! come first, the sinks are told of all such calls at once.
+//! come first, the sinks get all such calls at once.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -113,7 +113,7 @@ impl Entry {
 }
 
 impl HealthState {
-    /// Folds an observed call in; gives it back when the check is no longer this entry's.
+    /// Folds an observed call in; gives it back when another entry has replaced this one.
     pub(crate) fn observe(&self, entry: &Arc<Entry>, mut observed: Call) -> Result<(), Call> {
         let now = Instant::now();
         let ended = SystemTime::now();
@@ -165,32 +165,32 @@ impl HealthState {
         self.fold(entry, cell, &run, Origin::Host);
     }
 
-    /// Looks from now on whether there are calls of the check to be told.
+    /// Sends the calls of the check to the sinks from now on, once a second.
     pub(super) fn watch(&self, entry: &Arc<Entry>) {
         self.observed.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(entry));
     }
 
-    /// Tells the sinks of all calls that they have not heard of.
-    pub(crate) fn tell_all_calls(&self) {
+    /// Sends all observed calls to the sinks that they did not get yet.
+    pub(crate) fn send_all_calls(&self) {
         // No cell is locked while this list is: `apply` adds to it with a cell locked.
         let list = || self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut watched = std::mem::take(&mut *list());
         watched.retain(|entry| {
             let mut cell = entry.lock();
             if !cell.retired() {
-                self.tell_calls(entry, &mut cell);
+                self.send_calls(entry, &mut cell);
             }
             !cell.retired()
         });
         list().append(&mut watched);
     }
 
-    /// Tells the sinks of the check's calls that they have not heard of.
-    pub(super) fn tell_calls(&self, entry: &Entry, cell: &mut Cell) {
+    /// Sends the check's observed calls to the sinks that they did not get yet.
+    pub(super) fn send_calls(&self, entry: &Entry, cell: &mut Cell) {
         let (status, maintenance) = (cell.status(), cell.maintenance);
         if let Some(calls) = cell.calls.as_deref_mut().filter(|calls| !calls.is_empty()) {
             calls.under(status, maintenance);
-            self.tell(entry, Event::Observed(calls));
+            self.send(entry, Event::Observed(calls));
             calls.clear();
         }
     }

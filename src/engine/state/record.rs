@@ -33,7 +33,7 @@ pub(crate) struct Recorded {
 }
 
 impl HealthState {
-    /// Folds a finished run in; `None` when the check is no longer part of the plan.
+    /// Folds a finished run in; `None` when the plan has dropped the check.
     pub(crate) fn record(&self, entry: &Arc<Entry>, run: Run) -> Option<Recorded> {
         let cell = entry.lock();
         if cell.retired() {
@@ -42,7 +42,7 @@ impl HealthState {
         Some(self.fold(entry, cell, &Arc::new(run), Origin::Check))
     }
 
-    /// Folds a run into the cell, tells of it and releases the cell.
+    /// Folds a run into the cell, calls the sinks and releases the cell.
     pub(super) fn fold(
         &self,
         entry: &Entry,
@@ -59,9 +59,9 @@ impl HealthState {
             cell.remember(run, origin);
             let (status, kept) = (cell.status(), folded.kept);
             let maintenance = cell.maintenance;
-            self.tell(entry, Event::Run { run, status, trace_kept: kept, maintenance });
+            self.send(entry, Event::Run { run, status, trace_kept: kept, maintenance });
             for transition in stale.iter().chain(&folded.transition) {
-                self.tell(entry, Event::Transition(transition));
+                self.send(entry, Event::Transition(transition));
             }
             (stale, Recorded { status, transition: folded.transition, kept })
         });
@@ -86,7 +86,7 @@ impl HealthState {
         }
         cell.skip(reason);
         self.update_series(entry, &cell);
-        self.tell(entry, Event::Skipped(reason));
+        self.send(entry, Event::Skipped(reason));
     }
 
     /// Counts the time that a run started after it was due.
@@ -135,7 +135,7 @@ impl HealthState {
             self.start_series(entry, &cell);
             self.retally(|t| t.replace(Weight::default(), cell.weight(&entry.info), now));
             if cell.maintenance && old.find(&entry.info.name).is_none() {
-                self.tell(entry, Event::Maintenance(true));
+                self.send(entry, Event::Maintenance(true));
             }
             if cell.calls.is_some() {
                 self.watch(entry);
@@ -148,8 +148,8 @@ impl HealthState {
             entry.withdraw();
             self.retally(|t| t.replace(cell.weight(&entry.info), Weight::default(), now));
             if plan.find(&entry.info.name).is_none() {
-                self.tell_calls(entry, &mut cell);
-                self.tell(entry, Event::Removed);
+                self.send_calls(entry, &mut cell);
+                self.send(entry, Event::Removed);
             }
         }
         self.update_plan_series(&plan);
@@ -181,7 +181,7 @@ impl HealthState {
         }
         self.change(entry, &mut cell, |cell| {
             cell.maintenance = maintenance;
-            self.tell(entry, Event::Maintenance(maintenance));
+            self.send(entry, Event::Maintenance(maintenance));
         });
         self.update_series(entry, &cell);
         // What shows the check alone shows this too, whatever it weighs.
@@ -190,7 +190,7 @@ impl HealthState {
 
     /// Turns every status that is stale by `now` to unknown, and reports it.
     ///
-    /// Whoever reads calls this first, so that a check runtime that hangs keeps no check green;
+    /// Every reader calls this first, so that a check runtime that hangs keeps no check green;
     /// nearly always it is one comparison.
     pub(crate) fn refresh(&self, now: Instant) {
         if self.nanos_of(now) <= self.fresh_until.load(Ordering::Acquire) {
@@ -209,7 +209,7 @@ impl HealthState {
                 self.fresh_until.fetch_min(self.nanos_of(at), Ordering::AcqRel);
             }
             if let Some(transition) = stale {
-                self.tell(entry, Event::Transition(&transition));
+                self.send(entry, Event::Transition(&transition));
                 self.update_series(entry, &cell);
                 drop(cell);
                 self.update_suppressed_series(entry, [&transition]);
@@ -237,7 +237,7 @@ impl HealthState {
         };
         let live = silent < self.tolerated_ticks;
         self.set_live(live, silent);
-        self.tell_all_calls();
+        self.send_all_calls();
         self.refresh(Instant::now());
     }
 
@@ -260,10 +260,10 @@ impl HealthState {
         self.touch();
     }
 
-    /// Changes a cell and, if that changes its weight, the tally with it. What was observed before
-    /// is told first.
+    /// Changes a cell and, if that changes its weight, the tally with it. Calls that were observed
+    /// before are sent first.
     fn change<T>(&self, entry: &Entry, cell: &mut Cell, f: impl FnOnce(&mut Cell) -> T) -> T {
-        self.tell_calls(entry, cell);
+        self.send_calls(entry, cell);
         let weight = cell.weight(&entry.info);
         let status = cell.status();
         let result = f(cell);
@@ -277,7 +277,7 @@ impl HealthState {
         result
     }
 
-    /// Changes the tally; the sinks are told of a new status in the order in which they came.
+    /// Changes the tally. The sinks get each new status of the service, in order.
     fn retally(&self, f: impl FnOnce(&mut Tally)) {
         let mut tally = self.tally();
         let before = tally.status();
@@ -292,7 +292,7 @@ impl HealthState {
         }
     }
 
-    pub(super) fn tell(&self, entry: &Entry, event: Event<'_>) {
+    pub(super) fn send(&self, entry: &Entry, event: Event<'_>) {
         for sink in &self.sinks {
             spared(|| sink.record(&entry.info, event));
         }

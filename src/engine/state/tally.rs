@@ -30,7 +30,7 @@ pub(crate) struct Tally {
     /// What the status was before this process, and since when, until every check has run: on the
     /// way there it passes through others.
     before: Option<(ServiceStatus, SystemTime)>,
-    /// Before the first plan there are no checks, and nothing is known: that is no reason to be up.
+    /// Before the first plan there are no checks, and nothing is known: the service is not up for want of checks.
     planned: bool,
     live: bool,
     draining: bool,

@@ -1,4 +1,4 @@
-//! What the state remembers, forgets and tells, run by run.
+//! What the state remembers, forgets and reports, run by run.
 
 use super::tally::Weight;
 use super::*;
@@ -353,7 +353,7 @@ fn maintenance_survives_a_changed_declaration_and_does_not_reach_another_check()
     assert!(!maintained("db") && maintained("cache"));
 }
 
-/// Counts what it is told.
+/// Counts its events.
 #[derive(Default)]
 struct CountingSink(AtomicUsize);
 

@@ -1,4 +1,4 @@
-//! What readers get: a check, the whole, or what one probe answers.
+//! What readers get: one check, all of them, or the answer of one probe.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -173,8 +173,8 @@ impl HealthState {
         self.answer::<&str>(gate, &[])
     }
 
-    /// What the probe of `gate` answers, as if the checks in `except` did not exist; a name that is no
-    /// check's is passed over.
+    /// What the probe of `gate` answers, as if the checks in `except` did not exist; a name that no
+    /// check has is ignored.
     #[must_use]
     pub fn answer<S: AsRef<str>>(&self, gate: Gate, except: &[S]) -> Answer {
         self.refresh(Instant::now());

@@ -95,7 +95,7 @@ impl Day {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WindowError {
-    /// The start is no time of day.
+    /// The start is not a time of day.
     #[error("no time of day; write one such as \"23:00\"")]
     Start,
     /// It would be open for no time at all, or beyond its next start.
@@ -107,7 +107,7 @@ pub enum WindowError {
     /// It would start on no day.
     #[error("no day is listed; list some, or leave the option out")]
     NoDay,
-    /// A moment is no RFC 3339 time.
+    /// A moment is not an RFC 3339 time.
     #[error("no RFC 3339 time; write one such as \"2026-01-31T22:00:00Z\"")]
     Moment,
     /// It would end before it starts.

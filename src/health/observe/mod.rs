@@ -35,10 +35,10 @@
 //! # What a call costs
 //!
 //! A call that leaves the status alone takes the lock of its check for some ten nanoseconds,
-//! looks at two clocks and adds to counters: a success allocates nothing and tells nobody but a
+//! looks at two clocks and adds to counters: a success allocates nothing and is sent to nobody but a
 //! recorder, where the series go to [one](crate::telemetry::metrics::Exposition), at once and exactly. Once a
 //! second the sinks (history, alerts) hear of all such calls together, as
-//! [`Event::Observed`](crate::Event::Observed). A call that changes the status is told at once.
+//! [`Event::Observed`](crate::Event::Observed). A call that changes the status is sent at once.
 //!
 //! # Limits
 //!
@@ -130,7 +130,7 @@ impl Health {
     /// one again it counts for that.
     ///
     /// # Errors
-    /// [`ObserveError::UnknownCheck`] when there is no such check now.
+    /// [`ObserveError::UnknownCheck`] when the plan has no such check.
     pub fn observe(&self, name: &str) -> Result<Observer, ObserveError> {
         let state = self.state();
         let plan = state.plan();
@@ -247,7 +247,7 @@ impl Observer {
         result
     }
 
-    /// Starts to time a call, for when it is no future that returns a result.
+    /// Starts to time a call that is not a future with a result.
     ///
     /// ```
     /// # fn read(health: &vitalsign::Health) -> Result<(), vitalsign::ObserveError> {
@@ -275,7 +275,7 @@ impl Observer {
 
 /// A call that is being timed; see [`Observer::start`].
 ///
-/// Dropped before it is told how the call ended, it counts nothing: a call that was given up says
+/// When it is dropped before the end of the call was reported, it counts nothing: a call that was given up says
 /// nothing about the dependency.
 #[derive(Debug)]
 #[must_use = "a timer that is dropped counts nothing"]

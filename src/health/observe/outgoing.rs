@@ -35,7 +35,7 @@ where
 /// A status of 500 and above is a failure with [`Reason::UnexpectedStatus`]; an error is one with
 /// the reason of the I/O error in its chain of causes, or else [`Reason::Other`]. All else is good.
 ///
-/// A 4xx tells of the request, not of the one who answers it.
+/// A 4xx is about the request, not about the server.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ByStatus;
 
@@ -113,7 +113,7 @@ fn of_error(error: &(dyn Error + 'static)) -> Observation {
 /// }
 /// ```
 ///
-/// A client that is no tower service, such as reqwest's, is observed with
+/// A client that is not a tower service, such as reqwest's, is observed with
 /// [`Observer::call_with`].
 #[derive(Debug, Clone)]
 pub struct ObserveLayer<C = ByStatus> {
