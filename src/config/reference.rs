@@ -1,7 +1,7 @@
 //! The reference of a configuration: every option in the order and words in which people read
 //! it, out of the same schemas that the loader uses.
 //!
-//! In flow the doc comments of the option structs. A sentence there that begins with `Default`
+//! It is made of the doc comments of the option structs. A sentence there that begins with `Default`
 //! says what an option is when it is left out; without one the schema's own default is shown.
 
 use std::collections::BTreeSet;

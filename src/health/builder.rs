@@ -11,11 +11,12 @@ use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::build_error::BuildError;
 use super::{Access, Health, Inner};
 use crate::engine;
 use crate::engine::check::{Declared, is_label_name};
 use crate::engine::state::{HealthState, Labels, Remembered, ServiceInfo, Setup};
-use crate::engine::{Defaults, PlanError, Propagator, Scheduler};
+use crate::engine::{Defaults, Propagator, Scheduler};
 #[cfg(feature = "maintenance")]
 use crate::engine::{Maintenance, Window};
 use crate::events::Feed;
@@ -26,35 +27,6 @@ use crate::history::recent::Recent;
 use crate::model::Sink;
 use crate::model::{Details, Secret};
 use crate::telemetry::metrics::{Claim, Exposition, is_own_label};
-
-/// Why a [`Health`] cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The checks cannot be run.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The call was made outside a runtime.
-    #[error("checks need a tokio runtime; build inside of one, or name one with `check_runtime`")]
-    NoRuntime,
-    /// A label that series cannot have.
-    #[error("metric label {key:?}: {problem}")]
-    MetricLabel {
-        /// The label.
-        key: String,
-        /// What is wrong; what would be right.
-        problem: &'static str,
-    },
-    /// Another [`Health`] records the same series to the same recorder.
-    #[error(
-        "another `Health` records series with the same labels{{{labels}}} to this recorder; give each \
-         a label of its own with `metric_label(key, value)`"
-    )]
-    SameSeries {
-        /// The labels of every series that both have: `a="b",c="d"`, or nothing.
-        labels: String,
-    },
-}
 
 /// Describes a [`Health`]; see [`Health::builder`].
 pub struct Builder {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "bench")]
 pub mod bench;
+mod build_error;
 mod builder;
 pub mod observe;
 mod stop;
@@ -28,7 +29,8 @@ use crate::history::recent::Recent;
 use crate::model::{Details, Secret};
 use crate::telemetry::metrics::Claim;
 
-pub use builder::{BuildError, Builder};
+pub use build_error::BuildError;
+pub use builder::Builder;
 pub use stop::stop_signal;
 
 /// The health of one service: its checks, running, and what is known of them.

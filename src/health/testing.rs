@@ -1,7 +1,7 @@
 //! For the tests of services that embed this crate: checks whose outcomes a test writes down, and
 //! assertions that wait for a status.
 //!
-//! In flow [`Step`]s; out flow the statuses that they add up to. Nothing here sleeps through real
+//! A test writes [`Step`]s and waits for the statuses that they add up to. Nothing here sleeps through real
 //! time where a test need not: with tokio's paused clock, hours of a check pass at once.
 //!
 //! ```

@@ -1,8 +1,8 @@
 //! Keeps checks in maintenance while one of their windows is open.
 //!
-//! In flow the windows and the wall clock; out flows which checks are in maintenance, to the
-//! state. The wall clock is looked at often rather than slept for, as it may be set and the machine
-//! may be suspended; between two changes a look is a comparison.
+//! It reads the windows and the wall clock, and sets in the state which checks are in maintenance.
+//! It reads the clock often instead of sleeping until the next change, as the clock may be set and
+//! the machine may be suspended. Between two changes such a look is one comparison.
 
 #[cfg(test)]
 mod tests;
@@ -20,13 +20,13 @@ use crate::engine::window::Window;
 /// Longest time from one look at the clock to the next.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Longest time for which what the windows said is believed.
+/// Longest time until the windows are evaluated again.
 const BELIEVED: Duration = Duration::from_hours(24);
 
-/// Tells the time of day.
+/// Reads the wall clock.
 type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// The windows of a service, opened and closed.
+/// Opens and closes the windows of a service.
 pub(crate) struct Maintenance {
     state: Arc<HealthState>,
     clock: Clock,
@@ -45,12 +45,12 @@ struct Windows {
     all: Vec<Window>,
     /// Those of them that are open.
     open: Vec<Window>,
-    /// From when until when none opens or closes.
+    /// The span of time in which none opens or closes.
     holds: Range<SystemTime>,
 }
 
 impl Maintenance {
-    /// Takes the windows and puts those into force that are open.
+    /// Takes the windows, and opens those that are due now.
     pub(crate) fn new(state: Arc<HealthState>, windows: Vec<Window>) -> Arc<Self> {
         Self::with_clock(state, windows, Box::new(SystemTime::now))
     }

@@ -1,4 +1,4 @@
-//! From outcomes to status: a pure fold over a check's runs.
+//! Turns outcomes into a status: a pure fold over a check's runs.
 
 use crate::model::{Outcome, Status};
 
@@ -11,12 +11,12 @@ pub(crate) struct Thresholds {
 
 /// A check's status and its streaks.
 ///
-/// Streaks count outcomes, whatever the status: they are what lets two alternating outcomes leave
-/// a status alone.
+/// Streaks count outcomes, whatever the status. So two alternating outcomes never reach a threshold
+/// above 1, and the status does not flap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fold {
     status: Status,
-    /// Whether the status is of another question, kept only until the first run of this one.
+    /// Whether the status is that of the check before a reload changed it, kept until the first run.
     inherited: bool,
     /// Runs in a row that were failures or timeouts.
     failed: u32,

@@ -1,10 +1,17 @@
 //! The health-state module: the one place where outcomes become status, and the one that every
 //! probe, page and metric reads.
 //!
-//! In flow finished [`Run`](crate::model::Run)s, through the recorder methods that only the engine
-//! can call; out flow [`Snapshot`]s and probe [`Answer`]s. Each check has a cell of its own, and
-//! the service's status is kept by counting, so a run costs the same among ten checks as among
-//! ten thousand.
+//! # Writing
+//!
+//! Only the engine can call the recorder methods (`record.rs`), which fold each finished
+//! [`Run`](crate::model::Run) into the cell of its check (`entry.rs`, `cell.rs`, `fold.rs`). The
+//! service's status is kept by counting (`tally.rs`), so a run costs the same among ten checks as
+//! among ten thousand.
+//!
+//! # Reading
+//!
+//! Readers get [`Snapshot`]s and probe [`Answer`]s (`view.rs`). Every reader first checks whether a
+//! status has gone stale, so that a hung check runtime keeps no check green.
 
 mod body;
 mod cell;
@@ -147,7 +154,7 @@ impl std::fmt::Debug for HealthState {
     }
 }
 
-/// What a state is made of.
+/// The parts of a new state.
 pub(crate) struct Setup {
     pub(crate) service: ServiceInfo,
     pub(crate) keeps_tail: bool,
@@ -163,7 +170,7 @@ pub(crate) struct Setup {
     pub(crate) remembered: Remembered,
 }
 
-/// How things were before this process: what is still so has been so since then.
+/// The statuses before this process. A check that still has its status has it since then.
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
     /// Statuses of checks by name, and since when.
@@ -214,14 +221,14 @@ impl HealthState {
 
     /// A number that grows with every change that a probe's body can show.
     ///
-    /// What was rendered under the same number may be served again.
+    /// A body that was rendered under the same number is still right.
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.refresh(Instant::now());
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Where the trace of this id can be looked at, when that was said.
+    /// The URL of this trace, if a template for it was configured.
     #[must_use]
     pub fn trace_link(&self, trace: &Trace) -> Option<String> {
         let template = self.trace_url.as_ref()?;

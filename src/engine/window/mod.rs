@@ -1,7 +1,7 @@
 //! Maintenance windows: when they are open, and for which checks.
 //!
-//! Pure: in flows a moment of the wall clock, out flows whether the window is open then, and when
-//! that changes next. Daylight saving follows the time zone database, the system's where there is
+//! Nothing here reads a clock: for a given moment a window says whether it is open, and when that
+//! changes next. Daylight saving follows the time zone database, the system's where there is
 //! one, else the copy that is built in.
 
 #[cfg(test)]
@@ -17,19 +17,19 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Longest that a recurring window may stay open: it starts every week at least.
+/// Longest time that a recurring window may stay open, as it starts at least every week.
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 
-/// Days that are looked through for a change. A window that closes at all closes far sooner.
+/// Days that are searched for a change. A window that ever closes does so far sooner.
 const HORIZON_DAYS: usize = 800;
 
 /// A time in which checks gate nothing, leave availability alone and raise no alert.
 ///
 /// It is open once, or every day or some days of the week at a local time. It starts when clocks
-/// there first show that time or a later one, so a start that daylight saving leaves out is the
-/// first moment after the gap, and one that comes twice is the earlier. It stays open for the
-/// same elapsed time whatever clocks do meanwhile. One that is open over midnight belongs to the
-/// day on which it starts.
+/// there first show that time or a later one. When daylight saving leaves that time out, it starts at
+/// the first moment after the gap; when the time comes twice, at the earlier. It stays open for the
+/// same elapsed time, whatever clocks do meanwhile. A window that is open over midnight belongs to
+/// the day on which it starts.
 ///
 /// ```
 /// use std::time::Duration;

@@ -3,7 +3,7 @@
 //! A check asks a dependency now and then; the host calls it all the time, and is the first to
 //! notice. An [`Observer`] of a check takes in how those calls end and how long they take, and each
 //! of them counts as a run of the check would: in streaks and thresholds, in the histogram and the
-//! counters, in availability, the history and the service level. Out flows nothing but that.
+//! counters, in availability, the history and the service level.
 //!
 //! ```
 //! use std::time::Duration;
