@@ -296,6 +296,8 @@ pub mod checks;
 #[cfg(feature = "config")]
 #[cfg_attr(not(feature = "kinds"), allow(dead_code))]
 pub mod config;
+#[cfg(any(feature = "alertmanager", feature = "otlp"))]
+mod delivery;
 mod engine;
 mod events;
 #[cfg(feature = "tonic")]
@@ -335,7 +337,7 @@ pub use health::{BuildError, Builder, Health, observe, stop_signal, testing};
 pub use history::{History, HistoryError, HistoryOptions};
 pub use model::{
     Calls, CheckInfo, Details, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run,
-    Secret, Server, ServiceStatus, Sink, SkipReason, Status, Trace, Transition,
+    Secret, Server, ServiceStatus, Sink, SkipReason, Status, Trace, Transition, log_targets,
 };
 #[cfg(feature = "alertmanager")]
 pub use notify::alertmanager;

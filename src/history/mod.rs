@@ -42,6 +42,7 @@ use tokio::time::{Instant, timeout};
 use self::rollup::{millis, time};
 use self::shared::Shared;
 use self::writer::{Command, Writer};
+use crate::model::log_targets;
 use crate::model::{Reason, ServiceStatus, Sink, Status};
 
 #[cfg(feature = "bench")]
@@ -239,7 +240,7 @@ impl History {
             }
         };
         if timeout(within, closing).await.is_err() {
-            tracing::warn!("the history was not closed in time");
+            tracing::warn!(target: log_targets::HISTORY, "the history was not closed in time");
         }
     }
 

@@ -20,6 +20,7 @@ use super::shared::{Shared, now};
 use super::value::StoreError;
 use super::write::{self, Occasion};
 use super::{load, prune};
+use crate::model::log_targets;
 
 /// Time from one look at the queue to the next, and longest until a status change is written.
 const TICK: Duration = Duration::from_secs(1);
@@ -197,7 +198,10 @@ impl Writer {
     ) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         if self.file_is_gone() {
-            tracing::warn!("the history's file is gone; a new one is begun");
+            tracing::warn!(
+                target: log_targets::HISTORY,
+                "the history's file is gone; a new one is begun"
+            );
             drop(slot.take());
             *shared.reader().lock().await = None;
         }
@@ -270,7 +274,7 @@ impl Writer {
         self.shared.meters.up.set(if error.is_none() { 1.0 } else { 0.0 });
         let Some(error) = error else {
             if self.up == Some(false) {
-                tracing::info!("the history store works again");
+                tracing::info!(target: log_targets::HISTORY, "the history store works again");
             }
             self.up = Some(true);
             self.pause = TICK;
@@ -280,6 +284,7 @@ impl Writer {
             let backend = self.shared.options.place.backend();
             let cause = error.to_string();
             tracing::warn!(
+                target: log_targets::HISTORY,
                 backend,
                 cause,
                 "the history store does not work; memory keeps what it can"
@@ -305,7 +310,10 @@ impl Writer {
             let records = books.pending.records;
             self.shared.meters.shutdown.increment(records);
             self.shared.meters.store_unavailable.increment(books.pending.take_dropped());
-            tracing::warn!(records, "the history store did not take what was left");
+            tracing::warn!(
+                target: log_targets::HISTORY,
+                records, "the history store did not take what was left"
+            );
             return;
         }
         let shared = Arc::clone(&self.shared);
@@ -362,6 +370,7 @@ fn put_aside(path: &Path, cause: &str) -> Result<(), StoreError> {
     }
     let (path, aside) = (path.display().to_string(), aside.display().to_string());
     tracing::error!(
+        target: log_targets::HISTORY,
         path,
         aside,
         cause,

@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::problem::Problem;
+use crate::model::log_targets;
 
 /// A layer that answers 500 where a handler panics.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +71,7 @@ where
         // What panicked is not polled again: the answer is ready.
         catch_unwind(AssertUnwindSafe(|| inner.poll(cx))).unwrap_or_else(|_| {
             // The panic's own text may hold anything: the panic hook shows it, the answer does not.
-            tracing::error!("a request handler panicked");
+            tracing::error!(target: log_targets::SERVER, "a request handler panicked");
             Poll::Ready(Ok(Problem::internal().into_response()))
         })
     }

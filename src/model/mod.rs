@@ -10,6 +10,7 @@ mod check;
 mod details;
 #[cfg(any(feature = "grpc", feature = "tonic"))]
 pub(crate) mod grpc_health;
+pub mod log_targets;
 mod run;
 mod secret;
 mod sink;

@@ -20,6 +20,7 @@ use vitalsign::{Builder, Health, History, http};
 
 use crate::exit::{CANNOT_LISTEN, CONFIGURATION, IO, OK, fail};
 use crate::reload::{Reloads, Source};
+use vitalsign::log_targets;
 
 /// Threads of the check runtime: two, so that one that is blocked leaves another.
 const CHECK_THREADS: usize = 2;
@@ -187,15 +188,24 @@ async fn run(
         reloads.stop();
         health.drain();
         let drain_delay = humantime::format_duration(settings.drain_delay).to_string();
-        tracing::info!(signal, drain_delay, "draining: readiness is 503, all is still served");
+        tracing::info!(
+            target: log_targets::SERVICE,
+            signal, drain_delay, "draining: readiness is 503, all is still served"
+        );
         tokio::time::sleep(settings.drain_delay).await;
-        tracing::info!("the listener closes, requests in flight are finished");
+        tracing::info!(
+            target: log_targets::SERVICE,
+            "the listener closes, requests in flight are finished"
+        );
         let left = deadline.saturating_duration_since(Instant::now());
         deadline - FLUSH.min(left / 2)
     };
     let stopped = server.serve(listener, health.clone().into_app(), stop).await;
     if stopped.requests_cut > 0 {
-        tracing::warn!(requests = stopped.requests_cut, "requests were cut at the deadline");
+        tracing::warn!(
+            target: log_targets::SERVICE,
+            requests = stopped.requests_cut, "requests were cut at the deadline"
+        );
     }
     drop(health);
     let left = deadline.saturating_duration_since(Instant::now());
@@ -211,7 +221,7 @@ async fn run(
     };
     // Side by side: none may use up the others' time.
     tokio::join!(alerts, close, telemetry.shutdown(left));
-    tracing::info!("stopped");
+    tracing::info!(target: log_targets::SERVICE, "stopped");
     Ok(())
 }
 
@@ -240,6 +250,12 @@ fn alertmanager(settings: &Settings, address: SocketAddr) -> Result<Option<Alert
         Alertmanager::builder(&settings.service.name).instance(&settings.service.instance);
     for url in &to.urls {
         builder = builder.url(url.clone());
+    }
+    for (name, value) in &to.headers {
+        builder = builder.header(name, value.clone());
+    }
+    if let Some(token) = &to.token {
+        builder = builder.token(token);
     }
     if let Some(template) = &settings.telemetry.trace_url {
         builder = builder.trace_url(template);
@@ -281,7 +297,10 @@ async fn history(loaded: &Loaded) -> Result<Option<History>, u8> {
             if settings.history.place == HistoryPlace::Default =>
         {
             let cause = error.to_string();
-            tracing::warn!(cause, "the history is kept in memory and ends with this process");
+            tracing::warn!(
+                target: log_targets::HISTORY,
+                cause, "the history is kept in memory and ends with this process"
+            );
             let in_memory = HistoryOptions::in_memory(name(), instance());
             History::open(in_memory.retention(retention)).await
         }
@@ -316,7 +335,7 @@ impl Signals {
 /// A second signal means that nobody wants to wait.
 async fn exit_at_second(mut signals: Signals) {
     let signal = signals.next().await;
-    tracing::warn!(signal, "second signal: stopped at once");
+    tracing::warn!(target: log_targets::SERVICE, signal, "second signal: stopped at once");
     std::process::exit(128 + signal);
 }
 
@@ -339,5 +358,5 @@ fn concurrent_runs() -> usize {
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
     let text = panic.payload().downcast_ref::<&'static str>().copied();
-    tracing::error!(place, text, "a panic");
+    tracing::error!(target: log_targets::SERVICE, place, text, "a panic");
 }

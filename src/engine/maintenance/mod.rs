@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::engine::state::{HealthState, Maintained};
 use crate::engine::window::Window;
+use crate::model::log_targets;
 
 /// Longest time from one look at the clock to the next.
 const LOOK: Duration = Duration::from_secs(1);
@@ -110,12 +111,18 @@ impl Maintenance {
     fn put_into_force(&self, held: &mut Windows, open: Vec<Window>, now: SystemTime) {
         self.state.set_maintenance(maintained(&open));
         for window in held.open.iter().filter(|window| !open.contains(window)) {
-            tracing::info!(checks = names(window), "maintenance ends");
+            tracing::info!(
+                target: log_targets::MAINTENANCE,
+                checks = names(window), "maintenance ends"
+            );
         }
         for window in open.iter().filter(|window| !held.open.contains(window)) {
             let until = window.next_change(now).and_then(|at| jiff::Timestamp::try_from(at).ok());
             let until = until.map(tracing::field::display);
-            tracing::info!(checks = names(window), until, "maintenance begins");
+            tracing::info!(
+                target: log_targets::MAINTENANCE,
+                checks = names(window), until, "maintenance begins"
+            );
         }
         held.open = open;
         held.holds = now..held.next_change(now);

@@ -10,6 +10,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::model::log_targets;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Longest time that a host answers nobody. A tick costs some ten microseconds.
@@ -43,7 +44,10 @@ impl RuntimeTicker {
             Ok(_) => Some(Self { _end: end }),
             Err(error) => {
                 let error = error.to_string();
-                tracing::warn!(error, "no thread that keeps the host awake beside blocking checks");
+                tracing::warn!(
+                    target: log_targets::SCHEDULER,
+                    error, "no thread that keeps the host awake beside blocking checks"
+                );
                 None
             }
         }

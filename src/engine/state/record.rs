@@ -11,7 +11,7 @@ use super::Maintained;
 use super::cell::{Cell, Origin};
 use super::tally::Weight;
 use super::{Entry, HealthState, Plan, Tally};
-use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition, spared};
+use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition, log_targets, spared};
 
 /// A check of a new plan, as the scheduler sees it against the current one.
 pub(crate) enum Planned {
@@ -248,9 +248,15 @@ impl HealthState {
         self.retally(|tally| tally.set_live(live, SystemTime::now()));
         self.touch();
         if live {
-            tracing::info!("the check runtime makes progress again");
+            tracing::info!(
+                target: log_targets::SCHEDULER,
+                "the check runtime makes progress again"
+            );
         } else {
-            tracing::error!(seconds = silent, "the check runtime has stopped: not live");
+            tracing::error!(
+                target: log_targets::SCHEDULER,
+                seconds = silent, "the check runtime has stopped: not live"
+            );
         }
     }
 
@@ -309,9 +315,15 @@ impl HealthState {
         let trace_url = kept.and_then(|t| self.trace_link(&t));
         let cause = transition.message.as_deref();
         if transition.to == Status::Up {
-            tracing::info!(check, from, to, reason, trace_id, trace_url, cause, "status changed");
+            tracing::info!(
+                target: log_targets::CHECK,
+                check, from, to, reason, trace_id, trace_url, cause, "status changed"
+            );
         } else {
-            tracing::warn!(check, from, to, reason, trace_id, trace_url, cause, "status changed");
+            tracing::warn!(
+                target: log_targets::CHECK,
+                check, from, to, reason, trace_id, trace_url, cause, "status changed"
+            );
         }
     }
 }

@@ -36,6 +36,7 @@ use crate::http::app::{App, Draining};
 use crate::http::middleware::guard;
 use crate::http::problem::Problem;
 use crate::http::server_context::{BodyLimit, ServerContext};
+use crate::model::log_targets;
 
 /// Most that a request head may hold, of HTTP/1 and, decompressed, of HTTP/2.
 const MAX_HEAD: u32 = 64 * 1024;
@@ -111,7 +112,10 @@ impl Shared {
     /// Serves one accepted socket until it ends or is ended.
     pub(super) async fn serve(&self, socket: TcpStream, peer: SocketAddr, conn: Arc<Connection>) {
         if let Some(rejected) = self.take(socket, peer, &conn).await {
-            tracing::debug!(reason = rejected.as_str(), "refused a connection");
+            tracing::debug!(
+                target: log_targets::SERVER,
+                reason = rejected.as_str(), "refused a connection"
+            );
             rejected.count();
         }
     }
@@ -201,7 +205,10 @@ impl Shared {
                 () = timer.as_mut() => match conn.due(Instant::now(), self.limits) {
                     Due::At(at) => timer.as_mut().reset(at),
                     Due::Stalled => {
-                        tracing::debug!("closed a connection whose client takes no answer");
+                        tracing::debug!(
+                            target: log_targets::SERVER,
+                            "closed a connection whose client takes no answer"
+                        );
                         break None;
                     }
                     Due::Idle { owed } => break owed.then_some(Rejected::HeaderTimeout),

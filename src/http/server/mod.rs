@@ -30,6 +30,7 @@ use self::connection::{Rejected, Shared};
 use self::tracker::{Connection, Limits, Slot, Tracker};
 use super::app::App;
 use super::server_context::ServerContext;
+use crate::model::log_targets;
 
 #[cfg(feature = "tls")]
 pub use self::tls::{TlsError, tls_config};
@@ -274,7 +275,10 @@ impl<'a> Accepting<'a> {
                     if let Some(slot) = self.slot().await {
                         // Without it small answers may wait for the client's acknowledgements.
                         if let Err(error) = socket.set_nodelay(true) {
-                            tracing::debug!(%error, "cannot set TCP_NODELAY");
+                            tracing::debug!(
+                                target: log_targets::SERVER,
+                                %error, "cannot set TCP_NODELAY"
+                            );
                         }
                         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                         return (socket, peer, slot);
@@ -292,7 +296,7 @@ impl<'a> Accepting<'a> {
         let free = self.tracker.free_slot();
         if free.is_some() {
             if self.full.ends() {
-                tracing::info!("connections are free again");
+                tracing::info!(target: log_targets::SERVER, "connections are free again");
             }
             return free;
         }
@@ -302,7 +306,10 @@ impl<'a> Accepting<'a> {
             return self.tracker.freed_slot().await;
         }
         if self.full.begins() {
-            tracing::warn!("every connection is busy: new ones are refused");
+            tracing::warn!(
+                target: log_targets::SERVER,
+                "every connection is busy: new ones are refused"
+            );
         }
         None
     }
@@ -310,7 +317,10 @@ impl<'a> Accepting<'a> {
     /// Waits after an accept that failed for want of descriptors or memory.
     async fn failed(&mut self, error: &io::Error) {
         if self.failing.begins() {
-            tracing::error!(%error, "cannot accept connections; trying on");
+            tracing::error!(
+                target: log_targets::SERVER,
+                %error, "cannot accept connections; trying on"
+            );
         }
         // A connection that ends frees a descriptor.
         if self.tracker.evict() {
@@ -323,7 +333,7 @@ impl<'a> Accepting<'a> {
     fn succeeded(&mut self) {
         self.pause = PAUSES.0;
         if self.failing.ends() {
-            tracing::info!("accepting connections again");
+            tracing::info!(target: log_targets::SERVER, "accepting connections again");
         }
     }
 }

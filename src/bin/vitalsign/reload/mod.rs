@@ -27,6 +27,7 @@ use vitalsign::config::{
 use vitalsign::{Changes, Health};
 
 use files::Files;
+use vitalsign::log_targets;
 
 /// Time from one look at the files to the next.
 const LOOK: Duration = Duration::from_secs(1);
@@ -117,7 +118,10 @@ impl Reloads {
     /// Reloads at once, unless the service is about to stop.
     pub(crate) fn hang_up(&self) {
         if self.stopping.load(Ordering::Acquire) || self.orders.send(Order::Reload).is_err() {
-            tracing::info!("SIGHUP is ignored while the service stops");
+            tracing::info!(
+                target: log_targets::CONFIG,
+                "SIGHUP is ignored while the service stops"
+            );
         }
     }
 
@@ -188,6 +192,7 @@ impl Reloader {
             self.files.forget_change();
             let file = DEFAULT_FILE;
             return tracing::info!(
+                target: log_targets::CONFIG,
                 trigger,
                 file,
                 "nothing to reload: the built-in configuration runs"
@@ -255,12 +260,18 @@ impl Reloader {
         let (token, metrics_token) = (server.token.clone(), server.metrics_token.clone());
         self.health.set_access(server.details.in_a_file(), token, metrics_token);
         for warning in &loaded.warnings {
-            tracing::warn!(%warning, "the configuration is worth a second look");
+            tracing::warn!(
+                target: log_targets::CONFIG,
+                %warning, "the configuration is worth a second look"
+            );
         }
         let options = self.in_force.needing_restart(&loaded.settings);
         if !options.is_empty() {
             let options = options.join(", ");
-            tracing::warn!(options, "a changed option needs a restart");
+            tracing::warn!(
+                target: log_targets::CONFIG,
+                options, "a changed option needs a restart"
+            );
         }
         Ok(Some(changes))
     }
@@ -277,15 +288,21 @@ fn succeeded(trigger: &'static str, changes: Changes) {
     let Changes { added, changed, removed, untouched, .. } = changes;
     applied();
     counter!("health_config_reloads_total", "outcome" => "success").increment(1);
-    tracing::info!(trigger, added, changed, removed, untouched, "configuration reloaded");
+    tracing::info!(
+        target: log_targets::CONFIG,
+        trigger, added, changed, removed, untouched, "configuration reloaded"
+    );
 }
 
 fn refused(trigger: &'static str, errors: &[String]) {
     gauge!("health_config_last_reload_successful").set(0.0);
     counter!("health_config_reloads_total", "outcome" => "failure").increment(1);
     for error in errors {
-        tracing::error!(error, "the configuration is wrong");
+        tracing::error!(target: log_targets::CONFIG, error, "the configuration is wrong");
     }
     let errors = errors.len();
-    tracing::error!(trigger, errors, "configuration not reloaded: the one before stays in force");
+    tracing::error!(
+        target: log_targets::CONFIG,
+        trigger, errors, "configuration not reloaded: the one before stays in force"
+    );
 }
