@@ -4,3 +4,4 @@ mod committed;
 mod fitted;
 mod names;
 mod promtool;
+mod victoria;

@@ -37,6 +37,17 @@ def rate(selector, by=""):
     return f"{total(by)}(rate({selector}[{RATE}]))"
 
 
+def born(selector, known, by=""):
+    """Growth within a window of counters that appear with their first event, at 1 or more.
+
+    A series that was not there before the window counts whole where `known`, which says how much
+    may have come in the window, agrees: else the service itself has only been met.
+    """
+    before = f"{selector} offset {RATE}"
+    grown = f"(increase({selector}[{RATE}]) and {before})"
+    return f"{total(by)}({grown} or ({selector} unless {before}) {known})"
+
+
 def share(part, whole, window, by=""):
     """The share of a counter's increase."""
     return f"{total(by)}(increase({part}[{window}])) / {total(by)}(increase({whole}[{window}]))"
@@ -159,6 +170,10 @@ def configured(what):
 
 def dependency():
     failures = checks("health_check_failures_total")
+    runs = checks("health_check_runs_total", ', outcome=~"failure|timeout"')
+    each_check = "job, instance, check, kind"
+    failed = (f"<= on ({each_check}) group_left "
+              f"sum by ({each_check}) ({runs} - min_over_time({runs}[{RATE}]))")
     return dashboard(
         "vitalsign-dependency", "Dependency",
         "One dependency, or several side by side: how it is, how fast, why runs failed, and the "
@@ -198,9 +213,9 @@ def dependency():
                     "cold cache. A dot is a run whose trace was kept.",
                     f"sum by (le) (increase({RUNS}[{RATE}]))", "s"),
             series("Failed runs by reason",
-                   "Why runs failed; a reason shows once it was seen.",
-                   [query(rate(failures, "check, reason"), "{{check}} {{reason}}")],
-                   "cps", stack=True),
+                   "Why runs failed, by the number of runs; a reason shows once it was seen.",
+                   [query(born(failures, failed, "check, reason"), "{{check}} {{reason}}")],
+                   "none", bars=True, stack=True),
             series("Runs by outcome",
                    "How runs ended; unknown ones could not be asked for want of a local resource.",
                    [query(rate(checks("health_check_runs_total"), "outcome"), "{{outcome}}")],
@@ -330,6 +345,7 @@ def service():
     answers = instances("http_server_request_duration_seconds_count",
                         ', http_route!~"/(health|live|ready|startup)z?(/.*)?"')
     errors = answers.replace("}", ', http_response_status_code=~"[45].."}')
+    scraped = f"and on (job, instance) {instances('health_live')} offset {RATE}"
     durations = instances("http_server_request_duration_seconds_bucket")
     history = instances("health_history_write_duration_seconds_bucket")
     delays = instances("health_check_scheduling_delay_seconds_bucket")
@@ -382,7 +398,8 @@ def service():
                    stack=True),
             series("Share of errors",
                    "Answers of 4xx and 5xx; the probes are left out, whose 503 is an answer.",
-                   [query(f"({rate(errors)} or vector(0)) / {rate(answers)}", "errors")],
+                   [query(f"({born(errors, scraped)} or vector(0)) / {born(answers, scraped)}",
+                          "errors")],
                    "percentunit", width=8, high=1),
             series("Duration of requests", "Time from a request's head to the head of its answer.",
                    [query(quantile(share_, durations), name_)

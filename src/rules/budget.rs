@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::scope::{SAME_CHECK, Scope, number};
+use super::scope::{SAME_CHECK, Scope, increase, indented, number};
 use super::{Group, Recording, Rule};
 
 /// A window over which runs are summed.
@@ -30,7 +30,7 @@ const LONG: [Window; 3] = [window("6h", "6h"), window("1d", "2h"), window("3d", 
 /// Longest interval at which Prometheus still finds the last value of a recorded series.
 const LONG_INTERVAL: Duration = Duration::from_mins(2);
 
-/// The least failed runs in the longer window that an alert speaks of.
+/// The fewest failed runs in the longer window for which an alert fires.
 const FAILED_AT_LEAST: u32 = 5;
 
 /// A pair of windows, and how many times too fast the budget burns in both.
@@ -97,11 +97,12 @@ fn record(scope: &Scope<'_>, checks: &str, window: &Window) -> [Recording; 2] {
         Recording {
             expr: format!(
                 "sum by (job, check, kind, result) (\n  \
-                   increase({counted}[{length}])\n  \
+                   {}\n  \
                    unless {SAME_CHECK} max_over_time({suppressed}[{quiet}]) == 1\n  \
                    unless {SAME_CHECK} {maintained} == 1\n\
                  )\n\
-                 and on (job, check, kind) {objective}"
+                 and on (job, check, kind) {objective}",
+                indented(&increase(&counted, length))
             ),
             record: name,
         },

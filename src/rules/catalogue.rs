@@ -160,11 +160,11 @@ alerts! {
         summary "{{ $labels.check }} burns its error budget"
         description "{{ $value | humanizePercentage }} of the runs of the {{ $labels.kind }} check {{ $labels.check }} failed of late. At this rate the error budget does not last 30 days.";
     CERTIFICATE_SOON = "HealthCertificateExpiresSoon" Warning CheckOfInstance DEPENDENCY 60
-        condition "a certificate of the chain expires within 14 days"
+        condition "less time is left of a certificate of the chain than the check's `warn_before`: by default a third of its lifetime, at most 14 days"
         summary "A certificate of {{ $labels.check }} expires in {{ $value | humanizeDuration }}"
         description "A certificate of the chain that the {{ $labels.kind }} check {{ $labels.check }} sees from {{ $labels.instance }} expires in {{ $value | humanizeDuration }}. Its renewal has not happened, or is not in use.";
     CERTIFICATE_VERY_SOON = "HealthCertificateExpiresVerySoon" Critical CheckOfInstance DEPENDENCY 5
-        condition "a certificate of the chain expires within 3 days, or has expired"
+        condition "less than a third of `warn_before` is left of a certificate of the chain, or it has expired"
         summary "A certificate of {{ $labels.check }} expires in {{ $value | humanizeDuration }}"
         description "A certificate of the chain that the {{ $labels.kind }} check {{ $labels.check }} sees from {{ $labels.instance }} expires in {{ $value | humanizeDuration }}; below zero it has expired. Clients that verify it will fail, or do.";
 }

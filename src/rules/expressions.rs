@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use super::scope::{SAME_CHECK, Scope, period};
-
-/// Certificates that expire within this time are worth an alert, in seconds.
-const CERTIFICATE_SOON: u32 = 14 * 86_400;
-/// Certificates that expire within this time wake somebody.
-const CERTIFICATE_VERY_SOON: u32 = 3 * 86_400;
+use super::scope::{SAME_CHECK, Scope, increase, indented, period};
 
 pub(super) fn target_down(scope: &Scope<'_>) -> String {
     format!("{} == 0", scope.service("up"))
@@ -50,7 +45,7 @@ pub(super) fn history_store_down(scope: &Scope<'_>) -> String {
 }
 
 pub(super) fn history_dropping(scope: &Scope<'_>) -> String {
-    format!("increase({}[15m]) > 0", scope.service("health_history_dropped_total"))
+    format!("{} > 0", increase(&scope.service("health_history_dropped_total"), "15m"))
 }
 
 pub(super) fn file_descriptors(scope: &Scope<'_>) -> String {
@@ -62,7 +57,7 @@ pub(super) fn traces_dropped(scope: &Scope<'_>) -> String {
     let lost = |metric| scope.service_where(metric, "error_type!=\"\"");
     let processed = lost("otel_sdk_processor_span_processed_total");
     let exported = lost("otel_sdk_exporter_span_exported_total");
-    format!("increase({processed}[15m]) > 0\nor\nincrease({exported}[15m]) > 0")
+    format!("{} > 0\nor\n{} > 0", increase(&processed, "15m"), increase(&exported, "15m"))
 }
 
 /// Checks of which a probe that orchestrators go on asking depends; a startup probe is over once
@@ -95,7 +90,7 @@ fn down(scope: &Scope<'_>) -> String {
 
 pub(super) fn down_everywhere(scope: &Scope<'_>) -> String {
     let telling = format!("{}{}", scope.series("health_check_up"), scope.quiet(""));
-    let telling = telling.replace('\n', "\n  ");
+    let telling = indented(&telling);
     format!(
         "max by (job, check, kind) (\n  {telling}\n) == 0\n\
          and\n\
@@ -128,7 +123,8 @@ pub(super) fn check_flapping(scope: &Scope<'_>) -> String {
     let window = scope.window(Duration::from_hours(1), cycle.saturating_mul(9));
     let window = period(window);
     let changes = scope.series("health_check_transitions_total");
-    format!("sum without (to) (increase({changes}[{window}])) >= 6{}", scope.quiet_within(&window))
+    let changed = increase(&changes, &window);
+    format!("sum without (to) {changed} >= 6{}", scope.quiet_within(&window))
 }
 
 /// Slow over the long window, and over the short one unless no run fell into it.
@@ -140,11 +136,11 @@ pub(super) fn check_slow(scope: &Scope<'_>) -> String {
     format!(
         "{} > {half}\n\
          unless {} <= {half}\n\
-         and increase({}[{long}]) >= 5\n\
+         and {} >= 5\n\
          and {} == 1{}",
         quantile(&long),
         quantile(&short),
-        scope.series("health_check_duration_seconds_count"),
+        increase(&scope.series("health_check_duration_seconds_count"), &long),
         scope.series("health_check_up"),
         scope.quiet("")
     )
@@ -159,7 +155,7 @@ fn slow_windows(scope: &Scope<'_>) -> (String, String) {
 pub(super) fn check_skipped(scope: &Scope<'_>) -> String {
     let skipped = scope.series("health_check_skipped_total");
     let window = period(skipped_window(scope));
-    format!("increase({skipped}[{window}]) > 0{}", scope.quiet("ignoring (reason)"))
+    format!("{} > 0{}", increase(&skipped, &window), scope.quiet("ignoring (reason)"))
 }
 
 /// Long enough for skipped runs of the check to follow each other within it.
@@ -167,15 +163,21 @@ pub(super) fn skipped_window(scope: &Scope<'_>) -> Duration {
     scope.window(Duration::from_mins(10), 3)
 }
 
+/// Each check says how long before the end of its chain it warns: a certificate of a day is not
+/// due when one of a year is.
 pub(super) fn certificate_soon(scope: &Scope<'_>) -> String {
-    let left = certificate_left(scope);
-    format!("({left} < {CERTIFICATE_SOON}) >= {CERTIFICATE_VERY_SOON}{}", scope.quiet(""))
+    let (left, warn_before) = (certificate_left(scope), warn_before(scope));
+    format!("({left} < {warn_before})\n>= {warn_before} / 3{}", scope.quiet(""))
 }
 
 pub(super) fn certificate_very_soon(scope: &Scope<'_>) -> String {
-    format!("{} < {CERTIFICATE_VERY_SOON}{}", certificate_left(scope), scope.quiet(""))
+    format!("{} < {} / 3{}", certificate_left(scope), warn_before(scope), scope.quiet(""))
 }
 
 fn certificate_left(scope: &Scope<'_>) -> String {
     format!("{} - time()", scope.series("health_check_tls_certificate_not_after_timestamp_seconds"))
+}
+
+fn warn_before(scope: &Scope<'_>) -> String {
+    scope.series("health_check_tls_certificate_warn_before_seconds")
 }

@@ -13,7 +13,7 @@ pub struct Job(String);
 /// Longest name of a job.
 const MAX_LENGTH: usize = 200;
 
-/// A text that is no name of a job.
+/// A text that cannot be the name of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not the name of a job; write at most 200 letters, digits, spaces and _ - . : / @ + , ( ), \

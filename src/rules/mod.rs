@@ -108,7 +108,7 @@ pub enum Part {
     Configuration,
     /// It keeps a history.
     History,
-    /// It tells the figures of its process.
+    /// It shows the figures of its process.
     Process,
     /// It sends traces.
     Traces,
@@ -231,7 +231,7 @@ fn check_alerts(scope: &Scope<'_>) -> Vec<Alert> {
         scope.check.map(|c| c.gates.contains(Gate::Ready) || c.gates.contains(Gate::Health));
     let objective = scope.check.is_none_or(|c| c.objective.is_some());
     let certificate = scope.check.is_none_or(shows_certificates);
-    // A longer half timeout lies beyond the last bucket, where no quantile can be told.
+    // A longer half timeout lies beyond the last bucket, where no quantile can be computed.
     let slow = scope.check.is_none_or(|c| c.timeout / 2 < LAST_BUCKET);
     let skipped = AlertKind {
         pending: expr::skipped_window(scope) + Duration::from_mins(5),
@@ -259,7 +259,7 @@ fn check_alerts(scope: &Scope<'_>) -> Vec<Alert> {
 /// The upper bound of the last bucket of durations but the infinite one.
 const LAST_BUCKET: Duration = Duration::from_secs(30);
 
-/// Whether a check is of a kind that may speak TLS and tells how long certificates last.
+/// Whether a check is of a kind that may use TLS and measures how long certificates last.
 fn shows_certificates(check: &CheckInfo) -> bool {
     const NAME: &str = "tls_certificate_not_after_timestamp_seconds";
     let kind = crate::checks::KINDS.iter().find(|kind| kind.name == check.kind);

@@ -102,6 +102,26 @@ impl<'a> Scope<'a> {
     }
 }
 
+/// How much the counters `series` grew within `window`, on Prometheus and VictoriaMetrics alike.
+///
+/// VictoriaMetrics takes a small first value for growth from zero, so that a service which it meets
+/// late would seem to have failed all at once. A series that was not there before the window
+/// therefore counts from its first sample.
+pub(super) fn increase(series: &str, window: &str) -> String {
+    format!(
+        "(\n  \
+           (increase({series}[{window}]) and {series} offset {window})\n  \
+           or\n  \
+           ({series} - min_over_time({series}[{window}]))\n\
+         )"
+    )
+}
+
+/// `text` with each line but the first two blanks further in.
+pub(super) fn indented(text: &str) -> String {
+    text.replace('\n', "\n  ")
+}
+
 /// A number as PromQL takes it: plain digits, rounded to nanoseconds and nine decimals.
 pub(super) fn number(value: f64) -> String {
     ((value * 1e9).round() / 1e9).to_string()

@@ -10,8 +10,8 @@ use super::{choices, dashboards, list, panels, queries, text};
 
 const DATASOURCE: &str = "${datasource}";
 
-/// What makes a rate of a counter.
-const RATES: [&str; 4] = ["rate", "increase", "irate", "changes"];
+/// What makes a rate of a counter, or takes off what it had before.
+const RATES: [&str; 5] = ["rate", "increase", "irate", "changes", "min_over_time"];
 
 /// Windows that fit however far the reader zooms.
 const FITTING: [&str; 2] = ["$__rate_interval", "$__range"];
@@ -34,7 +34,10 @@ fn objections(query: &str, windows: &[&str]) -> Vec<String> {
         };
         known.extend(&exported.labels);
         wrong.extend(of_labels(selector, &exported.labels));
-        let rated = RATES.contains(&selector.function.as_str());
+        // Beside its rate, a counter may say where its series began.
+        let rated = names.selectors.iter().any(|other| {
+            other.metric == selector.metric && RATES.contains(&other.function.as_str())
+        });
         if exported.counts && !rated {
             wrong.push(format!("`{}` only grows; take its rate", selector.metric));
         }

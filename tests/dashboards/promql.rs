@@ -51,6 +51,11 @@ pub(super) fn parse(query: &str) -> Names {
         match token {
             "(" => functions.push(std::mem::take(&mut coming)),
             ")" => drop(functions.pop()),
+            // How long ago: a duration, or a variable that stands for one.
+            "offset" => {
+                rest = rest.strip_prefix(&["$"]).unwrap_or(rest);
+                rest = rest.get(1..).unwrap_or_default();
+            }
             _ if GROUPING.contains(&token) => {
                 if rest.first() == Some(&"(") {
                     let (labels, after) = until(rest, ")");
