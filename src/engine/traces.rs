@@ -21,6 +21,17 @@ pub const KEEP: &str = "vitalsign.keep";
 
 const ERROR_TYPE: &str = "error.type";
 
+/// The version of the semantic conventions that the spans follow.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";
+
+/// The status of an answered call, which earlier conventions called `rpc.response.status_code`.
+#[cfg(feature = "grpc")]
+pub(crate) const RPC_STATUS_CODE: &str = "rpc.status_code";
+
+/// The kind of a message broker, which earlier conventions called `messaging.system`.
+#[cfg(any(feature = "amqp", feature = "kafka", feature = "mqtt", feature = "nats"))]
+pub(crate) const MESSAGING_SYSTEM_NAME: &str = "messaging.system.name";
+
 /// Opens the root span of a run; it has no parent, whatever span is current.
 pub(crate) fn root(info: &CheckInfo) -> Span {
     let span = tracing::info_span!(
@@ -83,11 +94,11 @@ pub(crate) fn conclude(root: &Span, verdict: Verdict) {
     }
 }
 
-/// Marks `span` as failed for `reason`.
+/// Marks `span` as failed for `reason`. The description is the reason in words: the message of a run
+/// might hold what is secret, for a host's own checks write it.
 fn fail(span: &Span, reason: Reason) {
     span.set_attribute(ERROR_TYPE, reason.as_str());
-    // The description stays empty: the reason says it, and a message might hold what is secret.
-    span.set_status(SpanStatus::error(""));
+    span.set_status(SpanStatus::error(reason.as_str().replace('_', " ")));
 }
 
 /// A CLIENT span around one protocol call.
@@ -156,6 +167,34 @@ pub(crate) fn phase_ended(phase: Phase, seconds: f64) {
 pub(crate) fn inject(propagator: &dyn TextMapPropagator, carrier: &mut dyn Injector) {
     let context = Span::current().context();
     if context.span().span_context().is_valid() {
-        propagator.inject_context(&context, carrier);
+        propagator.inject_context(&context, &mut WithoutEmpty(carrier));
+    }
+}
+
+/// Leaves out fields without a value: the propagator writes an empty `tracestate`, which says
+/// nothing, and which some servers refuse.
+struct WithoutEmpty<'a>(&'a mut dyn Injector);
+
+impl Injector for WithoutEmpty<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if !value.is_empty() {
+            self.0.set(key, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn a_field_without_a_value_is_not_sent() {
+        let mut carrier = HashMap::new();
+        let mut fields = WithoutEmpty(&mut carrier);
+        fields.set("traceparent", "00-01-02-01".to_owned());
+        fields.set("tracestate", String::new());
+        assert_eq!(carrier, HashMap::from([("traceparent".into(), "00-01-02-01".into())]));
     }
 }

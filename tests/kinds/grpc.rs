@@ -251,7 +251,7 @@ async fn a_service_is_asked_by_its_name_and_by_the_conventions_of_its_spans() {
         for (key, value) in [
             ("rpc.system.name", Some("grpc")),
             ("rpc.method", Some("grpc.health.v1.Health/Check")),
-            ("rpc.response.status_code", Some("OK")),
+            ("rpc.status_code", Some("OK")),
             ("server.address", Some("127.0.0.1")),
             ("server.port", Some(&*port)),
             ("error.type", None),
@@ -269,8 +269,8 @@ async fn a_service_that_the_server_does_not_know_does_not_serve() {
     assert_eq!(unknown.reason(), Reason::NotServing);
     assert!(unknown.message().contains("answered NOT_FOUND for `a.C`"), "{}", unknown.message());
     let [span] = &calls(&spans)[..] else { panic!("one call") };
-    assert_eq!(span.status, Status::error(""));
-    assert_eq!(attribute(span, "rpc.response.status_code").as_deref(), Some("NOT_FOUND"));
+    assert_eq!(span.status, Status::error("not serving"));
+    assert_eq!(attribute(span, "rpc.status_code").as_deref(), Some("NOT_FOUND"));
     assert_eq!(attribute(span, "error.type").as_deref(), Some("not_serving"));
 }
 

@@ -140,7 +140,7 @@ pub(crate) async fn refused(subject: Subject) {
     assert_eq!(failure.reason(), Reason::ConnectionRefused, "{}", failure.message());
     assert!(failure.message().contains(&address.to_string()), "{}", failure.message());
     let span = spans.only();
-    assert_eq!(span.status, Status::error(""));
+    assert_eq!(span.status, Status::error("connection refused"));
     assert_eq!(attribute(&span, "error.type").as_deref(), Some("connection_refused"));
 }
 

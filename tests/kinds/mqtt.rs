@@ -52,7 +52,7 @@ async fn a_broker_is_asked_by_the_conventions_of_its_spans() {
         assert_eq!(span.status, Status::Unset);
         assert_eq!(events(&span), ["connect", "request", "transfer"]);
         for (key, value) in [
-            ("messaging.system", "mqtt"),
+            ("messaging.system.name", "mqtt"),
             ("messaging.operation.name", "ping"),
             ("network.protocol.version", version),
             ("server.address", "127.0.0.1"),

@@ -98,7 +98,7 @@ async fn a_server_is_asked_by_the_conventions_of_its_spans() {
     assert_eq!(span.status, Status::Unset);
     assert_eq!(events(&span), ["connect", "request", "request", "transfer"]);
     for (key, value) in [
-        ("messaging.system", "nats"),
+        ("messaging.system.name", "nats"),
         ("messaging.operation.name", "ping"),
         ("server.address", "127.0.0.1"),
     ] {

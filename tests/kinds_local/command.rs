@@ -285,7 +285,7 @@ async fn the_span_follows_the_conventions_and_its_context_is_passed_on() {
     assert_eq!(attribute(&span, "process.exit.code").as_deref(), Some("3"));
     assert!(attribute(&span, "process.pid").is_some());
     assert_eq!(attribute(&span, "error.type").as_deref(), Some("unexpected_status"));
-    assert_eq!(span.status, Status::error(""));
+    assert_eq!(span.status, Status::error("unexpected status"));
     let passed = fs::read_to_string(&file).expect("it was written");
     let trace = span.span_context.trace_id();
     assert!(passed.starts_with(&format!("00-{trace}-{}-", id(&span))), "{passed}");

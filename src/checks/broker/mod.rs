@@ -3,6 +3,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
+use crate::engine::traces;
 use crate::net::Endpoint;
 
 /// The attributes of a CLIENT span by the conventions for messaging.
@@ -13,7 +14,7 @@ pub(crate) fn attributes(
 ) -> Vec<KeyValue> {
     let [address, port] = endpoint.attributes();
     vec![
-        KeyValue::new(semconv::MESSAGING_SYSTEM, system),
+        KeyValue::new(traces::MESSAGING_SYSTEM_NAME, system),
         KeyValue::new(semconv::MESSAGING_OPERATION_NAME, operation),
         address,
         port,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
-use opentelemetry_semantic_conventions::attribute as semconv;
 use percent_encoding::percent_decode;
 
 use crate::engine::check::{Context, Failure};
+use crate::engine::traces;
 use crate::model::Reason;
 use crate::net::{Endpoint, brief};
 
@@ -79,7 +79,7 @@ pub(super) fn judge(
         let text = format!("{endpoint} ended its answer without a status of gRPC");
         return Err(Failure::new(Reason::Protocol, text));
     };
-    cx.attribute(semconv::RPC_RESPONSE_STATUS_CODE, *name);
+    cx.attribute(traces::RPC_STATUS_CODE, *name);
     if *name == "OK" {
         return Ok(());
     }

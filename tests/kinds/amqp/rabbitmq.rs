@@ -39,7 +39,7 @@ async fn follows_the_conventions(server: &RabbitMq) {
     assert_eq!(events(&span), ["connect", "request", "transfer"]);
     let port = server.port().to_string();
     for (key, value) in [
-        ("messaging.system", "rabbitmq"),
+        ("messaging.system.name", "rabbitmq"),
         ("messaging.operation.name", "open"),
         ("network.protocol.name", "amqp"),
         ("server.address", "127.0.0.1"),

@@ -244,7 +244,7 @@ async fn a_broker_is_asked_by_the_conventions_of_its_spans() {
     assert_eq!(events(&span), ["connect", "request", "transfer"]);
     let port = server.port().to_string();
     for (key, value) in [
-        ("messaging.system", "kafka"),
+        ("messaging.system.name", "kafka"),
         ("messaging.operation.name", "metadata"),
         ("messaging.destination.name", "orders"),
         ("server.address", "127.0.0.1"),

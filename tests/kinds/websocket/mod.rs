@@ -186,7 +186,7 @@ async fn another_status_than_101_is_told_by_what_it_says() {
         let (found, text) = failed(&peer, "").await;
         assert_eq!(found, reason, "{text}");
         assert!(text.contains(&format!("{} answered {status}", peer.address)), "{text}");
-        assert_eq!(spans.only().status == Status::error(""), is_error, "{status}");
+        assert_eq!(matches!(spans.only().status, Status::Error { .. }), is_error, "{status}");
     }
 }
 

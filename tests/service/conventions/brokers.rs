@@ -55,7 +55,7 @@ async fn brokers_follow_the_conventions() {
     for (kind, system) in
         [("amqp", "rabbitmq"), ("kafka", "kafka"), ("mqtt", "mqtt"), ("nats", "nats")]
     {
-        let said = clients[format!("{kind}-good").as_str()].attribute(semconv::MESSAGING_SYSTEM);
+        let said = clients[format!("{kind}-good").as_str()].attribute(super::MESSAGING_SYSTEM_NAME);
         assert_eq!(said.as_deref(), Some(system), "{kind}");
     }
     let destination = clients["amqp-good"].attribute(semconv::MESSAGING_DESTINATION_NAME);
