@@ -39,6 +39,7 @@ fn transition(id: u64) -> Transition {
         from: Status::Up,
         to: Status::Down,
         at,
+        since: at,
         reason: None,
         message: None,
         trace: None,

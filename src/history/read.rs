@@ -17,6 +17,7 @@ use super::shared::now;
 use super::value::{StoreError, Value};
 use super::writer::Command;
 use super::{Change, Day, Incident, IncidentFilter, IncidentPage, Inner, ReadError, Share, load};
+use crate::model::log_targets;
 use crate::model::{Status, Trace, Transition};
 
 /// Longest that a reader waits.
@@ -80,7 +81,10 @@ impl Inner {
                 if !matches!(place, Place::Memory) {
                     drop(slot.take());
                 }
-                tracing::debug!(cause = error.to_string(), "the history cannot be read");
+                tracing::debug!(
+                    target: log_targets::HISTORY,
+                    cause = error.to_string(), "the history cannot be read"
+                );
                 ReadError::Unavailable
             })
         });
@@ -285,6 +289,7 @@ fn change(row: &Row) -> Result<Change, StoreError> {
         from: status(&row.text(3)?),
         to: status(&row.text(4)?),
         at: time(row.int(2)?),
+        since: time(row.int(2)?),
         reason: row.maybe_text(5)?.as_deref().and_then(load::reason),
         message: row.maybe_text(6)?,
         trace: trace_id.map(|trace_id| Trace { trace_id, span_id: 0, sampled: true }),

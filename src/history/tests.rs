@@ -120,6 +120,7 @@ fn a_status_lasts_into_the_next_minute() {
             from,
             to,
             at: super::rollup::time(at),
+            since: super::rollup::time(at),
             reason: Some(Reason::Other),
             message: None,
             trace: None,

@@ -63,6 +63,9 @@ pub struct Transition {
     pub to: Status,
     /// When it changed.
     pub at: SystemTime,
+    /// Since when the check has this status: `at`, or earlier when the history knows that it had it
+    /// before this process.
+    pub since: SystemTime,
     /// Reason of the run that made it, where one did.
     pub reason: Option<Reason>,
     /// Message of that run.

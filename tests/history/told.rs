@@ -78,6 +78,7 @@ impl Told {
             from,
             to,
             at: run.at + run.duration,
+            since: run.at + run.duration,
             reason: run.reason,
             message: run.message.clone(),
             trace: run.trace,

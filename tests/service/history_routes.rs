@@ -147,6 +147,7 @@ fn change(history: &History, check: &str, (from, to): (Status, Status), seconds:
         from,
         to,
         at,
+        since: at,
         reason: run.reason,
         message: failed.then(|| format!("{check} was silent")),
         trace: run.trace,

@@ -135,7 +135,7 @@ impl Cell {
         }
     }
 
-    pub(super) fn change(&mut self, transition: Transition) -> Transition {
+    pub(super) fn change(&mut self, mut transition: Transition) -> Transition {
         let before = self.before.take().filter(|(status, _)| *status == transition.to);
         self.since = before.map_or(transition.at, |(_, since)| since);
         // The first status of all does not count as a change: nothing was known before.
