@@ -62,7 +62,7 @@ fn parse(rendered: &str) -> Vec<Family<'_>> {
 }
 
 fn write(page: &mut Page, family: &Family<'_>, taken: &HashSet<&str>) {
-    // Counters of the facade are whole; one of seconds is recorded as a gauge and is told here.
+    // Counters of the facade are whole; one of seconds is recorded as a gauge, and the table of metrics says that it is a counter.
     let known = names::find(family.name);
     let kind = known.map_or(family.kind, |metric| metric.kind.as_str());
     let (name, kind) = match page.format() {
@@ -81,6 +81,9 @@ fn write(page: &mut Page, family: &Family<'_>, taken: &HashSet<&str>) {
         page.raw(&["\n"]);
     }
     page.raw(&["# TYPE ", name, " ", kind, "\n"]);
+    if let Some(unit) = names::unit(name).filter(|_| page.format() == Format::OpenMetrics) {
+        page.raw(&["# UNIT ", name, " ", unit, "\n"]);
+    }
     let bounded = match family.kind {
         "histogram" => Some("le=\""),
         "summary" => Some("quantile=\""),

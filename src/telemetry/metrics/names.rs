@@ -47,7 +47,7 @@ pub struct Metric {
     /// Names of its labels, `le` of histograms aside; `health_check_info` also has those that were
     /// configured.
     pub labels: &'static [&'static str],
-    /// What it tells, in a sentence.
+    /// What it means, in a sentence.
     pub help: &'static str,
     /// Where its values come from.
     pub origin: Origin,

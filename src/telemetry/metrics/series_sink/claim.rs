@@ -10,7 +10,7 @@ use crate::engine::state::Labels;
 
 static CLAIMS: Mutex<Vec<(Recorder, Labels)>> = Mutex::new(Vec::new());
 
-/// A recorder, to be told from others.
+/// The identity of a recorder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Recorder {
     OfProcess,
