@@ -92,7 +92,7 @@ fn every_setting_is_taken_over() {
     assert_eq!(telemetry.log_format, LogFormat::Json);
     let endpoint = telemetry.traces_endpoint.as_ref().map(Secret::expose);
     assert_eq!(endpoint, Some("http://127.0.0.1:4318"));
-    assert_eq!(telemetry.traces_protocol, TracesProtocol::HttpProtobuf);
+    assert_eq!(telemetry.traces_protocol, Some(TracesProtocol::HttpProtobuf));
     assert_eq!(telemetry.keep_healthy_traces.to_bits(), 0.5_f64.to_bits());
     assert_eq!(telemetry.trace_url.as_deref(), Some("http://tempo/{trace_id}"));
     assert!(!format!("{settings:?}").contains(HIDDEN));
@@ -173,7 +173,7 @@ fn what_nobody_says_is_as_documented() {
     let telemetry = &loaded.settings.telemetry;
     assert_eq!(telemetry.log_level, LogLevel::Info);
     assert_eq!(telemetry.log_format, LogFormat::Auto);
-    assert_eq!(telemetry.traces_protocol, TracesProtocol::Grpc);
+    assert_eq!(telemetry.traces_protocol, None, "its default depends on the endpoint's origin");
     assert_eq!(telemetry.keep_healthy_traces.to_bits(), 0.05_f64.to_bits());
     assert!(telemetry.traces_endpoint.is_none() && telemetry.trace_url.is_none());
     assert!(loaded.warnings.is_empty());

@@ -1,5 +1,7 @@
 //! What the sections must satisfy beyond the types of their options.
 
+use axum::http::HeaderValue;
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName};
 use url::Url;
 
 use super::address::Listen;
@@ -37,18 +39,7 @@ pub(super) fn server(
     report: &mut Report,
 ) {
     for (key, token) in [("token", &section.token), ("metrics_token", &section.metrics_token)] {
-        // Nobody could send another one in a header, and anybody could send an empty one.
-        let sendable = |token: &Secret| {
-            !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic())
-        };
-        let Some(token) = token else { continue };
-        if !sendable(token) {
-            let message =
-                "no token that a header can carry; write visible ASCII characters without spaces";
-            report.option(node, key, message);
-        } else if token.is_too_short() {
-            report.option(node, key, SHORT_TOKEN);
-        }
+        token_in_a_header(key, token.as_ref(), node, report);
     }
     if section.details == Some(Details::Always) && !settings::listen(section, flag).is_loopback() {
         let message = "\"always\" would tell causes to other hosts; write \"auto\" with a `token`, \
@@ -107,6 +98,21 @@ pub(super) fn history(section: &HistorySection, node: &Node, report: &mut Report
     }
 }
 
+/// Nobody could send another token in a header, and anybody could send an empty one.
+fn token_in_a_header(key: &str, token: Option<&Secret>, node: &Node, report: &mut Report) {
+    let sendable = |token: &Secret| {
+        !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic())
+    };
+    let Some(token) = token else { return };
+    if !sendable(token) {
+        let message =
+            "no token that a header can carry; write visible ASCII characters without spaces";
+        report.option(node, key, message);
+    } else if token.is_too_short() {
+        report.option(node, key, SHORT_TOKEN);
+    }
+}
+
 pub(super) fn alertmanager(section: &AlertmanagerSection, node: &Node, report: &mut Report) {
     if section.urls.is_empty() {
         report.option(node, "urls", "no URL is listed; write at least one");
@@ -118,6 +124,27 @@ pub(super) fn alertmanager(section: &AlertmanagerSection, node: &Node, report: &
     }
     let urls: Vec<String> = section.urls.iter().map(|url| url.expose().to_owned()).collect();
     no_duplicates(&urls, "urls", node, report);
+    token_in_a_header("token", section.token.as_ref(), node, report);
+    for (name, value) in &section.headers {
+        let key = format!("headers.{name}");
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Err(_) => {
+                report.option(node, &key, "this is no header name; write letters, digits and -");
+            }
+            Ok(name) if name == AUTHORIZATION && section.token.is_some() => {
+                report.option(node, &key, "credentials are in `token` already; give them once");
+            }
+            Ok(name) if name == CONTENT_TYPE || name == CONTENT_LENGTH || name == HOST => {
+                let message = "the sender itself sets this header; leave it out";
+                report.option(node, &key, message);
+            }
+            Ok(_) if HeaderValue::from_str(value.expose()).is_err() => {
+                let message = "the value holds a character that no header can; write it as ASCII";
+                report.option(node, &key, message);
+            }
+            Ok(_) => {}
+        }
+    }
 }
 
 /// Reports a check's name that no check has; `known` are sorted.

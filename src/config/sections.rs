@@ -3,6 +3,8 @@
 //! Their doc comments are the reference that users read; what a section means once it is loaded
 //! is in [`super::settings`].
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -102,7 +104,8 @@ pub(super) struct TelemetrySection {
     /// Base URL of an OTLP collector, `http` or `https`; the variables
     /// `OTEL_EXPORTER_OTLP_*` win. Default: no traces are sent.
     pub(super) traces_endpoint: Option<Secret>,
-    /// How traces are sent. Default `"grpc"`.
+    /// How traces are sent. Default `"grpc"`; to the endpoint of a variable, `"http/protobuf"`, which
+    /// is the default of OpenTelemetry.
     #[schemars(extend("default" = TracesProtocol::default()))]
     pub(super) traces_protocol: Option<TracesProtocol>,
     /// Share of the traces of ordinary successful runs that is kept, 0 to 1. Default 0.05.
@@ -133,6 +136,11 @@ pub(super) struct AlertmanagerSection {
     /// Base URL of every Alertmanager of the cluster, `http` or `https`; each gets every alert.
     /// A user name and password in it are sent as basic authentication.
     pub(super) urls: Vec<Secret>,
+    /// Bearer token for each of them. Default none.
+    pub(super) token: Option<Secret>,
+    /// Headers of every post, such as the `X-Scope-OrgID` of a tenant.
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, Secret>,
 }
 
 /// Other files with checks.

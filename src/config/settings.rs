@@ -1,5 +1,6 @@
 //! The settings of a loaded configuration beside its checks, with every default filled in.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -69,6 +70,7 @@ impl Settings {
         } = &new.telemetry;
         let same_tls = (&server.tls, server.tls_content) == (tls, *tls_content);
         let same_share = telemetry.keep_healthy_traces.to_bits() == keep_healthy_traces.to_bits();
+        let alerts = [alertmanager, &new.alertmanager].map(Option::as_ref);
         [
             ("service.name", service.name == *name),
             ("service.version", service.version == *version),
@@ -90,7 +92,12 @@ impl Settings {
             ("telemetry.traces_protocol", telemetry.traces_protocol == *traces_protocol),
             ("telemetry.keep_healthy_traces", same_share),
             ("telemetry.trace_url", telemetry.trace_url == *trace_url),
-            ("alertmanager.urls", *alertmanager == new.alertmanager),
+            ("alertmanager.urls", same(alerts, |to| Some(&to.urls))),
+            ("alertmanager.token", same(alerts, |to| to.token.as_ref())),
+            (
+                "alertmanager.headers",
+                same(alerts, |to| Some(&to.headers).filter(|headers| !headers.is_empty())),
+            ),
         ]
         .into_iter()
         .filter_map(|(option, same)| (!same).then_some(option))
@@ -181,8 +188,8 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// Base URL of the collector; none sends nothing.
     pub traces_endpoint: Option<Secret>,
-    /// How traces are sent.
-    pub traces_protocol: TracesProtocol,
+    /// How traces are sent; see [`TracesProtocol`] for the default.
+    pub traces_protocol: Option<TracesProtocol>,
     /// Share of ordinary successful runs whose trace is kept, 0 to 1.
     pub keep_healthy_traces: f64,
     /// URL of a trace, with `{trace_id}` in it.
@@ -195,6 +202,10 @@ pub struct Telemetry {
 pub struct Alertmanager {
     /// Base URL of every Alertmanager of the cluster; each gets every alert.
     pub urls: Vec<Secret>,
+    /// Bearer token for each of them.
+    pub token: Option<Secret>,
+    /// Headers of every post.
+    pub headers: BTreeMap<String, Secret>,
 }
 
 /// Where to listen: what the command line says, else the file, else the default.
@@ -241,9 +252,17 @@ impl Server {
     }
 }
 
+/// Whether both have the same option, or neither has it.
+fn same<T: PartialEq>(
+    [old, new]: [Option<&Alertmanager>; 2],
+    option: fn(&Alertmanager) -> Option<&T>,
+) -> bool {
+    old.and_then(option) == new.and_then(option)
+}
+
 impl Alertmanager {
     pub(super) fn of(section: AlertmanagerSection) -> Self {
-        Self { urls: section.urls }
+        Self { urls: section.urls, token: section.token, headers: section.headers }
     }
 }
 
@@ -273,7 +292,7 @@ impl Telemetry {
             log_level: section.log_level.unwrap_or_default(),
             log_format: section.log_format.unwrap_or_default(),
             traces_endpoint: section.traces_endpoint,
-            traces_protocol: section.traces_protocol.unwrap_or_default(),
+            traces_protocol: section.traces_protocol,
             keep_healthy_traces: section.keep_healthy_traces.unwrap_or(KEEP_HEALTHY_TRACES),
             trace_url: section.trace_url,
         }
