@@ -13,7 +13,7 @@ use tracing::dispatcher::with_default;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::fmt::MakeWriter;
 use vitalsign::telemetry::{Guard, LogFormat, Output, Protocol, Service, Settings, Telemetry};
-use vitalsign::traces::{KEEP, TARGET};
+use vitalsign::traces::{KEEP, SCHEMA_URL, TARGET};
 
 use crate::support::otlp::{Answer, Collector, Received};
 
@@ -22,6 +22,7 @@ mod environment;
 mod lines;
 mod rotel;
 mod spans;
+mod targets;
 
 const LONG: Duration = Duration::from_secs(30);
 const PROTOCOLS: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
@@ -97,7 +98,7 @@ impl Setup {
 
     fn at(mut self, url: &str, protocol: Protocol) -> Self {
         self.settings.traces_endpoint = Some(url.parse().unwrap());
-        self.settings.traces_protocol = protocol;
+        self.settings.traces_protocol = Some(protocol);
         self
     }
 

@@ -1,4 +1,4 @@
-//! Who is told of status changes, apart from those who ask.
+//! Status changes are sent to receivers.
 //!
 //! In flow events of checks, through a [`Sink`](crate::Sink); out flow messages to a receiver.
 

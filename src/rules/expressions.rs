@@ -123,8 +123,8 @@ pub(super) fn check_flapping(scope: &Scope<'_>) -> String {
     let window = scope.window(Duration::from_hours(1), cycle.saturating_mul(9));
     let window = period(window);
     let changes = scope.series("health_check_transitions_total");
-    let changed = increase(&changes, &window);
-    format!("sum without (to) {changed} >= 6{}", scope.quiet_within(&window))
+    let increase = increase(&changes, &window);
+    format!("sum without (to) {increase} >= 6{}", scope.quiet_within(&window))
 }
 
 /// Slow over the long window, and over the short one unless no run fell into it.

@@ -13,7 +13,7 @@ use super::export::Problem;
 use super::{LogFormat, Settings};
 use crate::engine::traces;
 
-/// Libraries that speak of every connection: below `warn` they are heard only through `RUST_LOG`.
+/// Libraries that log every connection: below `warn` they are logged only through `RUST_LOG`.
 const CHATTY: [&str; 10] = [
     "h2",
     "hickory_proto",
@@ -27,8 +27,8 @@ const CHATTY: [&str; 10] = [
     "tower",
 ];
 
-/// Libraries that tell what they carry, secrets included: below `warn` they are never heard.
-const TELLTALE: [&str; 2] = ["tokio_tungstenite", "tungstenite"];
+/// Libraries that log what they carry, secrets included: below `warn` they are never logged.
+const LEAKING: [&str; 2] = ["tokio_tungstenite", "tungstenite"];
 
 /// Where lines go.
 pub struct Output {
@@ -44,7 +44,7 @@ impl Output {
         Self { writer: BoxMakeWriter::new(std::io::stderr), terminal }
     }
 
-    /// A writer that is no terminal.
+    /// A writer other than a terminal.
     pub fn to<W>(writer: W) -> Self
     where
         W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -74,7 +74,7 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Reads `RUST_LOG` and `NO_COLOR`, and the settings where they are silent.
+    /// Reads `RUST_LOG` and `NO_COLOR`, and the settings where these are unset.
     pub(super) fn read(
         settings: &Settings,
         env: &dyn Fn(&str) -> Option<String>,
@@ -90,7 +90,7 @@ impl Logs {
         Ok(Self { filter, format: settings.log_format, colour: set("NO_COLOR").is_none() })
     }
 
-    /// The layer that writes lines to `output`; the spans of runs are not its business.
+    /// The layer that writes lines to `output`, without the spans of runs.
     pub(super) fn layer<S>(self, output: Output) -> Box<dyn Layer<S> + Send + Sync>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -102,9 +102,9 @@ impl Logs {
         };
         let layer = fmt::layer()
             .with_writer(output.writer)
-            // With standard error closed, a complaint about it would panic.
+            // With standard error closed, a line about that would panic.
             .log_internal_errors(false);
-        let filter = self.filter.and(filter_fn(is_for_people));
+        let filter = self.filter.and(filter_fn(may_be_logged));
         if json {
             let fields = format::JsonFields::new();
             let layer = layer.json().fmt_fields(fields).flatten_event(true);
@@ -115,14 +115,14 @@ impl Logs {
     }
 }
 
-/// Whether it belongs into a log at all, whatever the level that was asked for.
-fn is_for_people(metadata: &Metadata<'_>) -> bool {
-    let tells = |library: &&str| {
+/// Whether an event may be logged at all, whatever the level that was asked for.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    let logs = |library: &&str| {
         let rest = metadata.target().strip_prefix(*library);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
-    let telltale = *metadata.level() > LevelFilter::WARN && TELLTALE.iter().any(tells);
-    metadata.target() != traces::TARGET && !telltale
+    let leaking = *metadata.level() > LevelFilter::WARN && LEAKING.iter().any(logs);
+    metadata.target() != traces::TARGET && !leaking
 }
 
 fn of_level(level: &str) -> Result<EnvFilter, Problem> {

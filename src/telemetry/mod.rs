@@ -1,4 +1,4 @@
-//! What the service shows of itself to telemetry systems: metrics, traces and logs.
+//! Telemetry of the service itself: metrics, traces and logs.
 //!
 //! [`metrics`] encodes the page of `/metrics`, [`tail_sampling`] decides which traces are kept.
 //! With the feature `otlp`, [`Telemetry`] reads the settings and the `OTEL_*` variables, writes

@@ -1,4 +1,4 @@
-//! Logs and traces of the service: the subscriber, and the way of spans to a collector.
+//! Logs and traces of the service: the subscriber, and the export of spans to a collector.
 //!
 //! In flow the `[telemetry]` and `[service]` settings and the environment; out flow lines on
 //! standard error and spans over OTLP. The library never installs any of this by itself.
@@ -32,9 +32,10 @@ use url::Url;
 
 use crate::config;
 use crate::config::{LogFormat, TracesProtocol as Protocol};
+use crate::engine::traces;
 use crate::telemetry::tail_sampling::{Bounds, HeadSampler, KeepProcessor};
 
-use super::export::{self, Client, Delivery, Plan, Problem, Propagator, Sampling};
+use super::export::{self, BatchProcessor, Client, Plan, Problem, Propagator, Sampling};
 use super::logs::{self, Logs, Output};
 
 /// Who reports: the resource attributes of spans.
@@ -50,15 +51,16 @@ pub struct Service {
     pub environment: Option<String>,
 }
 
-/// The settings of a configuration file, before the environment has its say.
+/// The settings of a configuration file, before variables replace them.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Who reports.
     pub service: Service,
     /// Base URL of the collector; without it, spans are sent nowhere.
     pub traces_endpoint: Option<Url>,
-    /// How spans are sent.
-    pub traces_protocol: Protocol,
+    /// How spans are sent. `None`: by gRPC to `traces_endpoint`, and by HTTP with protobuf to the
+    /// endpoint of a variable.
+    pub traces_protocol: Option<Protocol>,
     /// Share of traces of ordinary successful runs that is kept, from 0 to 1.
     pub keep_healthy_traces: f64,
     /// Least important level that is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`.
@@ -74,7 +76,7 @@ impl Settings {
         Self {
             service,
             traces_endpoint: None,
-            traces_protocol: Protocol::default(),
+            traces_protocol: None,
             keep_healthy_traces: 0.05,
             log_level: "info".to_owned(),
             log_format: LogFormat::default(),
@@ -171,6 +173,7 @@ impl Telemetry {
         let pipeline = if plan.disabled { None } else { Some(Pipeline::start(plan)?) };
         let scope = InstrumentationScope::builder("vitalsign")
             .with_version(env!("CARGO_PKG_VERSION"))
+            .with_schema_url(traces::SCHEMA_URL)
             .build();
         let tracer = pipeline.as_ref().map(|pipeline| {
             // Of all that the layer could add, the conventions ask for nothing.
@@ -187,8 +190,8 @@ impl Telemetry {
                 .with_filter(logs::run_spans())
         });
         let dispatch = Dispatch::new(Registry::default().with(tracer).with(logs.layer(output)));
-        if let Some(delivery) = pipeline.as_ref().and_then(|p| p.delivery.as_ref()) {
-            delivery.log_to(&dispatch);
+        if let Some(processor) = pipeline.as_ref().and_then(|p| p.processor.as_ref()) {
+            processor.log_to(&dispatch);
         }
         Ok((dispatch, Guard { pipeline, propagator, service_name }))
     }
@@ -232,7 +235,7 @@ impl Guard {
     /// Whether traces are kept by outcome, that is sent to a collector.
     #[must_use]
     pub fn keeps_traces(&self) -> bool {
-        self.pipeline.as_ref().is_some_and(|pipeline| pipeline.delivery.is_some())
+        self.pipeline.as_ref().is_some_and(|pipeline| pipeline.processor.is_some())
     }
 
     /// `service.name` as spans carry it: the settings', unless a variable says otherwise.
@@ -246,18 +249,18 @@ impl Guard {
     /// Spans that end later are lost. It blocks no thread; a collector that hangs is left at the
     /// deadline. Losses are logged, too.
     pub async fn shutdown(self, within: Duration) -> u64 {
-        let Some(Pipeline { provider, delivery }) = self.pipeline else { return 0 };
-        let lost = match delivery {
-            Some(delivery) => {
+        let Some(Pipeline { provider, processor }) = self.pipeline else { return 0 };
+        let lost = match processor {
+            Some(processor) => {
                 let (done, stopped) = tokio::sync::oneshot::channel();
-                let ordered = delivery.stop(within, move |lost| {
+                let ordered = processor.stop(within, move |lost| {
                     let _ = done.send(lost);
                 });
                 if ordered.is_some() { stopped.await.unwrap_or(0) } else { 0 }
             }
             None => 0,
         };
-        // Only to mark it: the delivery, which could block, has stopped.
+        // Only to mark it: the processor, which could block, has stopped.
         let _ = provider.shutdown_with_timeout(Duration::ZERO);
         lost
     }
@@ -267,12 +270,13 @@ impl Guard {
 #[derive(Debug)]
 struct Pipeline {
     provider: SdkTracerProvider,
-    delivery: Option<Delivery>,
+    processor: Option<BatchProcessor>,
 }
 
 impl Pipeline {
     fn start(plan: Plan) -> Result<Self, TelemetryError> {
         let resource = Resource::builder_empty()
+            .with_schema_url(Vec::new(), traces::SCHEMA_URL)
             .with_detector(Box::new(TelemetryResourceDetector))
             .with_attributes(plan.resource)
             .build();
@@ -294,7 +298,7 @@ impl Pipeline {
             }
             Sampling::Share(share) => builder.with_sampler(HeadSampler::new(share)),
         };
-        let mut delivery = None;
+        let mut processor = None;
         if let Some(target) = plan.target {
             let (collector, attempt) =
                 (target.endpoint.origin().ascii_serialization(), target.timeout);
@@ -302,12 +306,13 @@ impl Pipeline {
                 let message = format!("{collector} cannot be used: {error}");
                 TelemetryError::Refused(vec![Problem { name: "traces_endpoint", message }])
             })?;
-            let started = Delivery::start(client, collector, attempt, plan.batch, &resource)?;
+            let started =
+                BatchProcessor::start(client, collector, attempt, plan.batching, &resource)?;
             builder =
                 builder.with_span_processor(KeepProcessor::with_bounds(started.clone(), bounds));
-            delivery = Some(started);
+            processor = Some(started);
         }
-        Ok(Self { provider: builder.build(), delivery })
+        Ok(Self { provider: builder.build(), processor })
     }
 }
 

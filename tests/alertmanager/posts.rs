@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use vitalsign::{History, HistoryOptions};
+
 use super::*;
 use crate::support::daemon::free_port;
 use crate::support::peer::{http_answer, silent};
@@ -135,6 +137,81 @@ async fn credentials_go_in_a_header_and_are_shown_nowhere() {
     assert!(!format!("{wrong:?}").contains("hunter2"), "{wrong:?}");
     let error = wrong.start().expect_err("it is no URL").to_string();
     assert!(error.starts_with("URL 2 of") && !error.contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn headers_and_a_token_go_with_each_post_and_are_shown_nowhere() {
+    let peer = answering(&[]).await;
+    let whole = format!("{}/api/v2/alerts", url(&peer));
+    let sender = sender(&[whole])
+        .header("X-Scope-OrgID", Secret::new("hunter2"))
+        .token(&Secret::new("hunter3"));
+    assert!(!format!("{sender:?}").contains("hunter"), "{sender:?}");
+    let sender = sender.start().expect("a sender");
+    assert!(!format!("{sender:?}").contains("hunter"), "{sender:?}");
+    let db = Dependency::default();
+    db.fails();
+    let _health = health(&sender, &[("db", &db)]);
+    posted(&peer, 1).await;
+    let head = peer.requests()[0].to_lowercase();
+    assert!(head.starts_with("post /api/v2/alerts http/1.1\r\n"), "{head}");
+    assert!(head.contains("\r\nx-scope-orgid: hunter2\r\n"), "{head}");
+    assert!(head.contains("\r\nauthorization: bearer hunter3\r\n"), "{head}");
+
+    let wrong = super::sender(&[url(&peer)]).header("X-Key", Secret::new("hunter2\n"));
+    let error = wrong.start().expect_err("no header").to_string();
+    assert!(error.contains("X-Key") && !error.contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_with_odd_headers_is_read_and_its_alerts_are_not_sent_again() {
+    for odd in [
+        "X-Folded: a\r\n\tb\r\n".to_owned(),
+        "X-Blank : a\r\n".to_owned(),
+        "Set-Cookie: a=\x01b\r\n".to_owned(),
+        "no header at all\r\n".to_owned(),
+        "X Y: a\r\n".to_owned(),
+        "X-Latin: caf\u{e9}\r\n".to_owned(),
+        "Content-Encoding: gzip\r\n".to_owned(),
+        "X-Many: 1\r\n".repeat(300),
+    ] {
+        let answer = http_answer("200 OK", &odd, "taken");
+        let peer = Peer::http(move |_| answer.clone()).await;
+        let sender = sender(&[url(&peer)]).start().expect("a sender");
+        let db = Dependency::default();
+        db.fails();
+        let _health = health(&sender, &[("db", &db)]);
+        posted(&peer, 1).await;
+        // It would be sent again now, were the first post taken for a failure.
+        sender.stop(LONG).await;
+        assert_eq!(peer.requests().len(), 1, "{odd:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_alert_goes_on_over_a_restart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("history.db");
+    let db = Dependency::default();
+    db.fails();
+    let mut starts = Vec::new();
+    for _ in ["before", "after"] {
+        let peer = answering(&[]).await;
+        let history = History::open(HistoryOptions::file(&file, "orders", "orders-1"));
+        let history = history.await.expect("a history");
+        let sender = sender(&[url(&peer)]).start().expect("a sender");
+        let health = Health::builder("orders").history(history.clone()).sink(sender.sink());
+        let health = health.check("db", db.check()).build().expect("a check that can be run");
+        let posts = posted(&peer, 1).await;
+        let since = health.state().check("db").expect("it is planned").since;
+        let since = jiff::Timestamp::try_from(since).expect("a time");
+        assert_eq!(posts[0][0]["startsAt"], format!("{since:.3}"));
+        starts.push(posts[0][0]["startsAt"].clone());
+        drop(health);
+        sender.stop(LONG).await;
+        history.close(LONG).await;
+    }
+    assert_eq!(starts[0], starts[1]);
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ pub(crate) struct Request {
 pub(crate) struct Received {
     pub(crate) span: Span,
     pub(crate) resource: Vec<KeyValue>,
+    /// The schemas of the resource and of the scope.
+    pub(crate) schemas: [String; 2],
 }
 
 impl Received {
@@ -228,8 +230,15 @@ impl Collector {
             }
             for resource_spans in request.resource_spans {
                 let resource = resource_spans.resource.unwrap_or_default().attributes;
-                let spans = resource_spans.scope_spans.into_iter().flat_map(|scope| scope.spans);
-                seen.spans.extend(spans.map(|span| Received { span, resource: resource.clone() }));
+                for scope in resource_spans.scope_spans {
+                    let schemas = [resource_spans.schema_url.clone(), scope.schema_url];
+                    let received = |span| Received {
+                        span,
+                        resource: resource.clone(),
+                        schemas: schemas.clone(),
+                    };
+                    seen.spans.extend(scope.spans.into_iter().map(received));
+                }
             }
         });
         if answer == Answer::Hang {
@@ -239,10 +248,12 @@ impl Collector {
     }
 }
 
+/// The answer of a collector that says something of the spans that it took.
 fn response(rejected: i64) -> ExportTraceServiceResponse {
-    let error_message = "secret text of the collector".to_owned();
+    // It repeats what it was sent, as servers may.
+    let error_message = "a span was too old for hunter2".to_owned();
     let partial = ExportTracePartialSuccess { rejected_spans: rejected, error_message };
-    ExportTraceServiceResponse { partial_success: (rejected > 0).then_some(partial) }
+    ExportTraceServiceResponse { partial_success: Some(partial) }
 }
 
 #[tonic::async_trait]
@@ -255,7 +266,7 @@ impl TraceService for Collector {
         match self.take("", headers, request.into_inner()).await {
             Answer::Reject(count) => Ok(tonic::Response::new(response(count))),
             Answer::Status(code) => Err(tonic::Status::new(code, "secret text of the collector")),
-            _ => Ok(tonic::Response::new(response(0))),
+            _ => Ok(tonic::Response::new(ExportTraceServiceResponse::default())),
         }
     }
 }
@@ -282,6 +293,6 @@ async fn over_http(
             }
             response
         }
-        _ => response(0).encode_to_vec().into_response(),
+        _ => ExportTraceServiceResponse::default().encode_to_vec().into_response(),
     }
 }

@@ -1,6 +1,7 @@
 //! Collectors that are down, slow or refusing.
 
 use super::*;
+use crate::support::peer::{Peer, http_answer};
 
 /// The answer that makes a request fail for a while, in the words of `protocol`.
 fn unavailable(protocol: Protocol) -> Answer {
@@ -55,6 +56,48 @@ async fn a_refused_connection_is_trouble_too() {
         running.run(true);
         running.lines.wait_for("\"error_type\":\"unreachable\"").await;
         assert!(running.lines.text().contains("refused"), "{}", running.lines.text());
+    }
+}
+
+#[tokio::test]
+async fn a_mismatch_of_protocols_is_named() {
+    let collector = Collector::start().await;
+    // As most collectors do on the port for HTTP, it speaks HTTP/1.1 alone.
+    let peer = Peer::http(|_| http_answer("400 Bad Request", "", "what is PRI?")).await;
+    for (address, protocol, right) in [
+        (peer.address, Protocol::Grpc, "http/protobuf"),
+        (collector.grpc, Protocol::HttpProtobuf, "grpc"),
+    ] {
+        let setup = Setup::new().at(&format!("http://{address}"), protocol);
+        let running = setup.env("OTEL_BSP_EXPORT_TIMEOUT", "3000").build();
+        running.run(true);
+        running.lines.wait_for("traces are not delivered").await;
+        let text = running.lines.text();
+        let advice = format!("set the protocol to {right} (OTEL_EXPORTER_OTLP_PROTOCOL");
+        assert!(text.contains(&advice), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_words_of_the_collector_are_logged_without_secrets() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start().await;
+        collector.answer([Answer::Reject(1), Answer::Reject(0), Answer::Reject(0), Answer::Take]);
+        let setup = Setup::new().to(&collector, protocol);
+        let setup = setup.env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hunter2");
+        let running = setup.build();
+        for count in 1..=4 {
+            running.run(true);
+            collector.wait_for_requests(count).await;
+        }
+        running.lines.wait_for("traces are delivered again").await;
+        let lines = running.lines.clone();
+        running.shutdown().await;
+        let (text, all) = (lines.text(), lines.all());
+        let with = |text: &str| all.iter().filter(|line| line.contains(text)).count();
+        assert_eq!(with("without all of its spans: a span was too old for [secret]"), 1, "{text}");
+        assert_eq!(with("took the traces with a remark"), 1, "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
     }
 }
 

@@ -68,6 +68,49 @@ async fn grpc_takes_headers_compression_and_a_bare_address() {
 }
 
 #[tokio::test]
+async fn an_endpoint_alone_means_http_with_protobuf() {
+    for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
+        let collector = Collector::start().await;
+        let path = if name.contains("TRACES") { "/v1/traces" } else { "" };
+        let running = Setup::new().env(name, &format!("http://{}{path}", collector.http)).build();
+        running.run(true);
+        assert_eq!(running.shutdown().await, 0, "{name}");
+        assert_eq!(collector.requests()[0].path, "/v1/traces", "{name}");
+    }
+    // The protocol of the file is one that somebody chose.
+    let collector = Collector::start().await;
+    let setup = Setup::new().at("http://127.0.0.1:9", Protocol::Grpc);
+    let running =
+        setup.env("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}", collector.grpc)).build();
+    running.run(true);
+    assert_eq!(running.shutdown().await, 0);
+    assert_eq!(collector.spans().len(), 2);
+}
+
+#[tokio::test]
+async fn an_endpoint_of_the_file_alone_means_grpc() {
+    let collector = Collector::start().await;
+    let mut setup = Setup::new();
+    setup.settings.traces_endpoint = Some(format!("http://{}", collector.grpc).parse().unwrap());
+    let running = setup.build();
+    running.run(true);
+    assert_eq!(running.shutdown().await, 0);
+    assert_eq!(collector.spans().len(), 2);
+}
+
+#[tokio::test]
+async fn without_a_delay_each_trace_is_sent_at_once() {
+    let collector = Collector::start().await;
+    let setup = Setup::new().to(&collector, Protocol::Grpc).env("OTEL_BSP_SCHEDULE_DELAY", "0");
+    let running = setup.build();
+    for count in 1..=3 {
+        running.run(true);
+        collector.wait_for_requests(count).await;
+    }
+    assert_eq!(running.shutdown().await, 0);
+}
+
+#[tokio::test]
 async fn an_exporter_of_none_sends_nothing() {
     let collector = Collector::start().await;
     let setup = Setup::new().to(&collector, Protocol::Grpc).env("OTEL_TRACES_EXPORTER", "none");
@@ -143,8 +186,23 @@ fn what_is_not_supported_is_refused_by_name() {
         ),
         (
             "OTEL_BSP_SCHEDULE_DELAY",
+            "-1",
+            "\"-1\" is not supported; use a number of milliseconds, such as 5000",
+        ),
+        (
+            "OTEL_BSP_EXPORT_TIMEOUT",
             "0",
             "\"0\" is not supported; use a number of milliseconds above zero, such as 5000",
+        ),
+        (
+            "OTEL_CONFIG_FILE",
+            "/etc/otel.yaml",
+            "a file in place of the variables is not read; unset it, and use the OTEL_* variables or [telemetry] of the configuration",
+        ),
+        (
+            "OTEL_EXPERIMENTAL_CONFIG_FILE",
+            "/etc/otel.yaml",
+            "a file in place of the variables is not read; unset it, and use the OTEL_* variables or [telemetry] of the configuration",
         ),
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "9999", "more than the queue holds; use 2048 at most"),
         (

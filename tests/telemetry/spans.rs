@@ -17,6 +17,7 @@ async fn a_kept_trace_arrives_whole_over_both_protocols() {
         for span in &spans {
             assert_eq!(span.span.flags & 1, 1, "it is exported as sampled");
             assert_eq!(span.attribute(KEEP), None);
+            assert_eq!(span.schemas, [SCHEMA_URL; 2]);
             assert!(span.span.events.is_empty(), "a log line is no event of a span");
             for (key, value) in [
                 ("service.name", "orders"),

@@ -1,5 +1,6 @@
-//! An alert: when a check deserves one, its labels and what it tells people.
+//! An alert: when a check gets one, its labels, and its texts for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,10 +10,10 @@ use url::Url;
 
 use crate::model::{CheckInfo, Gate, Reason, Status, Trace};
 
-/// Where the pages lie that say what to do about an alert.
+/// The folder of the runbooks.
 const DOCUMENTS: &str = "https://github.com/vitalsign-rs/vitalsign/blob/main/docs/";
 
-/// What an alert is called: the names of the Prometheus rules, and one that those do not have.
+/// The name of an alert: those of the Prometheus rules, and one that these do not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Name {
     GatingCheckDown,
@@ -39,18 +40,22 @@ impl Name {
     }
 }
 
-/// The labels of an alert but the service's name, which is the same on all: by them Alertmanager
-/// knows it again.
+/// The labels of an alert, which identify it; the service's name is the same on all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Labels {
     pub(super) name: Name,
     critical: bool,
     pub(super) check: Arc<str>,
     kind: &'static str,
+    /// The check's own, but for those that an alert has anyway.
+    own: BTreeMap<String, String>,
 }
 
+/// Labels that every alert has: the check's own ones do not replace them.
+const RESERVED: [&str; 5] = ["alertname", "check", "kind", "service", "severity"];
+
 impl Labels {
-    /// Those of the alert that the check `info` deserves for being `status`, if it does.
+    /// The labels of the alert that the check `info` gets when it is `status`, if it gets one.
     pub(super) fn of(info: &CheckInfo, status: Status) -> Option<Self> {
         // A startup probe that was satisfied once stays so: it takes no traffic away.
         let gating = info.gates.contains(Gate::Ready) || info.gates.contains(Gate::Health);
@@ -62,7 +67,9 @@ impl Labels {
             // Unknown fails the probes that it gates as much as down does.
             Status::Unknown => (Name::CheckStale, gating),
         };
-        Some(Self { name, critical, check: Arc::clone(&info.name), kind: info.kind })
+        let own = info.labels.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
+        let own = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Some(Self { name, critical, check: Arc::clone(&info.name), kind: info.kind, own })
     }
 
     const fn severity(&self) -> &'static str {
@@ -70,16 +77,16 @@ impl Labels {
     }
 }
 
-/// Why a check has the status that it has, as its newest run tells.
+/// Why a check has its status, by the newest run that confirms it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cause {
+pub(super) struct Explanation {
     pub(super) reason: Option<Reason>,
     pub(super) message: Option<String>,
     /// The run's trace, if it is kept.
     pub(super) trace: Option<Trace>,
 }
 
-impl Cause {
+impl Explanation {
     /// Longest message that is passed on; a host's own errors may be of any length.
     const LONGEST: usize = 1024;
 
@@ -94,7 +101,7 @@ impl Cause {
 
 /// What all alerts of a service have in common.
 #[derive(Debug)]
-pub(super) struct Letterhead {
+pub(super) struct AlertTemplate {
     pub(super) service: String,
     pub(super) instance: Option<String>,
     /// Where the service's own pages are.
@@ -123,6 +130,8 @@ struct LabelSet {
     kind: &'static str,
     severity: &'static str,
     service: String,
+    #[serde(flatten)]
+    own: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -135,16 +144,16 @@ struct Annotations {
     trace_url: Option<String>,
 }
 
-impl Letterhead {
+impl AlertTemplate {
     /// The alert of these labels. One that ends with its check's recovery or removal has no
     /// `about`: what was wrong is over.
     pub(super) fn alert(
         &self,
         labels: &Labels,
-        about: Option<(&CheckInfo, &Cause)>,
+        about: Option<(&CheckInfo, &Explanation)>,
         (starts_at, ends_at): (SystemTime, SystemTime),
     ) -> Alert {
-        let trace = about.and_then(|(_, cause)| cause.trace);
+        let trace = about.and_then(|(_, explanation)| explanation.trace);
         let trace_url = trace.zip(self.trace_url.as_ref());
         Alert {
             labels: LabelSet {
@@ -153,10 +162,11 @@ impl Letterhead {
                 kind: labels.kind,
                 severity: labels.severity(),
                 service: self.service.clone(),
+                own: labels.own.clone(),
             },
             annotations: Annotations {
                 summary: self.summary(labels),
-                description: about.map(|(info, cause)| self.description(labels, info, cause)),
+                description: about.map(|(info, why)| self.description(labels, info, why)),
                 runbook_url: labels.name.runbook(),
                 trace_url: trace_url.map(|(t, url)| url.replace("{trace_id}", &t.trace_id_hex())),
             },
@@ -176,7 +186,7 @@ impl Letterhead {
         format!("{}: check {} {what}", self.service, labels.check)
     }
 
-    fn description(&self, labels: &Labels, info: &CheckInfo, cause: &Cause) -> String {
+    fn description(&self, labels: &Labels, info: &CheckInfo, explanation: &Explanation) -> String {
         let mut text = format!("The {} check {}", info.kind, info.name);
         // Writing to a string cannot fail.
         if let Some(about) = &info.description {
@@ -187,8 +197,8 @@ impl Letterhead {
             Name::CheckDegraded => " answers with a caveat",
             Name::CheckStale => " has no result",
         });
-        let reason = cause.reason.map(Reason::as_str);
-        for part in reason.into_iter().chain(cause.message.as_deref()) {
+        let reason = explanation.reason.map(Reason::as_str);
+        for part in reason.into_iter().chain(explanation.message.as_deref()) {
             let _ = write!(text, ": {part}");
         }
         text.push('.');
@@ -203,14 +213,14 @@ impl Letterhead {
     }
 }
 
-/// The service's own account of a check.
+/// The service's own page of a check.
 fn page(link: &Url, check: &str) -> Option<String> {
     let mut page = link.clone();
     page.path_segments_mut().ok()?.pop_if_empty().extend(["status", check]);
     Some(page.into())
 }
 
-/// A moment as RFC 3339 in UTC; none that the calendar does not reach.
+/// A moment as RFC 3339 in UTC; `None` when the calendar does not reach it.
 fn time(at: SystemTime) -> Option<String> {
     jiff::Timestamp::try_from(at).ok().map(|at| format!("{at:.3}"))
 }

@@ -1,22 +1,24 @@
 //! The sender of alerts: status changes go to Alertmanager, which groups, routes and silences.
 //!
 //! In flow events of checks, as a [`Sink`] that returns at once; out flow posts to `/api/v2/alerts`
-//! of every Alertmanager of a cluster, each by a task of its own, so that one that is down delays
-//! neither a check nor another one.
+//! of every Alertmanager of a cluster. Each has a task of its own, so that one that is down delays
+//! neither a check nor another Alertmanager.
 //!
-//! What is kept is the newest state of every check, not a queue: however long an Alertmanager was
-//! away, it is then told what is true, and nothing is lost or late. An alert that fires is told
-//! again every minute and carries an end four times as far ahead, so that it ends by itself when
-//! its sender is gone.
+//! # State, not a queue
+//! The store keeps the newest state of every check. However long an Alertmanager was away, it then
+//! gets what is true, and nothing is lost or late.
 //!
-//! A check that is in maintenance, or depends on one that is down, raises no alert.
+//! # Alerts end by themselves
+//! An alert that fires is sent again every minute and carries an end four times as far ahead, so
+//! that it ends by itself when its sender is gone. A check that is in maintenance, or depends on
+//! one that is down, raises no alert.
 
 mod alert;
-mod board;
-mod courier;
+mod client;
 mod meters;
-mod outbox;
-mod post;
+mod receiver_state;
+mod source;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -24,38 +26,50 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
 use crate::config::Secret;
-use crate::model::{CheckInfo, Event, Sink};
+use crate::delivery::{self, ErrorType, Resend, RetryPolicy, Sender};
+use crate::model::{CheckInfo, Event, Sink, log_targets};
 
-use alert::Letterhead;
-use board::Board;
-use courier::Courier;
-use outbox::Outbox;
-use post::Target;
+use alert::AlertTemplate;
+use client::ApiClient;
+use receiver_state::ReceiverState;
+use source::AlertSource;
+use store::AlertStore;
 
-/// How often an alert that fires is told again; Prometheus' own default.
+/// How often an alert that fires is sent again; Prometheus' own default.
 const RESEND: Duration = Duration::from_mins(1);
 
-/// How many resends may fail before Alertmanager takes the alert for over, as with Prometheus.
+/// How many resends may fail before Alertmanager ends the alert, as with Prometheus.
 const RESENDS_TO_EXPIRY: u32 = 4;
 
 /// Longest one post may take, as with Prometheus.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Pauses after posts that failed.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Longest pause that an Alertmanager may ask for.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
+
 /// Why alerts cannot be sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AlertmanagerError {
-    /// A URL is none that can be posted to. It is told by its place, for it may hold credentials.
+    /// A URL cannot be posted to. It is named by its place, for it may hold credentials.
     #[error(
         "URL {0} of the Alertmanagers is no http or https URL; use one such as http://host:9093"
     )]
     Url(usize),
+    /// A header has a name or a value that no request can carry.
+    #[error("header {0:?} for Alertmanager cannot be sent; use a name and a value in ASCII")]
+    Header(String),
     /// The client cannot be set up.
     #[error("alerts cannot be sent: {0}")]
     Client(String),
@@ -81,34 +95,35 @@ pub enum AlertmanagerError {
 /// ```
 #[derive(Debug)]
 pub struct Alertmanager {
-    desk: Arc<Desk>,
-    stopping: watch::Sender<bool>,
-    couriers: JoinSet<()>,
+    shared: Arc<Shared>,
+    senders: Vec<delivery::Handle>,
+    /// Each returns whether it was stopped before its Alertmanager had answered.
+    tasks: JoinSet<bool>,
 }
 
-/// What the sink and the couriers share.
-struct Desk {
-    board: Mutex<Board>,
+/// What the sink and the senders share.
+struct Shared {
+    store: Mutex<AlertStore>,
     changes: watch::Sender<()>,
-    letterhead: Letterhead,
+    template: AlertTemplate,
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("letterhead", &self.letterhead).finish_non_exhaustive()
+        f.debug_struct("Shared").field("template", &self.template).finish_non_exhaustive()
     }
 }
 
-impl Desk {
-    fn board(&self) -> MutexGuard<'_, Board> {
+impl Shared {
+    fn store(&self) -> MutexGuard<'_, AlertStore> {
         // No code panics half-way through a change of it.
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Sink for Desk {
+impl Sink for Shared {
     fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>) {
-        let changed = self.board().record(info, event);
+        let changed = self.store().record(info, event);
         if changed {
             self.changes.send_replace(());
         }
@@ -120,7 +135,8 @@ impl Alertmanager {
     pub fn builder(name: impl Into<String>) -> Builder {
         Builder {
             urls: Vec::new(),
-            letterhead: Letterhead {
+            headers: Vec::new(),
+            template: AlertTemplate {
                 service: name.into(),
                 instance: None,
                 link: None,
@@ -131,23 +147,32 @@ impl Alertmanager {
         }
     }
 
-    /// What hears of the checks: for [`Builder::sink`](crate::Builder::sink).
+    /// The sink that receives the events of the checks: for
+    /// [`Builder::sink`](crate::Builder::sink).
     #[must_use]
     pub fn sink(&self) -> Arc<dyn Sink> {
-        Arc::clone(&self.desk) as Arc<dyn Sink>
+        Arc::clone(&self.shared) as Arc<dyn Sink>
     }
 
-    /// Tells every Alertmanager once more what it does not know yet, within this time, and stops.
+    /// Sends every Alertmanager what it does not have yet, within this time, and stops.
     ///
-    /// Alerts that fire are not resolved: a stop is no recovery, and whoever was paged would be
-    /// told that all is well, and paged anew after a restart. They go on by themselves for a few
-    /// minutes, which a restart takes up, or end then.
+    /// Alerts that fire are not resolved: a stop does not mean a recovery, and people would get a recovery
+    /// now and the same alert after a restart. The alerts go on by themselves for a few minutes;
+    /// by then a restart sends them again, or they end.
     pub async fn stop(mut self, within: Duration) {
-        self.stopping.send_replace(true);
-        let all = async { while self.couriers.join_next().await.is_some() {} };
-        if tokio::time::timeout(within, all).await.is_err() {
-            let alertmanagers = self.couriers.len();
-            tracing::warn!(alertmanagers, "stopped before an Alertmanager had answered");
+        for sender in &self.senders {
+            // One that has ended has nothing left to send.
+            let _ = sender.stop(within, |_| {});
+        }
+        let mut alertmanagers = 0;
+        while let Some(cut) = self.tasks.join_next().await {
+            alertmanagers += usize::from(cut.unwrap_or(false));
+        }
+        if alertmanagers > 0 {
+            tracing::warn!(
+                target: log_targets::ALERTMANAGER,
+                alertmanagers, "stopped before an Alertmanager had answered"
+            );
         }
     }
 }
@@ -156,46 +181,60 @@ impl Alertmanager {
 #[derive(Debug)]
 pub struct Builder {
     urls: Vec<Secret>,
-    letterhead: Letterhead,
+    headers: Vec<(String, Secret)>,
+    template: AlertTemplate,
     resend: Duration,
     timeout: Duration,
 }
 
 impl Builder {
-    /// Adds the base URL of an Alertmanager; every one of a cluster is told everything.
+    /// Adds the base URL of an Alertmanager; every one of a cluster gets all alerts.
     ///
-    /// `http` or `https`, verified by the system's authorities; a user name and password in it are
-    /// sent as basic authentication.
+    /// `http` or `https`, verified by the system's authorities; it may end with `/api/v2/alerts`. A
+    /// user name and password in it are sent as basic authentication.
     #[must_use]
     pub fn url(mut self, url: Secret) -> Self {
         self.urls.push(url);
         self
     }
 
-    /// Which instance sees what is told; it shows in descriptions. Default: none is named.
+    /// Adds a header to every post, such as the `X-Scope-OrgID` of a tenant.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: Secret) -> Self {
+        self.headers.push((name.into(), value));
+        self
+    }
+
+    /// The bearer token of every post; the user name and password of a URL win over it.
+    #[must_use]
+    pub fn token(self, token: &Secret) -> Self {
+        self.header(AUTHORIZATION.as_str(), Secret::new(format!("Bearer {}", token.expose())))
+    }
+
+    /// The instance that sees the failures; descriptions name it. Default: none is named.
     #[must_use]
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
-        self.letterhead.instance = Some(instance.into());
+        self.template.instance = Some(instance.into());
         self
     }
 
     /// Where the service's own routes are: alerts then link to `status/{check}` there.
     #[must_use]
     pub fn link(mut self, base: Url) -> Self {
-        self.letterhead.link = Some(base);
+        self.template.link = Some(base);
         self
     }
 
     /// URL of a trace in the tracing backend, with `{trace_id}` in it: alerts then link to the
-    /// trace of the run that tells the cause.
+    /// trace of the run that shows the cause.
     #[must_use]
     pub fn trace_url(mut self, template: impl Into<String>) -> Self {
-        self.letterhead.trace_url = Some(template.into());
+        self.template.trace_url = Some(template.into());
         self
     }
 
-    /// How often an alert that fires is told again. Default one minute, at least 10 ms; it ends by
-    /// itself when it has not been told for four times as long.
+    /// How often an alert that fires is sent again. Default one minute, at least 10 ms; it ends by
+    /// itself when it has not been sent for four times as long.
     #[must_use]
     pub fn resend_every(mut self, interval: Duration) -> Self {
         self.resend = interval.clamp(Duration::from_millis(10), Duration::from_hours(24));
@@ -212,34 +251,69 @@ impl Builder {
     /// Starts to send, on the current runtime.
     ///
     /// # Errors
-    /// [`AlertmanagerError`] when a URL cannot be posted to, TLS cannot be set up, or there is no
-    /// runtime.
+    /// [`AlertmanagerError`] when a URL cannot be posted to, a header cannot be sent, TLS cannot be
+    /// set up, or there is no runtime.
     pub fn start(self) -> Result<Alertmanager, AlertmanagerError> {
         let runtime = Handle::try_current().map_err(|_| AlertmanagerError::NoRuntime)?;
-        let client = post::client().map_err(AlertmanagerError::Client)?;
-        let targets: Vec<Target> = self
+        let headers = self.header_map()?;
+        let client = client::client().map_err(AlertmanagerError::Client)?;
+        let clients: Vec<ApiClient> = self
             .urls
             .iter()
             .enumerate()
             .map(|(at, url)| {
-                let target = Target::new(client.clone(), url.expose());
-                target.ok_or(AlertmanagerError::Url(at + 1))
+                let client = ApiClient::new(client.clone(), url.expose(), headers.clone());
+                client.ok_or(AlertmanagerError::Url(at + 1))
             })
             .collect::<Result<_, _>>()?;
         let expiry = self.resend * RESENDS_TO_EXPIRY;
-        let desk = Arc::new(Desk {
-            board: Mutex::new(Board::new(expiry)),
+        let shared = Arc::new(Shared {
+            store: Mutex::new(AlertStore::new(expiry)),
             changes: watch::Sender::new(()),
-            letterhead: self.letterhead,
+            template: self.template,
         });
-        let stopping = watch::Sender::new(false);
-        let mut couriers = JoinSet::new();
-        for target in targets {
-            let outbox = Outbox::new(self.resend, expiry);
-            let stopping = stopping.subscribe();
-            let courier = Courier::new(Arc::clone(&desk), target, outbox, self.timeout, stopping);
-            couriers.spawn_on(courier.run(), &runtime);
+        let policy = RetryPolicy {
+            attempt: self.timeout,
+            first_pause: FIRST_PAUSE,
+            longest_pause: LONGEST_PAUSE,
+            longest_retry_after: LONGEST_RETRY_AFTER,
+            resend: Resend::Newest,
+        };
+        let (mut senders, mut tasks) = (Vec::new(), JoinSet::new());
+        for client in clients {
+            let receiver = ReceiverState::new(self.resend, expiry);
+            let source = AlertSource::new(Arc::clone(&shared), receiver, client.origin());
+            let (sender, handle) = Sender::new(source, client, policy);
+            senders.push(handle);
+            tasks.spawn_on(send(sender), &runtime);
         }
-        Ok(Alertmanager { desk, stopping, couriers })
+        Ok(Alertmanager { shared, senders, tasks })
     }
+
+    fn header_map(&self) -> Result<HeaderMap, AlertmanagerError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let wrong = || AlertmanagerError::Header(name.clone());
+            let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            headers.insert(parsed, value);
+        }
+        Ok(headers)
+    }
+}
+
+/// Sends alerts until the stop; returns whether that came before Alertmanager had answered.
+async fn send(sender: Sender<AlertSource, ApiClient>) -> bool {
+    let stopped = sender.run().await;
+    let Some((batch, failure)) = stopped.unsent else { return false };
+    if failure.error_type == ErrorType::Shutdown {
+        return true;
+    }
+    let (alertmanager, alerts) = (stopped.source.alertmanager(), batch.alerts.len());
+    tracing::warn!(
+        target: log_targets::ALERTMANAGER,
+        %alertmanager, alerts, "alerts were not delivered at shutdown"
+    );
+    false
 }

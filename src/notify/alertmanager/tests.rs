@@ -1,5 +1,6 @@
-//! What fires when, and who is told of it, without a network: time stands still unless told.
+//! What fires when, and what is sent then, without a network and on a clock that stands still.
 
+mod identity;
 mod silence;
 
 use std::sync::Arc;
@@ -8,9 +9,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use tokio::time::advance;
 
-use super::alert::{Labels, Letterhead};
-use super::board::{Board, GRACE};
-use super::outbox::Outbox;
+use super::alert::{AlertTemplate, Labels};
+use super::receiver_state::ReceiverState;
+use super::store::{AlertStore, GRACE};
 use crate::model::{
     CheckInfo, Event, Gate, Gates, Outcome, Reason, Run, Status, Trace, Transition,
 };
@@ -44,20 +45,24 @@ fn informative(name: &str) -> Arc<CheckInfo> {
 
 /// A board, and one Alertmanager that takes everything.
 struct Scene {
-    board: Board,
-    outbox: Outbox,
-    letterhead: Letterhead,
+    store: AlertStore,
+    receiver: ReceiverState,
+    template: AlertTemplate,
 }
 
 impl Scene {
     fn new() -> Self {
-        let letterhead = Letterhead {
+        let template = AlertTemplate {
             service: "orders".to_owned(),
             instance: Some("orders-1".to_owned()),
             link: Some("http://orders-1:8080/base".parse().unwrap()),
             trace_url: Some("http://tempo/{trace_id}".to_owned()),
         };
-        Self { board: Board::new(4 * MINUTE), outbox: Outbox::new(MINUTE, 4 * MINUTE), letterhead }
+        Self {
+            store: AlertStore::new(4 * MINUTE),
+            receiver: ReceiverState::new(MINUTE, 4 * MINUTE),
+            template,
+        }
     }
 
     fn runs(&mut self, info: &Arc<CheckInfo>, outcome: Outcome, status: Status) {
@@ -73,7 +78,7 @@ impl Scene {
             measurements: Vec::new(),
         };
         let event = Event::Run { run: &run, status, trace_kept: failed, maintenance: false };
-        self.board.record(info, event);
+        self.store.record(info, event);
     }
 
     /// A run that makes the check `to`.
@@ -91,11 +96,12 @@ impl Scene {
             from,
             to,
             at: SystemTime::now(),
+            since: SystemTime::now(),
             reason: failed.then_some(Reason::ConnectionRefused),
             message: failed.then(|| "nobody listens".to_owned()),
             trace: Some(TRACE),
         };
-        assert!(self.board.record(info, Event::Transition(&transition)));
+        assert!(self.store.record(info, Event::Transition(&transition)));
     }
 
     fn falls(&mut self, info: &Arc<CheckInfo>) {
@@ -104,16 +110,16 @@ impl Scene {
 
     /// Everything that is due now, as it is posted; nobody says whether it was taken.
     fn attempts(&mut self) -> Vec<Value> {
-        self.board.evaluate();
-        let (batch, _) = self.outbox.next(&self.board, &self.letterhead);
+        self.store.evaluate();
+        let (batch, _) = self.receiver.next(&self.store, &self.template);
         batch.alerts.iter().map(|alert| serde_json::to_value(alert).unwrap()).collect()
     }
 
     /// The same in brief, and it is taken: those that end with a `-` in front.
     fn told(&mut self) -> Vec<String> {
-        self.board.evaluate();
-        let (batch, _) = self.outbox.next(&self.board, &self.letterhead);
-        self.outbox.settle(&batch);
+        self.store.evaluate();
+        let (batch, _) = self.receiver.next(&self.store, &self.template);
+        self.receiver.settle(&batch);
         let mut told: Vec<_> = batch.alerts.iter().map(brief).collect();
         told.sort();
         told
@@ -269,9 +275,9 @@ async fn a_check_that_is_removed_ends_its_alert() {
     scene.falls(&db);
     advance(GRACE).await;
     assert_eq!(scene.told(), ["CheckDown db warning"]);
-    assert!(scene.board.record(&db, Event::Removed));
+    assert!(scene.store.record(&db, Event::Removed));
     let labels = Labels::of(&db, Status::Down).expect("an alert");
-    assert!(scene.board.ended(&labels).is_some(), "the moment is kept for all who were told");
+    assert!(scene.store.ended(&labels).is_some(), "the moment is kept for all who were told");
     assert_eq!(scene.told(), ["-CheckDown db warning"]);
     advance(MINUTE).await;
     assert!(scene.told().is_empty());
@@ -324,7 +330,7 @@ async fn the_newest_cause_is_told_and_a_trace_only_where_it_is_kept() {
     };
     let event =
         Event::Run { run: &run, status: Status::Down, trace_kept: false, maintenance: false };
-    scene.board.record(&db, event);
+    scene.store.record(&db, event);
     advance(GRACE).await;
     let annotations = scene.attempts()[0]["annotations"].clone();
     let description = annotations["description"].as_str().unwrap();
@@ -354,18 +360,18 @@ async fn many_alerts_go_in_batches_with_ends_first() {
 #[tokio::test(start_paused = true)]
 async fn what_is_waited_for_is_looked_at_in_time() {
     let mut scene = Scene::new();
-    assert_eq!(scene.board.evaluate(), None);
+    assert_eq!(scene.store.evaluate(), None);
     scene.falls(&informative("db"));
-    let at = scene.board.evaluate().expect("the end of the grace");
+    let at = scene.store.evaluate().expect("the end of the grace");
     assert_eq!(at - tokio::time::Instant::now(), GRACE);
     advance(GRACE).await;
-    assert_eq!(scene.board.evaluate(), None);
-    let (_, due) = scene.outbox.next(&scene.board, &scene.letterhead);
+    assert_eq!(scene.store.evaluate(), None);
+    let (_, due) = scene.receiver.next(&scene.store, &scene.template);
     assert_eq!(due, None, "it is due now");
-    let (batch, due) = scene.outbox.next(&scene.board, &scene.letterhead);
+    let (batch, due) = scene.receiver.next(&scene.store, &scene.template);
     assert_eq!((batch.alerts.len(), due), (1, None), "as long as it is not heard");
-    scene.outbox.settle(&batch);
-    let (_, due) = scene.outbox.next(&scene.board, &scene.letterhead);
+    scene.receiver.settle(&batch);
+    let (_, due) = scene.receiver.next(&scene.store, &scene.template);
     assert_eq!(due.expect("a resend") - tokio::time::Instant::now(), MINUTE);
 }
 
@@ -379,11 +385,12 @@ async fn no_alert_ends_before_it_began_though_the_clock_is_set_back() {
         from: Status::Up,
         to: Status::Down,
         at: SystemTime::now() + 1440 * MINUTE,
+        since: SystemTime::now() + 1440 * MINUTE,
         reason: None,
         message: None,
         trace: None,
     };
-    scene.board.record(&db, Event::Transition(&tomorrow));
+    scene.store.record(&db, Event::Transition(&tomorrow));
     advance(GRACE).await;
     assert_eq!(scene.told(), ["CheckDown db warning"]);
     scene.becomes(&db, Status::Down, Status::Up);

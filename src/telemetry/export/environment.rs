@@ -43,7 +43,7 @@ pub(in crate::telemetry) struct Plan {
     pub(in crate::telemetry) limits: SpanLimits,
     /// Where spans go; `None` when they go nowhere.
     pub(in crate::telemetry) target: Option<Target>,
-    pub(in crate::telemetry) batch: Batch,
+    pub(in crate::telemetry) batching: Batching,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,8 +61,8 @@ pub(in crate::telemetry) enum Propagator {
 
 /// `OTEL_BSP_*`: how spans are gathered into batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::telemetry) struct Batch {
-    /// Longest a span waits for company.
+pub(in crate::telemetry) struct Batching {
+    /// Longest a span waits for a full batch; zero sends each trace at once.
     pub(in crate::telemetry) delay: Duration,
     /// Longest one batch may take, attempts and pauses included.
     pub(in crate::telemetry) timeout: Duration,
@@ -78,6 +78,13 @@ pub(in crate::telemetry) fn plan(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Plan, Vec<Problem>> {
     let mut reader = Reader { env, problems: Vec::new() };
+    for name in ["OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"] {
+        if reader.get(name).is_some() {
+            let message = "a file in place of the variables is not read; unset it, and use the \
+                           OTEL_* variables or [telemetry] of the configuration";
+            reader.problem(name, message);
+        }
+    }
     let disabled = reader.switch("OTEL_SDK_DISABLED");
     let propagators = reader.propagators();
     let mut plan = Plan {
@@ -88,7 +95,7 @@ pub(in crate::telemetry) fn plan(
         resource: Vec::new(),
         limits: SpanLimits::default(),
         target: None,
-        batch: Batch {
+        batching: Batching {
             delay: Duration::from_secs(5),
             timeout: Duration::from_secs(30),
             queue: 2_048,
@@ -100,7 +107,7 @@ pub(in crate::telemetry) fn plan(
         plan.sampling = reader.sampling(settings);
         plan.limits = reader.limits();
         plan.target = reader.target(settings);
-        plan.batch = reader.batch(plan.batch);
+        plan.batching = reader.batching(plan.batching);
     }
     if reader.problems.is_empty() { Ok(plan) } else { Err(reader.problems) }
 }
@@ -168,7 +175,7 @@ impl Reader<'_> {
     ) -> Option<u32> {
         let number = value.parse().ok().filter(|number| *number > 0);
         if number.is_none() {
-            let what = if name.ends_with("TIMEOUT") || name.ends_with("DELAY") {
+            let what = if name.ends_with("TIMEOUT") {
                 "a number of milliseconds above zero, such as 5000"
             } else {
                 "a whole number above zero"
@@ -176,6 +183,16 @@ impl Reader<'_> {
             self.unsupported(name, value, what);
         }
         number
+    }
+
+    /// A time in milliseconds, where zero is one too.
+    fn millis_or_zero(&mut self, name: &'static str) -> Option<Duration> {
+        let value = self.get(name)?;
+        let millis = value.parse().ok().map(Duration::from_millis);
+        if millis.is_none() {
+            self.unsupported(name, &value, "a number of milliseconds, such as 5000");
+        }
+        millis
     }
 
     fn propagators(&mut self) -> Vec<Propagator> {
@@ -264,7 +281,7 @@ impl Reader<'_> {
         limits
     }
 
-    fn batch(&mut self, default: Batch) -> Batch {
+    fn batching(&mut self, default: Batching) -> Batching {
         let millis = |n: u32| Duration::from_millis(n.into());
         let size_of = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         let queue = self.number("OTEL_BSP_MAX_QUEUE_SIZE").map_or(default.queue, size_of);
@@ -273,8 +290,8 @@ impl Reader<'_> {
             let message = format!("more than the queue holds; use {queue} at most");
             self.problem("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", message);
         }
-        Batch {
-            delay: self.number("OTEL_BSP_SCHEDULE_DELAY").map_or(default.delay, millis),
+        Batching {
+            delay: self.millis_or_zero("OTEL_BSP_SCHEDULE_DELAY").unwrap_or(default.delay),
             timeout: self.number("OTEL_BSP_EXPORT_TIMEOUT").map_or(default.timeout, millis),
             queue,
             size: size.map_or(default.size.min(queue), size_of),

@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
-use super::otlp::Kind;
+use crate::delivery::ErrorType;
 
 const QUEUE_SIZE: &str = "otel_sdk_processor_span_queue_size";
 const PROCESSED: &str = "otel_sdk_processor_span_processed_total";
@@ -59,17 +59,17 @@ impl Meters {
                 .map(|(_, error)| counter!(PROCESSED, ERROR_TYPE => *error))
                 .collect(),
             exported: exported(""),
-            failed: Kind::ALL.iter().map(|kind| exported(kind.as_str())).collect(),
+            failed: ErrorType::ALL.iter().map(|kind| exported(kind.as_str())).collect(),
         };
-        meters.queue.set(0.0);
         for counter in meters.processed.iter().chain(&meters.failed).chain([&meters.exported]) {
             counter.increment(0);
         }
         meters
     }
 
-    pub(in crate::telemetry) fn queue(&self, spans: usize) {
-        self.queue.set(spans as f64);
+    /// The gauge of the spans that wait.
+    pub(in crate::telemetry) fn queue_size(&self) -> Gauge {
+        self.queue.clone()
     }
 
     pub(in crate::telemetry) fn processed(&self, fate: Processed, spans: usize) {
@@ -82,8 +82,8 @@ impl Meters {
         self.exported.increment(spans);
     }
 
-    pub(in crate::telemetry) fn failed(&self, kind: Kind, spans: u64) {
-        if let Some(counter) = self.failed.get(kind as usize) {
+    pub(in crate::telemetry) fn failed(&self, error_type: ErrorType, spans: u64) {
+        if let Some(counter) = self.failed.get(error_type as usize) {
             counter.increment(spans);
         }
     }
@@ -102,10 +102,10 @@ mod tests {
         for (index, (fate, _)) in Processed::ALL.into_iter().enumerate() {
             meters.processed(fate, index + 1);
         }
-        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+        for (index, kind) in ErrorType::ALL.into_iter().enumerate() {
             meters.failed(kind, index as u64 + 1);
         }
-        meters.queue(3);
+        meters.queue_size().set(3.0);
         let text = recorder.handle().render();
         for line in [
             "otel_sdk_processor_span_queue_size 3",

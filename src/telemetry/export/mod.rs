@@ -2,15 +2,15 @@
 //!
 //! In flow the settings, the `OTEL_*` variables and kept traces; out flow requests to a collector.
 
-mod courier;
-mod delivery;
 mod environment;
 mod meters;
 mod otlp;
+mod processor;
+mod spans;
 mod target;
 mod tls;
 
-pub(super) use delivery::Delivery;
 pub use environment::Problem;
 pub(super) use environment::{Plan, Propagator, Sampling, plan};
 pub(super) use otlp::Client;
+pub(super) use processor::BatchProcessor;

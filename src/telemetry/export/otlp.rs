@@ -1,23 +1,20 @@
 //! The OTLP client: one request to a collector over gRPC or HTTP, and what came of it.
 //!
-//! It tells more than a success or an error: how many spans the collector rejected, the kind of a
-//! failure from a short closed list, and whether and when to try again. Which failures may be
-//! retried is the OTLP specification's word ("OTLP/gRPC Throttling", "Retryable Response Codes").
+//! It reports more than a success or an error: how many spans the collector rejected and why, the
+//! kind of a failure, and whether and when to try again. The OTLP specification says which failures
+//! may be retried ("OTLP/gRPC Throttling", "Retryable Response Codes").
 
+use std::error::Error;
 use std::fmt;
 use std::io::Write;
-use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
 use prost::Message;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::redirect::Policy;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
@@ -26,84 +23,38 @@ use tonic_types::StatusExt;
 use url::Url;
 
 use super::super::Protocol;
+use super::spans::{Batch, SpanSource};
 use super::target::Target;
+use crate::config::Redaction;
+use crate::delivery::{
+    ErrorType, Exporter, Failure, Retry, client_builder, innermost, retry_after, transport_failure,
+};
 
 const USER_AGENT: &str = concat!("vitalsign/", env!("CARGO_PKG_VERSION"));
 /// A collector's answer holds a number and a sentence.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Why spans were not taken: the `error_type` of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::telemetry) enum Kind {
-    /// No answer in time.
-    Timeout,
-    /// No connection.
-    Unreachable,
-    /// It asks for less.
-    RateLimited,
-    /// It answers that it does not serve now.
-    Unavailable,
-    AuthFailed,
-    /// It took the request and refused spans, or refused the request as such.
-    Rejected,
-    /// This side was told to stop.
-    Shutdown,
-    Other,
+/// What the collector says of a request that it took.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::telemetry) struct Accepted {
+    /// Spans that it rejected.
+    pub(in crate::telemetry) rejected: u64,
+    /// Its own words about them or about the request, cleaned; empty when it says nothing.
+    pub(in crate::telemetry) remark: String,
 }
-
-impl Kind {
-    pub(in crate::telemetry) const ALL: [Self; 8] = [
-        Self::Timeout,
-        Self::Unreachable,
-        Self::RateLimited,
-        Self::Unavailable,
-        Self::AuthFailed,
-        Self::Rejected,
-        Self::Shutdown,
-        Self::Other,
-    ];
-
-    pub(in crate::telemetry) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::Unreachable => "unreachable",
-            Self::RateLimited => "rate_limited",
-            Self::Unavailable => "unavailable",
-            Self::AuthFailed => "auth_failed",
-            Self::Rejected => "rejected",
-            Self::Shutdown => "shutdown",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// Whether the same request may be sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::telemetry) enum Retry {
-    Never,
-    Soon,
-    /// Not before the collector's own word.
-    After(Duration),
-}
-
-/// A request that was not taken.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::telemetry) struct Failure {
-    pub(in crate::telemetry) kind: Kind,
-    /// For people; never the collector's own text, which may repeat what it was sent.
-    pub(in crate::telemetry) detail: String,
-    pub(in crate::telemetry) retry: Retry,
-}
-
-/// Spans that the collector rejected of a request it took.
-pub(in crate::telemetry) type Rejected = u64;
 
 /// A collector and the connection to it.
-pub(in crate::telemetry) enum Client {
+pub(in crate::telemetry) struct Client {
+    transport: Transport,
+    gzip: bool,
+    /// What its words must not show: the values of the headers that it is sent.
+    redaction: Redaction,
+}
+
+enum Transport {
     Grpc {
         endpoint: Box<Endpoint>,
         metadata: MetadataMap,
-        gzip: bool,
         /// Made on the runtime that drives it, when first sent to.
         channel: Option<TraceServiceClient<Channel>>,
     },
@@ -111,7 +62,6 @@ pub(in crate::telemetry) enum Client {
         client: reqwest::Client,
         url: Url,
         headers: HeaderMap,
-        gzip: bool,
     },
 }
 
@@ -122,75 +72,83 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Prepares a client; the error tells what is wrong with the target.
+    /// Prepares a client; the error says what is wrong with the target.
     pub(in crate::telemetry) fn new(target: Target) -> Result<Self, String> {
         let Target { endpoint: url, protocol, headers, gzip, tls, .. } = target;
-        match protocol {
+        let redaction = Redaction::of(headers.values().flat_map(secrets));
+        let transport = match protocol {
             Protocol::Grpc => {
-                let wrong = |error: tonic::transport::Error| deepest(&error);
+                let wrong = |error: tonic::transport::Error| innermost(&error);
                 let endpoint = Endpoint::from_shared(String::from(url.clone())).map_err(wrong)?;
                 let mut endpoint = endpoint.user_agent(USER_AGENT).map_err(wrong)?;
                 if url.scheme() == "https" {
                     endpoint = endpoint.tls_config(tls.tonic()).map_err(wrong)?;
                 }
                 let metadata = MetadataMap::from_headers(headers);
-                Ok(Self::Grpc { endpoint: Box::new(endpoint), metadata, gzip, channel: None })
+                Transport::Grpc { endpoint: Box::new(endpoint), metadata, channel: None }
             }
             Protocol::HttpProtobuf => {
                 let config = tls.rustls(&url).map_err(|error| error.to_string())?;
-                let client = reqwest::Client::builder()
-                    .tls_backend_preconfigured(config)
-                    .user_agent(USER_AGENT)
-                    // A redirect would carry the headers to another host.
-                    .redirect(Policy::none())
-                    .build()
-                    .map_err(|error| deepest(&error))?;
-                Ok(Self::Http { client, url, headers, gzip })
+                let client = client_builder(config).build().map_err(|error| innermost(&error))?;
+                Transport::Http { client, url, headers }
             }
-        }
+        };
+        Ok(Self { transport, gzip, redaction })
     }
 
-    /// Sends `request` once.
-    pub(in crate::telemetry) async fn send(
-        &mut self,
-        request: ExportTraceServiceRequest,
-    ) -> Result<Rejected, Failure> {
-        match self {
-            Self::Grpc { endpoint, metadata, gzip, channel } => {
-                let channel = channel.get_or_insert_with(|| connect(endpoint, *gzip));
-                let mut request = tonic::Request::new(request);
+    fn accepted(&self, answer: &ExportTraceServiceResponse) -> Accepted {
+        let Some(partial) = &answer.partial_success else { return Accepted::default() };
+        Accepted {
+            rejected: u64::try_from(partial.rejected_spans).unwrap_or(0),
+            remark: self.redaction.clean(partial.error_message.trim()),
+        }
+    }
+}
+
+impl Exporter<SpanSource> for Client {
+    async fn send(&mut self, batch: &Batch) -> Result<Accepted, Failure> {
+        let answer = match &mut self.transport {
+            Transport::Grpc { endpoint, metadata, channel } => {
+                let channel = channel.get_or_insert_with(|| connect(endpoint, self.gzip));
+                let mut request = tonic::Request::new(batch.request.clone());
                 *request.metadata_mut() = metadata.clone();
-                let answer = channel.export(request).await.map_err(|status| of_grpc(&status))?;
-                Ok(rejected(&answer.into_inner()))
+                let answer = channel.export(request).await;
+                answer.map_err(|status| grpc_failure(&status))?.into_inner()
             }
-            Self::Http { client, url, headers, gzip } => {
+            Transport::Http { client, url, headers } => {
                 let mut post = client
                     .post(url.clone())
                     .headers(headers.clone())
                     .header(CONTENT_TYPE, "application/x-protobuf");
-                let mut body = request.encode_to_vec();
-                if *gzip {
+                let mut body = batch.request.encode_to_vec();
+                if self.gzip {
                     post = post.header(CONTENT_ENCODING, "gzip");
                     body = compress(&body);
                 }
-                let answer = post.body(body).send().await.map_err(|error| of_transport(&error))?;
+                let answer = post.body(body).send().await.map_err(|e| exchange_failure(&e))?;
                 if !answer.status().is_success() {
-                    return Err(of_http(answer.status(), answer.headers()));
+                    return Err(http_failure(answer.status(), answer.headers()));
                 }
-                let body = read(answer).await?;
-                // A collector that answers 200 has taken the spans, whatever it says of them.
-                Ok(ExportTraceServiceResponse::decode(&*body).map_or(0, |answer| rejected(&answer)))
+                // A collector that answers 200 has taken the spans, whatever its body is.
+                ExportTraceServiceResponse::decode(&*read(answer).await).unwrap_or_default()
             }
-        }
+        };
+        Ok(self.accepted(&answer))
     }
 
-    /// Leaves a connection that did not answer; the next request opens another.
-    pub(in crate::telemetry) fn reconnect(&mut self) {
+    fn reconnect(&mut self) {
         // HTTP/1.1 closes a connection with its unanswered request; HTTP/2 would go on with it.
-        if let Self::Grpc { channel, .. } = self {
+        if let Transport::Grpc { channel, .. } = &mut self.transport {
             *channel = None;
         }
     }
+}
+
+/// The texts of a header's value that are secret: the value, and its part behind a scheme.
+fn secrets(value: &HeaderValue) -> Vec<String> {
+    let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let token = text.split_once(' ').map(|(_, token)| token.to_owned());
+    [Some(text), token].into_iter().flatten().collect()
 }
 
 fn connect(endpoint: &Endpoint, gzip: bool) -> TraceServiceClient<Channel> {
@@ -201,11 +159,6 @@ fn connect(endpoint: &Endpoint, gzip: bool) -> TraceServiceClient<Channel> {
     client.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip)
 }
 
-fn rejected(answer: &ExportTraceServiceResponse) -> Rejected {
-    let rejected = answer.partial_success.as_ref().map_or(0, |partial| partial.rejected_spans);
-    u64::try_from(rejected).unwrap_or(0)
-}
-
 fn compress(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     // Writing to a vector cannot fail.
@@ -213,106 +166,161 @@ fn compress(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-async fn read(mut answer: reqwest::Response) -> Result<Vec<u8>, Failure> {
+/// The body of an answer, as far as it comes and is not longer than an answer should be.
+async fn read(mut answer: reqwest::Response) -> Vec<u8> {
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| of_transport(&error))? {
+    while let Ok(Some(chunk)) = answer.chunk().await {
         if body.len() + chunk.len() > MAX_ANSWER {
             break;
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    body
 }
 
-/// The innermost cause: it names no URL.
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
+fn exchange_failure(error: &reqwest::Error) -> Failure {
+    let mut failure = transport_failure(error);
+    let cause: Option<&hyper::Error> = find(error);
+    if cause.is_some_and(hyper::Error::is_parse) {
+        // It will not learn the protocol until the next attempt.
+        failure.retry = Retry::Never;
     }
-    error.to_string()
+    if cause.is_some_and(|e| e.is_parse() || e.is_incomplete_message()) {
+        failure.detail = format!(
+            "{}; the collector does not answer http/protobuf here: if this is its port for gRPC, \
+             set the protocol to grpc (OTEL_EXPORTER_OTLP_PROTOCOL or telemetry.traces_protocol)",
+            failure.detail
+        );
+    }
+    failure
 }
 
-fn of_transport(error: &reqwest::Error) -> Failure {
-    let kind = if error.is_connect() { Kind::Unreachable } else { Kind::Other };
-    Failure { kind, detail: deepest(error), retry: Retry::Soon }
-}
-
-fn of_http(status: StatusCode, headers: &HeaderMap) -> Failure {
-    let (kind, retry) = match status.as_u16() {
-        429 => (Kind::RateLimited, Retry::Soon),
-        502..=504 => (Kind::Unavailable, Retry::Soon),
-        401 | 403 => (Kind::AuthFailed, Retry::Never),
-        400 | 413 => (Kind::Rejected, Retry::Never),
-        _ => (Kind::Other, Retry::Never),
+fn http_failure(status: StatusCode, headers: &HeaderMap) -> Failure {
+    let (error_type, retry) = match status.as_u16() {
+        429 => (ErrorType::RateLimited, Retry::Soon),
+        502..=504 => (ErrorType::Unavailable, Retry::Soon),
+        401 | 403 => (ErrorType::AuthFailed, Retry::Never),
+        400 | 413 => (ErrorType::Rejected, Retry::Never),
+        _ => (ErrorType::Other, Retry::Never),
     };
-    let retry = match (status.as_u16(), headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok())) {
-        (429 | 503, Some(after)) => retry_after(after).map_or(retry, Retry::After),
+    let retry = match status.as_u16() {
+        429 | 503 => retry_after(headers).map_or(retry, Retry::After),
         _ => retry,
     };
-    Failure { kind, detail: format!("HTTP status {}", status.as_u16()), retry }
+    Failure { error_type, detail: format!("HTTP status {}", status.as_u16()), retry }
 }
 
-/// Reads `Retry-After`: seconds, or a date.
-fn retry_after(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    let wait = date.duration_since(jiff::Timestamp::now());
-    Some(Duration::try_from(wait).unwrap_or_default())
-}
-
-fn of_grpc(status: &Status) -> Failure {
+fn grpc_failure(status: &Status) -> Failure {
     let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-    let transport = std::error::Error::source(status);
-    let (kind, retry) = match status.code() {
-        Code::Unavailable if transport.is_some() => (Kind::Unreachable, Retry::Soon),
-        Code::Unavailable => (Kind::Unavailable, Retry::Soon),
-        Code::DeadlineExceeded => (Kind::Timeout, Retry::Soon),
+    let transport = status.source();
+    let (error_type, retry) = match status.code() {
+        Code::Unavailable if transport.is_some() => (ErrorType::Unreachable, Retry::Soon),
+        Code::Unavailable => (ErrorType::Unavailable, Retry::Soon),
+        Code::DeadlineExceeded => (ErrorType::Timeout, Retry::Soon),
         // Only a collector that names a delay expects to recover.
-        Code::ResourceExhausted => (Kind::RateLimited, Retry::Never),
+        Code::ResourceExhausted => (ErrorType::RateLimited, Retry::Never),
         Code::Cancelled | Code::Aborted | Code::OutOfRange | Code::DataLoss => {
-            (Kind::Other, Retry::Soon)
+            (ErrorType::Other, Retry::Soon)
         }
-        Code::Unauthenticated | Code::PermissionDenied => (Kind::AuthFailed, Retry::Never),
-        Code::InvalidArgument => (Kind::Rejected, Retry::Never),
-        _ => (Kind::Other, Retry::Never),
+        Code::Unauthenticated | Code::PermissionDenied => (ErrorType::AuthFailed, Retry::Never),
+        Code::InvalidArgument => (ErrorType::Rejected, Retry::Never),
+        _ => (ErrorType::Other, Retry::Never),
     };
-    let retry = match (status.code(), after) {
+    let mut retry = match (status.code(), after) {
         (Code::ResourceExhausted | Code::Unavailable, Some(after)) => Retry::After(after),
         _ => retry,
     };
-    let detail = match transport {
-        Some(error) => deepest(error),
-        None => format!("gRPC status {:?}", status.code()),
+    let mut detail = match transport {
+        Some(error) => innermost(error),
+        None => format!("gRPC status {}", code_name(status.code())),
     };
-    Failure { kind, detail, retry }
+    if is_not_grpc(status) {
+        if transport.is_some() {
+            // It will not learn the protocol until the next attempt.
+            retry = Retry::Never;
+        }
+        detail.push_str(
+            "; the collector does not answer gRPC here: if this is its port for HTTP, set the \
+             protocol to http/protobuf (OTEL_EXPORTER_OTLP_PROTOCOL or telemetry.traces_protocol)",
+        );
+    }
+    Failure { error_type, detail, retry }
+}
+
+/// Whether the answer did not come from a gRPC server: HTTP/1.1 in place of frames, or an answer
+/// of HTTP/2 without a gRPC status.
+fn is_not_grpc(status: &Status) -> bool {
+    match status.source() {
+        Some(error) => {
+            let frames: Option<&h2::Error> = find(error);
+            frames.is_some_and(|e| !e.is_io() && !e.is_remote())
+        }
+        // The words of tonic, which gives no other sign.
+        None => status.message().starts_with("grpc-status header missing"),
+    }
+}
+
+/// The first error of the type among `error` and its causes.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The code as the gRPC specification writes it.
+const fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use reqwest::header::RETRY_AFTER;
     use tonic_types::ErrorDetails;
 
     use super::*;
 
-    fn http(code: u16, after: Option<&str>) -> (Kind, Retry) {
+    fn http(code: u16, after: Option<&str>) -> (ErrorType, Retry) {
         let mut headers = HeaderMap::new();
         if let Some(after) = after {
             headers.insert(RETRY_AFTER, after.parse().unwrap());
         }
-        let failure = of_http(StatusCode::from_u16(code).unwrap(), &headers);
-        (failure.kind, failure.retry)
+        let failure = http_failure(StatusCode::from_u16(code).unwrap(), &headers);
+        (failure.error_type, failure.retry)
     }
 
     #[test]
     fn http_statuses_are_retried_as_the_specification_says() {
         let seconds = |s| Retry::After(Duration::from_secs(s));
-        assert_eq!(http(429, Some("7")), (Kind::RateLimited, seconds(7)));
-        assert_eq!(http(503, Some("7")), (Kind::Unavailable, seconds(7)));
-        assert_eq!(http(503, Some("soon")), (Kind::Unavailable, Retry::Soon));
+        assert_eq!(http(429, Some("7")), (ErrorType::RateLimited, seconds(7)));
+        assert_eq!(http(503, Some("7")), (ErrorType::Unavailable, seconds(7)));
+        assert_eq!(http(503, Some("soon")), (ErrorType::Unavailable, Retry::Soon));
         let past = "Fri, 31 Dec 1999 23:59:59 GMT";
-        assert_eq!(http(429, Some(past)), (Kind::RateLimited, seconds(0)));
+        assert_eq!(http(429, Some(past)), (ErrorType::RateLimited, seconds(0)));
         for code in [429, 502, 503, 504] {
             assert_eq!(http(code, None).1, Retry::Soon, "{code}");
         }
@@ -323,7 +331,7 @@ mod tests {
 
     #[test]
     fn grpc_statuses_are_retried_as_the_specification_says() {
-        let of = |code| of_grpc(&Status::new(code, "text of the collector"));
+        let of = |code| grpc_failure(&Status::new(code, "text of the collector"));
         for code in [
             Code::Cancelled,
             Code::DeadlineExceeded,
@@ -338,10 +346,10 @@ mod tests {
         {
             assert_eq!(of(code).retry, Retry::Never, "{code:?}");
         }
-        assert_eq!(of(Code::Internal).detail, "gRPC status Internal");
+        assert_eq!(of(Code::Internal).detail, "gRPC status INTERNAL");
         let delay = Duration::from_secs(3);
         let details = ErrorDetails::with_retry_info(Some(delay));
         let status = Status::with_error_details(Code::ResourceExhausted, "", details);
-        assert_eq!(of_grpc(&status).retry, Retry::After(delay));
+        assert_eq!(grpc_failure(&status).retry, Retry::After(delay));
     }
 }

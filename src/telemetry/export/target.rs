@@ -49,7 +49,7 @@ impl Reader<'_> {
         if variable.is_none() && settings.traces_endpoint.is_none() && exporter.is_none() {
             return None;
         }
-        let protocol = self.protocol(settings);
+        let protocol = self.protocol(settings, variable.as_ref().map(|(_, value)| &**value));
         let endpoint = match (variable, &settings.traces_endpoint) {
             (Some((name, value)), _) => self.endpoint(name, &value, protocol),
             (None, Some(url)) => self.endpoint("traces_endpoint", url.as_str(), protocol),
@@ -76,18 +76,22 @@ impl Reader<'_> {
         })
     }
 
-    fn protocol(&mut self, settings: &Settings) -> Protocol {
+    /// The protocol that a variable or the file names. Without any, the file's endpoint is one for
+    /// gRPC, and otherwise the specification's default applies, http/protobuf: only gRPC takes an
+    /// endpoint without a scheme. `endpoint` is that of a variable.
+    fn protocol(&mut self, settings: &Settings, endpoint: Option<&str>) -> Protocol {
         let variable =
             self.first(["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
         match variable {
-            None => settings.traces_protocol,
-            Some((_, value)) if value == "grpc" => Protocol::Grpc,
-            Some((_, value)) if value == "http/protobuf" => Protocol::HttpProtobuf,
-            Some((name, value)) => {
-                self.unsupported(name, &value, "grpc or http/protobuf");
-                settings.traces_protocol
-            }
+            Some((_, value)) if value == "grpc" => return Protocol::Grpc,
+            Some((_, value)) if value == "http/protobuf" => return Protocol::HttpProtobuf,
+            Some((name, value)) => self.unsupported(name, &value, "grpc or http/protobuf"),
+            None => {}
         }
+        let of_file = endpoint.is_none() && settings.traces_endpoint.is_some();
+        let bare = endpoint.is_some_and(|endpoint| !endpoint.contains("://"));
+        let default = if of_file || bare { Protocol::Grpc } else { Protocol::HttpProtobuf };
+        settings.traces_protocol.unwrap_or(default)
     }
 
     fn endpoint(&mut self, name: &'static str, value: &str, protocol: Protocol) -> Option<Url> {

@@ -1,7 +1,7 @@
 //! Which traces are kept: a sampler for the head of a trace and a processor for its end.
 //!
 //! In flow the spans of runs, out flow whole traces. Whether a run failed is known only once it
-//! is over, long after the dependency was told whether the trace is sampled. So two decisions are
+//! is over, long after the sampled flag was sent to the dependency. So two decisions are
 //! made: [`HeadSampler`] draws the share of traces that is sent as sampled, and is always kept;
 //! of the others [`KeepProcessor`] holds the spans back until the root ends, and keeps the trace
 //! if the root carries the attribute [`traces::KEEP`], by which the engine marks
@@ -144,7 +144,7 @@ impl<P: TraceProcessor> KeepProcessor<P> {
         lost
     }
 
-    /// Takes an ended span, and tells what became of its trace.
+    /// Takes an ended span, and returns what became of its trace.
     fn hold(&self, mut span: SpanData) -> Fate {
         let root = span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote;
         let marked = root && take_mark(&mut span);
@@ -190,7 +190,7 @@ impl Waiting {
     }
 }
 
-/// Takes every [`traces::KEEP`] off `span` and tells whether one was true.
+/// Takes every [`traces::KEEP`] off `span`, and returns whether one was true.
 fn take_mark(span: &mut SpanData) -> bool {
     let mut marked = false;
     span.attributes.retain(|attribute| {

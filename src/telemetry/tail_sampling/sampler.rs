@@ -1,4 +1,4 @@
-//! The head of a trace: what the dependency is told before anybody knows how the run ends.
+//! The head of a trace: the sampled flag that the dependency gets before the run has ended.
 
 use opentelemetry::trace::{Link, SpanKind, TraceId};
 use opentelemetry::{Context, KeyValue};

@@ -1,6 +1,6 @@
 //! When a check that is not up says nothing: behind another one, or in a window of maintenance.
 
-use super::super::board::LONGEST_HOLD;
+use super::super::store::LONGEST_HOLD;
 use super::*;
 use crate::model::{Calls, SkipReason};
 use tokio::time::Instant;
@@ -48,22 +48,22 @@ async fn a_call_that_was_observed_is_a_word_as_a_run_is() {
     advance(SECOND).await;
     scene.falls(&db);
     advance(9 * SECOND).await;
-    scene.board.record(&vpn, Event::Observed(&observed(Outcome::Failure, Status::Up)));
+    scene.store.record(&vpn, Event::Observed(&observed(Outcome::Failure, Status::Up)));
     assert!(scene.told().is_empty(), "the vpn has not answered since");
-    scene.board.record(&vpn, Event::Observed(&observed(Outcome::Success, Status::Up)));
+    scene.store.record(&vpn, Event::Observed(&observed(Outcome::Success, Status::Up)));
     assert_eq!(scene.told(), ["CheckDown db warning"]);
 
     scene.falls(&vpn);
     scene.becomes(&vpn, Status::Down, Status::Up);
     scene.told();
-    scene.board.record(&db, Event::Maintenance(true));
+    scene.store.record(&db, Event::Maintenance(true));
     scene.told();
-    scene.board.record(&db, Event::Maintenance(false));
+    scene.store.record(&db, Event::Maintenance(false));
     advance(2 * SECOND).await;
-    scene.board.record(&db, Event::Observed(&observed(Outcome::Success, Status::Down)));
+    scene.store.record(&db, Event::Observed(&observed(Outcome::Success, Status::Down)));
     assert!(scene.told().is_empty(), "that it is still down nobody has said");
     advance(2 * SECOND).await;
-    scene.board.record(&db, Event::Observed(&observed(Outcome::Failure, Status::Down)));
+    scene.store.record(&db, Event::Observed(&observed(Outcome::Failure, Status::Down)));
     let told = scene.attempts();
     let description = told[0]["annotations"]["description"].as_str().unwrap();
     assert!(description.contains("not_serving: it says no"), "{description}");
@@ -87,7 +87,7 @@ async fn one_that_depends_on_a_check_that_goes_down_later_is_never_told() {
     assert_eq!(scene.told(), ["-CheckDown vpn warning"]);
     advance(10 * SECOND).await;
     assert!(scene.told().is_empty(), "db has not been asked since the vpn came back");
-    assert!(!scene.board.record(&db, Event::Skipped(SkipReason::Overrun)), "that is no word");
+    assert!(!scene.store.record(&db, Event::Skipped(SkipReason::Overrun)), "that is no word");
     scene.runs(&db, Outcome::Failure, Status::Down);
     assert_eq!(scene.told(), ["GatingCheckDown db critical"]);
 }
@@ -114,11 +114,11 @@ async fn one_that_fires_ends_while_it_is_suppressed_or_maintained() {
     scene.falls(&vpn);
     advance(GRACE).await;
     assert_eq!(scene.told(), ["-CheckDown db warning", "CheckDown vpn warning"]);
-    assert!(scene.board.record(&vpn, Event::Maintenance(true)));
+    assert!(scene.store.record(&vpn, Event::Maintenance(true)));
     assert_eq!(scene.told(), ["-CheckDown vpn warning"], "it is down all the same, so db waits");
     advance(10 * MINUTE).await;
     assert!(scene.told().is_empty());
-    assert!(scene.board.record(&vpn, Event::Maintenance(false)));
+    assert!(scene.store.record(&vpn, Event::Maintenance(false)));
     assert!(scene.told().is_empty());
     advance(2 * SECOND).await;
     scene.runs(&vpn, Outcome::Failure, Status::Down);
@@ -129,12 +129,12 @@ async fn one_that_fires_ends_while_it_is_suppressed_or_maintained() {
 async fn a_window_that_ends_is_believed_though_no_run_tells() {
     let mut scene = Scene::new();
     let db = informative("db");
-    scene.board.record(&db, Event::Maintenance(true));
+    scene.store.record(&db, Event::Maintenance(true));
     scene.becomes(&db, Status::Unknown, Status::Down);
-    scene.board.record(&db, Event::Maintenance(true));
+    scene.store.record(&db, Event::Maintenance(true));
     advance(MINUTE).await;
     assert!(scene.told().is_empty());
-    scene.board.record(&db, Event::Maintenance(false));
+    scene.store.record(&db, Event::Maintenance(false));
     assert!(scene.told().is_empty());
     advance(LONGEST_HOLD).await;
     assert_eq!(scene.told(), ["CheckDown db warning"]);
