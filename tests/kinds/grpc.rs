@@ -170,7 +170,7 @@ async fn an_answer_of_a_proxy_is_told_by_the_table_of_grpc() {
         assert!(text.contains(&format!("answered HTTP status {status}")), "{text}");
         assert!(text.ends_with(&format!("to gRPC {name}")), "{text}");
         let [span] = &calls(&spans)[..] else { panic!("one call") };
-        assert_eq!(attribute(span, "rpc.response.status_code").as_deref(), Some(name));
+        assert_eq!(attribute(span, "rpc.status_code").as_deref(), Some(name));
     }
     // A status of gRPC comes first, whatever that of HTTP is.
     let (found, text) = fails(of("503", &[("grpc-status", "8"), ("grpc-message", "")])).await;

@@ -62,7 +62,7 @@ pub(super) fn of_http(cx: &Context, endpoint: &Endpoint, status: StatusCode) -> 
         429 | 502..=504 => UNAVAILABLE,
         _ => UNKNOWN,
     }];
-    cx.attribute(semconv::RPC_RESPONSE_STATUS_CODE, name);
+    cx.attribute(traces::RPC_STATUS_CODE, name);
     Failure::new(reason, format!("{endpoint} answered HTTP status {status}, to gRPC {name}"))
 }
 
