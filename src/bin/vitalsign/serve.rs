@@ -176,7 +176,10 @@ async fn run(
             asked.hang_up();
         }
     });
-    tracing::info!(%address, checks, version = env!("CARGO_PKG_VERSION"), "serving");
+    tracing::info!(
+        target: log_targets::SERVICE,
+        %address, checks, version = env!("CARGO_PKG_VERSION"), "serving"
+    );
     say_who_sees_details(details, token, address.ip());
 
     let mut deadline = Instant::now();
@@ -229,12 +232,16 @@ async fn run(
 fn say_who_sees_details(details: Details, token: bool, listens_on: IpAddr) {
     match details {
         Details::Token if !token => {
-            tracing::info!("nobody sees details: `server.token` would give the right to them");
+            tracing::info!(
+                target: log_targets::SERVICE,
+                "nobody sees details: `server.token` would give the right to them"
+            );
         }
         Details::Auto | Details::Loopback
             if listens_on.is_loopback() || listens_on.is_unspecified() =>
         {
             tracing::info!(
+                target: log_targets::SERVICE,
                 "every client of this host sees details; behind a proxy on this host that adds no \
                  forwarding header that is everybody, and `details = \"token\"` would be right"
             );

@@ -200,7 +200,10 @@ impl Server {
         cut.cancel();
         // Only a handler that blocks its thread fails to notice.
         if timeout(CUT, shared.tasks.wait()).await.is_err() {
-            tracing::warn!("a request handler blocks its thread and could not be stopped");
+            tracing::warn!(
+                target: log_targets::SERVER,
+                "a request handler blocks its thread and could not be stopped"
+            );
         }
         Stopped { requests_cut }
     }
