@@ -16,7 +16,7 @@ const LAYERS: Layers = &[
     ("model", &[]),
     ("engine", &["model"]),
     ("events", &["model"]),
-    ("history", &["model"]),
+    ("history", &["model", "net"]),
     ("config", &["engine", "model"]),
     ("telemetry", &["config", "engine", "model"]),
     ("notify", &["config", "model"]),
