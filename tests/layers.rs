@@ -17,7 +17,7 @@ const LAYERS: Layers = &[
     ("engine", &["model"]),
     ("delivery", &["model"]),
     ("events", &["model"]),
-    ("history", &["model"]),
+    ("history", &["model", "net"]),
     ("config", &["engine", "model"]),
     ("telemetry", &["config", "delivery", "engine", "model"]),
     ("notify", &["config", "delivery", "model"]),

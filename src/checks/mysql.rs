@@ -1,6 +1,9 @@
 //! The `mysql` kind: connects to MySQL or MariaDB, asks one query, and on a replica how far it
 //! lags.
 //!
+//! A replica may follow several sources: MariaDB calls them connections and MySQL channels. All of
+//! them are asked, by the newest statement that the server knows, and the worst one counts.
+//!
 //! SQL has no field for a trace context, so none is sent.
 
 use std::sync::Arc;
@@ -13,32 +16,18 @@ use sqlx::error::DatabaseError;
 use sqlx::mysql::{
     MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, MySql, MySqlPool, Row};
+use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row};
 
 use super::replication::REPLICATION_LAG;
-use super::sql::client::{Client, Kept, Networked};
-use super::sql::lag::{Lag, LagLimits};
+use super::sql::client::{Networked, Written, build, warnings};
+use super::sql::lag::Lag;
 use super::sql::pool::PoolCheck;
 use super::sql::tls::TlsChoice;
-use super::sql::url::SqlUrl;
-use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count};
-use crate::config::{KindOptions, OptionError, Period, Secret, Tls};
+use super::sql::{Dialect, ExpectRows, Question, Rows, Stage, Target, count};
+use crate::config::{KindOptions, OptionError, Period, Redaction, Secret, Tls};
 use crate::engine::check::Check;
-use crate::model::{Measurement, Reason, Server};
-
-/// Parameters that a URL may carry.
-const PARAMETERS: &[&str] = &[
-    "charset",
-    "collation",
-    "socket",
-    "sslca",
-    "sslcert",
-    "sslkey",
-    "sslmode",
-    "statement-cache-capacity",
-    "time-zone",
-    "timezone",
-];
+use crate::model::{Measurement, Reason};
+use crate::net::database::{ConnectError, Limits, MysqlServers};
 
 /// Connects to MySQL or MariaDB and asks a query; its rows, and a replica's lag, are what is
 /// expected, or the run fails.
@@ -50,16 +39,18 @@ pub struct MysqlOptions {
     ///
     /// Its `ssl-mode` is `disabled`, `preferred`, `required`, `verify_ca` or `verify_identity`;
     /// without one and without `tls` it is `preferred`: TLS if the server offers it, with any
-    /// certificate. `connect_timeout` and `channel_binding` are ignored.
+    /// certificate. Several hosts with commas between them are tried in order. Parameters of other
+    /// programs are passed over, with a warning. Logins by mysql_native_password, sha256_password
+    /// and caching_sha2_password are known; MariaDB's ed25519 and others are not.
     url: Secret,
-    /// The query to ask. Default `"SELECT 1"`. The server is told to give it up soon after the
-    /// check's timeout, where it can.
+    /// The query to ask, sent as it is written. Default `"SELECT 1"`. The server ends it soon
+    /// after the check's timeout, where it can.
     query: Option<String>,
     /// What the answer must be.
     #[serde(default)]
     expect: ExpectRows,
     /// A replica that lags by more makes the run a warning. A duration such as `"5s"`. Asked
-    /// only on a replica; needs the privilege `REPLICATION CLIENT`, or MariaDB's
+    /// only on a replica, of every connection or channel by which it follows a source; needs the privilege `REPLICATION CLIENT`, or MariaDB's
     /// `REPLICA MONITOR`.
     warn_replication_lag: Option<Period>,
     /// A replica that lags by more, or has stopped replicating, fails the run with
@@ -80,51 +71,16 @@ impl KindOptions for MysqlOptions {
     const SUMMARY: &'static str = "connect to MySQL or MariaDB, ask a query, watch replication lag";
     const MEASUREMENTS: &'static [&'static Measurement] = &[&REPLICATION_LAG];
 
-    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
-        let mut errors = Vec::new();
-        let url = SqlUrl::read(&self.url, &["mysql", "mariadb"], PARAMETERS, &mut errors);
-        let sets_tls = url.as_ref().is_some_and(|url| url.sets("ssl"));
-        let tls = TlsChoice::read(self.tls, sets_tls, &mut errors);
-        let question = Question::read::<MySql>(self.query, self.expect, &mut errors);
-        let limits =
-            LagLimits::read(self.warn_replication_lag, self.max_replication_lag, &mut errors);
-        let options = url.as_ref().and_then(|url| url.options::<MySqlConnectOptions>(&mut errors));
-        let (Some(url), Some(options), []) = (url, options, errors.as_slice()) else {
-            return Err(errors);
-        };
-        let options = with_tls(plain(options, &url), &tls);
-        let mut target = MySql::target(&options);
-        if url.is("mariadb") {
-            target.system = "mariadb";
-        }
-        Ok(Arc::new(Client::<MySql> {
-            target,
-            options,
-            question,
-            limits,
-            redaction: url.redaction(),
-            kept: Kept::when(self.reuse),
-        }))
+    fn warnings(&self) -> Vec<OptionError> {
+        warnings::<MySql>(&self.url)
     }
-}
 
-/// The options without what a check does not need: the driver would set up each session with a
-/// statement of its own.
-fn plain(options: MySqlConnectOptions, url: &SqlUrl) -> MySqlConnectOptions {
-    // The driver looks up a literal address with its brackets as if it were a name.
-    let host = options.get_host().trim_matches(['[', ']']).to_owned();
-    let mut options = options
-        .host(&host)
-        .pipes_as_concat(false)
-        .no_engine_substitution(false)
-        .disable_statement_logging();
-    if !url.sets("charset") && !url.sets("collation") {
-        options = options.set_names(false);
+    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        let Self { url, query, expect, warn_replication_lag, max_replication_lag, reuse, tls } =
+            self;
+        let lag = (warn_replication_lag, max_replication_lag);
+        build::<MySql>(Written { url, query, expect, lag, reuse, tls })
     }
-    if !url.sets("time") {
-        options = options.timezone(None);
-    }
-    options
 }
 
 fn with_tls(options: MySqlConnectOptions, tls: &TlsChoice) -> MySqlConnectOptions {
@@ -155,7 +111,7 @@ impl Dialect for MySql {
     const KIND: &'static str = MysqlOptions::NAME;
     const QUERY: &'static str = "SELECT 1";
 
-    fn reason(error: &dyn DatabaseError) -> Reason {
+    fn reason(error: &dyn DatabaseError, _: Stage) -> Reason {
         reason(number(error))
     }
 
@@ -164,14 +120,8 @@ impl Dialect for MySql {
     }
 
     fn target(options: &MySqlConnectOptions) -> Target {
-        let server = match options.get_socket() {
-            Some(path) => Server { address: path.display().to_string(), port: None },
-            None => {
-                Server { address: options.get_host().to_owned(), port: Some(options.get_port()) }
-            }
-        };
         let namespace = options.get_database().map(str::to_owned);
-        Target { system: "mysql", namespace, server: Some(server) }
+        Target { system: "mysql", namespace, server: Some(MysqlServers::server(options)) }
     }
 
     fn rows(conn: &mut MySqlConnection, sql: String) -> Rows<'_, Self> {
@@ -205,6 +155,43 @@ fn reason(number: u16) -> Reason {
 }
 
 impl Networked for MySql {
+    type Servers = MysqlServers;
+
+    fn servers(url: &Secret, errors: &mut Vec<OptionError>) -> Option<MysqlServers> {
+        MysqlServers::read(url, errors)
+    }
+
+    fn sets_tls(servers: &MysqlServers) -> bool {
+        servers.sets_tls()
+    }
+
+    fn with_tls(servers: MysqlServers, tls: &TlsChoice) -> MysqlServers {
+        servers.with_tls(|options| with_tls(options, tls))
+    }
+
+    fn first(servers: &MysqlServers) -> &MySqlConnectOptions {
+        servers.first()
+    }
+
+    fn system(servers: &MysqlServers) -> &'static str {
+        if servers.is_mariadb() { "mariadb" } else { "mysql" }
+    }
+
+    fn warning(servers: &MysqlServers) -> Option<String> {
+        servers.warning()
+    }
+
+    fn redaction(servers: &MysqlServers) -> Redaction {
+        servers.redaction()
+    }
+
+    fn connect(
+        servers: &MysqlServers,
+        limits: Limits,
+    ) -> BoxFuture<'_, Result<MySqlConnection, ConnectError>> {
+        servers.connect(limits).boxed()
+    }
+
     fn ask<'c>(
         conn: &'c mut MySqlConnection,
         question: &'c Question,
@@ -221,21 +208,30 @@ impl Networked for MySql {
 
     fn lag(conn: &mut MySqlConnection) -> BoxFuture<'_, Result<Option<Lag>, sqlx::Error>> {
         async move {
-            let mut status = sqlx::raw_sql("SHOW REPLICA STATUS").fetch_all(&mut *conn).await;
-            if let Err(sqlx::Error::Database(error)) = &status
-                && number(error.as_ref()) == PARSE_ERROR
-            {
-                // MySQL before 8.0.22 and MariaDB before 10.5.
-                status = sqlx::raw_sql("SHOW SLAVE STATUS").fetch_all(conn).await;
+            let mut asked = STATUS.iter();
+            loop {
+                let sql = asked.next().copied().unwrap_or(OLDEST_STATUS);
+                match sqlx::raw_sql(sql).fetch_all(&mut *conn).await {
+                    Err(sqlx::Error::Database(error))
+                        if number(error.as_ref()) == PARSE_ERROR && sql != OLDEST_STATUS => {}
+                    rows => return Ok(worst(&sources(&rows?)?)),
+                }
             }
-            worst(&status?)
         }
         .boxed()
     }
 }
 
-/// Tells the server to end a statement by itself after `limit`: MariaDB by the one comment that
-/// it alone executes, MySQL by the other, which MariaDB skips.
+/// What shows every source of a replica, the newest form first: MariaDB's two, then MySQL's, which
+/// shows every channel. On MariaDB the last two show only the connection without a name.
+const STATUS: [&str; 3] =
+    ["SHOW ALL REPLICAS STATUS", "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS"];
+
+/// What every server knows.
+const OLDEST_STATUS: &str = "SHOW SLAVE STATUS";
+
+/// Sets how long a statement may take: for MariaDB in the one comment that it alone executes, for
+/// MySQL in the other, which MariaDB skips.
 async fn limit_statements(conn: &mut MySqlConnection, limit: Duration) -> Result<(), sqlx::Error> {
     let sql = format!(
         "/*M!100101 SET SESSION max_statement_time={:.3} */\
@@ -250,24 +246,83 @@ async fn limit_statements(conn: &mut MySqlConnection, limit: Duration) -> Result
     }
 }
 
-/// The largest lag of a replica's sources; none if it has no source.
-fn worst(sources: &[MySqlRow]) -> Result<Option<Lag>, sqlx::Error> {
-    let mut lag = None;
-    for source in sources {
-        let column = source
-            .try_get_unchecked::<Option<String>, _>("Seconds_Behind_Source")
-            .or_else(|_| source.try_get_unchecked("Seconds_Behind_Master"))?;
-        let Some(Ok(seconds)) = column.map(|text: String| text.parse::<f64>()) else {
-            return Ok(Some(Lag::Stopped("replication is not running")));
-        };
-        lag = Some(seconds.max(lag.unwrap_or(0.0)));
+/// One source that a replica follows.
+#[derive(Debug, Clone, Default)]
+struct Source {
+    /// Name of the connection or channel; empty for the one without a name.
+    name: String,
+    /// Seconds behind it; none while it is not followed.
+    seconds: Option<f64>,
+    /// States of the two threads that follow it.
+    threads: [String; 2],
+}
+
+fn sources(rows: &[MySqlRow]) -> Result<Vec<Source>, sqlx::Error> {
+    let text = |row: &MySqlRow, names: [&str; 2]| -> Result<Option<String>, sqlx::Error> {
+        let [new, old] = names;
+        row.try_get_unchecked(new).or_else(|_| row.try_get_unchecked(old))
+    };
+    let source = |row: &MySqlRow| {
+        let seconds = text(row, ["Seconds_Behind_Source", "Seconds_Behind_Master"])?;
+        // Neither stands in the answers of old servers, which know one source alone.
+        let name = text(row, ["Connection_name", "Channel_Name"]).ok().flatten();
+        let thread = |names| Ok::<_, sqlx::Error>(text(row, names)?.unwrap_or_default());
+        Ok(Source {
+            name: name.unwrap_or_default(),
+            seconds: seconds.and_then(|text| text.parse().ok()),
+            threads: [
+                thread(["Replica_IO_Running", "Slave_IO_Running"])?,
+                thread(["Replica_SQL_Running", "Slave_SQL_Running"])?,
+            ],
+        })
+    };
+    rows.iter().map(source).collect()
+}
+
+/// The lag behind the source that is worst: all that are not followed, else the largest; none
+/// without a source.
+fn worst(sources: &[Source]) -> Option<Lag> {
+    let stopped: Vec<String> = sources
+        .iter()
+        .filter(|source| source.seconds.is_none())
+        .map(|Source { name, threads: [io, sql], .. }| {
+            let name = if name.is_empty() { String::new() } else { format!("`{name}` ") };
+            format!("{name}(I/O thread {io}, SQL thread {sql})")
+        })
+        .collect();
+    if !stopped.is_empty() {
+        let text = format!("replication is not running: {}", stopped.join(", "));
+        return Some(Lag::Stopped(text));
     }
-    Ok(lag.map(Lag::Seconds))
+    let behind = sources.iter().filter_map(|source| Some((source.seconds?, &source.name)));
+    let largest = behind.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    largest.map(|(seconds, name)| {
+        let source = (!name.is_empty()).then(|| name.clone());
+        Lag::Seconds { seconds, source }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_worst_of_several_sources_counts_and_is_named() {
+        let source = |name: &str, seconds| Source {
+            name: name.to_owned(),
+            seconds,
+            threads: ["Connecting".to_owned(), "Yes".to_owned()],
+        };
+        assert_eq!(worst(&[]), None);
+        assert_eq!(worst(&[source("", Some(0.0))]), Some(Lag::seconds(0.0)));
+        let several = [source("", Some(1.0)), source("m2", Some(7.0)), source("m3", Some(2.0))];
+        let wanted = Lag::Seconds { seconds: 7.0, source: Some("m2".to_owned()) };
+        assert_eq!(worst(&several), Some(wanted));
+        let broken = [source("m1", None), source("m2", Some(0.0)), source("m3", None)];
+        let threads = "(I/O thread Connecting, SQL thread Yes)";
+        let text = format!("replication is not running: `m1` {threads}, `m3` {threads}");
+        assert_eq!(worst(&broken), Some(Lag::Stopped(text)));
+    }
 
     #[test]
     fn the_number_of_an_error_gives_its_reason() {

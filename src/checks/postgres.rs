@@ -1,7 +1,18 @@
 //! The `postgres` kind: connects, asks one query, and on a replica how far it lags.
 //!
-//! The simple query protocol is used, so that nothing is prepared and poolers such as PgBouncer
-//! serve it too. SQL has no field for a trace context, so none is sent.
+//! # The query
+//! It is sent as it is written, by the simple query protocol: nothing is prepared and nothing is
+//! sent beside it, so that poolers such as `PgBouncer`, their consoles, and statements that
+//! refuse a transaction such as `VACUUM` are served too. SQL has no field for a trace context.
+//!
+//! # The lag of a replica
+//! It is known while the replica's receiver is connected and has heard where its source is. A
+//! replica that has replayed all that its source has is behind by nothing. Otherwise the age of
+//! the last replayed transaction bounds the lag from above, and without one it is not known.
+//!
+//! A source may be a replica too, and be cut off itself: it goes on answering and sends nothing
+//! new. The replica cannot tell that from an idle primary, so after some minutes of silence the
+//! lag is not reported any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,35 +22,18 @@ use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, PgPool, Postgres, Row};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Row};
 
 use super::replication::REPLICATION_LAG;
-use super::sql::client::{Client, Kept, Networked};
-use super::sql::lag::{Lag, LagLimits};
+use super::sql::client::{Networked, Written, build, warnings};
+use super::sql::lag::Lag;
 use super::sql::pool::PoolCheck;
 use super::sql::tls::TlsChoice;
-use super::sql::url::SqlUrl;
-use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count};
-use crate::config::{KindOptions, OptionError, Period, Secret, Tls};
+use super::sql::{Dialect, ExpectRows, Question, Rows, Stage, Target, count};
+use crate::config::{KindOptions, OptionError, Period, Redaction, Secret, Tls};
 use crate::engine::check::Check;
-use crate::model::{Measurement, Reason, Server};
-
-/// Parameters that a URL may carry.
-const PARAMETERS: &[&str] = &[
-    "application_name",
-    "dbname",
-    "host",
-    "hostaddr",
-    "options",
-    "password",
-    "port",
-    "sslcert",
-    "sslkey",
-    "sslmode",
-    "sslrootcert",
-    "statement-cache-capacity",
-    "user",
-];
+use crate::model::{Measurement, Reason};
+use crate::net::database::{ConnectError, Limits, PostgresServers};
 
 /// Connects to PostgreSQL and asks a query; its rows, and a replica's lag, are what is expected, or
 /// the run fails.
@@ -50,21 +44,26 @@ pub struct PostgresOptions {
     /// `postgres:///database?host=/var/run/postgresql&user=app`.
     ///
     /// What it leaves out comes from the `PG…` variables and `.pgpass`, as for psql. Its
-    /// `sslmode` is `disable`, `prefer`, `require`, `verify-ca` or `verify-full`; without one and
-    /// without `tls` it is `prefer`: TLS if the server offers it, with any certificate.
-    /// `connect_timeout` and `channel_binding` are ignored.
+    /// `sslmode` is `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`, as libpq
+    /// has them: without one and without `tls` it is `prefer`, TLS with any certificate, and
+    /// once more without where that is refused; `require` verifies where a `sslrootcert` is named.
+    /// Several hosts with commas between them are tried in order, and `target_session_attrs` is
+    /// asked of each. Parameters of other programs are passed over, with a warning.
     url: Secret,
-    /// The query to ask. Default `"SELECT 1"`. The server is told to give it up soon after the
-    /// check's timeout.
+    /// The query to ask, sent as it is written. Default `"SELECT 1"`. A `statement_timeout` ends
+    /// it soon after the check's timeout, where no pooler refuses to set one.
     query: Option<String>,
     /// What the answer must be.
     #[serde(default)]
     expect: ExpectRows,
     /// A replica that lags by more makes the run a warning. A duration such as `"5s"`. Asked
     /// only on a replica, of Postgres 10 or later. One that has lost its primary counts from the
-    /// last transaction it replayed.
+    /// last transaction it replayed. One that has heard of nothing new for six minutes warns: its
+    /// primary is idle, or the replica that it follows is cut off. It sees that with the role
+    /// `pg_read_all_stats` alone.
     warn_replication_lag: Option<Period>,
-    /// A replica that lags by more, or cannot tell, fails the run with `out_of_range`.
+    /// A replica that lags by more, or has not heard yet how far its primary is, fails the run
+    /// with `out_of_range`.
     max_replication_lag: Option<Period>,
     /// Keep the connection from run to run, and open another only when it broke. Default false:
     /// every run connects, as a client that starts would.
@@ -81,36 +80,16 @@ impl KindOptions for PostgresOptions {
     const SUMMARY: &'static str = "connect to PostgreSQL, ask a query, watch replication lag";
     const MEASUREMENTS: &'static [&'static Measurement] = &[&REPLICATION_LAG];
 
-    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
-        let mut errors = Vec::new();
-        let url = SqlUrl::read(&self.url, &["postgres", "postgresql"], PARAMETERS, &mut errors);
-        let sets_tls = url.as_ref().is_some_and(|url| url.sets("ssl"));
-        let tls = TlsChoice::read(self.tls, sets_tls, &mut errors);
-        let question = Question::read::<Postgres>(self.query, self.expect, &mut errors);
-        let limits =
-            LagLimits::read(self.warn_replication_lag, self.max_replication_lag, &mut errors);
-        let options = url.as_ref().and_then(|url| url.options::<PgConnectOptions>(&mut errors));
-        let (Some(url), Some(options), []) = (url, options, errors.as_slice()) else {
-            return Err(errors);
-        };
-        let options = with_tls(plain(options), &tls);
-        Ok(Arc::new(Client::<Postgres> {
-            target: Postgres::target(&options),
-            options,
-            question,
-            limits,
-            redaction: url.redaction(),
-            kept: Kept::when(self.reuse),
-        }))
+    fn warnings(&self) -> Vec<OptionError> {
+        warnings::<Postgres>(&self.url)
     }
-}
 
-/// The options without what a check does not need.
-fn plain(options: PgConnectOptions) -> PgConnectOptions {
-    // The driver looks up a literal address with its brackets as if it were a name.
-    let host = options.get_host().trim_matches(['[', ']']).to_owned();
-    // PgBouncer refuses a start-up parameter it does not know.
-    options.host(&host).extra_float_digits(None).disable_statement_logging()
+    fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+        let Self { url, query, expect, warn_replication_lag, max_replication_lag, reuse, tls } =
+            self;
+        let lag = (warn_replication_lag, max_replication_lag);
+        build::<Postgres>(Written { url, query, expect, lag, reuse, tls })
+    }
 }
 
 fn with_tls(options: PgConnectOptions, tls: &TlsChoice) -> PgConnectOptions {
@@ -152,21 +131,18 @@ impl Dialect for Postgres {
     const KIND: &'static str = PostgresOptions::NAME;
     const QUERY: &'static str = "SELECT 1";
 
-    fn reason(error: &dyn DatabaseError) -> Reason {
-        reason(error.code().as_deref().unwrap_or_default())
+    fn reason(error: &dyn DatabaseError, stage: Stage) -> Reason {
+        reason(error.code().as_deref().unwrap_or_default(), error.message(), stage)
     }
 
     fn target(options: &PgConnectOptions) -> Target {
-        let socket = options.get_socket().map(|path| path.display().to_string());
-        let host = options.get_host();
-        let server = match socket {
-            Some(address) => Server { address, port: None },
-            None if host.starts_with('/') => Server { address: host.to_owned(), port: None },
-            None => Server { address: host.to_owned(), port: Some(options.get_port()) },
-        };
         // Without a database's name the server takes the user's.
         let namespace = options.get_database().unwrap_or_else(|| options.get_username());
-        Target { system: "postgresql", namespace: Some(namespace.to_owned()), server: Some(server) }
+        Target {
+            system: "postgresql",
+            namespace: Some(namespace.to_owned()),
+            server: Some(PostgresServers::server(options)),
+        }
     }
 
     fn rows(conn: &mut PgConnection, sql: String) -> Rows<'_, Self> {
@@ -174,43 +150,160 @@ impl Dialect for Postgres {
     }
 }
 
-/// The reason of an SQLSTATE, by appendix A of PostgreSQL's manual.
-fn reason(sqlstate: &str) -> Reason {
-    match sqlstate {
-        "57P01" | "57P02" | "57P03" => Reason::NotServing,
-        "57014" => Reason::Timeout,
-        "08P01" => Reason::Protocol,
+/// The reason of an SQLSTATE, by appendix A of PostgreSQL's manual, and of the texts by which
+/// poolers say more than their code does.
+fn reason(sqlstate: &str, text: &str, stage: Stage) -> Reason {
+    match (sqlstate, stage) {
+        // A database that takes no connections has the last code.
+        ("57P01" | "57P02" | "57P03", _) | ("55000", Stage::Connect) => Reason::NotServing,
+        ("57014", _) => Reason::Timeout,
+        // The answer of PgBouncer's console to what it does not know.
+        ("08P01", Stage::Query) if text.starts_with("invalid command") => Reason::QueryFailed,
+        // PgBouncer's code for whatever it refuses.
+        ("08P01", _) => by_text(text).unwrap_or(Reason::Protocol),
+        // No right to connect.
+        ("42501", Stage::Connect) => Reason::AuthFailed,
         _ if sqlstate.starts_with("28") => Reason::AuthFailed,
         _ if sqlstate.starts_with("53") => Reason::Overloaded,
         _ if sqlstate.starts_with("08") => Reason::NotServing,
+        _ if stage == Stage::Connect => by_text(text).unwrap_or(Reason::QueryFailed),
         _ => Reason::QueryFailed,
     }
 }
 
-/// Whether it is a replica, whether its primary feeds it, and the seconds it is behind.
+/// The reason that the text of a pooler gives: PgBouncer's and pgpool's.
+fn by_text(text: &str) -> Option<Reason> {
+    let says = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    // First, for what follows is the server's own error: the pooler has no server to offer.
+    if says(&[
+        "server login",
+        "client_login_timeout",
+        "cannot connect to server",
+        "shutting down",
+        "is disabled",
+        "database removed",
+        "server conn crashed",
+        "pgpool is not accepting",
+        "all backend nodes are down",
+        "failed to create a backend connection",
+    ]) {
+        return Some(Reason::NotServing);
+    }
+    if says(&["no more connections allowed", "connections exceeded", "query_wait_timeout"]) {
+        return Some(Reason::Overloaded);
+    }
+    if says(&[
+        "authentication failed",
+        "auth failed",
+        "no such user",
+        "login rejected",
+        "unable to authenticate",
+        "SSL required",
+        "certificate",
+        "not allowed",
+    ]) {
+        return Some(Reason::AuthFailed);
+    }
+    if says(&["no such database", "does not exist"]) {
+        return Some(Reason::QueryFailed);
+    }
+    says(&["query_timeout", "transaction_timeout"]).then_some(Reason::Timeout)
+}
+
+/// How long nothing new may come before an idle primary and a source that is cut off itself look
+/// the same: longer than the five minutes of `checkpoint_timeout` and of the heartbeats that
+/// hosted databases write.
+const SILENCE: Duration = Duration::from_mins(6);
+
+/// Whether it is a replica; whether its receiver is connected; whether it has replayed all that it
+/// knows of its source, null where it has heard nothing of it yet; the age in seconds of what came
+/// last, which a role without `pg_read_all_stats` does not see; and that of the last replayed
+/// transaction.
 ///
-/// One that has replayed all it received is behind by nothing while it is fed; otherwise the age
-/// of the last replayed transaction bounds the lag from above.
+/// A receiver begins at the start of a segment of the log, and stands there until it has received
+/// something.
 const LAG: &str = "\
-SELECT pg_is_in_recovery(), fed, CASE \
-WHEN fed AND pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() THEN 0 \
-ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END::float8 \
-FROM (SELECT EXISTS (SELECT FROM pg_stat_wal_receiver)) AS receiver (fed)";
+SELECT pg_is_in_recovery(), \
+EXISTS (SELECT FROM pg_stat_wal_receiver WHERE coalesce(status, 'streaming') = 'streaming'), \
+(SELECT CASE WHEN status IS NOT NULL THEN pg_last_wal_replay_lsn() >= latest_end_lsn \
+WHEN (pg_last_wal_receive_lsn() - '0/0') % pg_size_bytes(current_setting('wal_segment_size')) > 0 \
+THEN pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() END FROM pg_stat_wal_receiver), \
+(SELECT extract(epoch FROM clock_timestamp() - latest_end_time)::float8 \
+FROM pg_stat_wal_receiver), \
+extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8";
+
+/// The lag of a replica out of its answers to [`LAG`].
+fn lag(fed: bool, level: Option<bool>, silent: Option<f64>, replayed: Option<f64>) -> Lag {
+    let bound = |seconds: f64| Lag::seconds(seconds.max(0.0));
+    match (fed, level, replayed) {
+        (true, Some(true), _) => match silent {
+            Some(seconds) if seconds > SILENCE.as_secs_f64() => Lag::Silent(format!(
+                "the replica has heard of nothing new for {:.0} min: its primary is idle, or the \
+                 replica that it follows is cut off",
+                seconds / 60.0
+            )),
+            _ => Lag::seconds(0.0),
+        },
+        (true, None, _) => {
+            Lag::Unknown("the replica has not heard yet how far its source is".to_owned())
+        }
+        (true, Some(false), None) => {
+            Lag::Unknown("the replica has replayed no transaction yet".to_owned())
+        }
+        (_, _, Some(seconds)) => bound(seconds),
+        (false, _, None) => {
+            Lag::Stopped("the replica has no primary, and never replayed a transaction".to_owned())
+        }
+    }
+}
 
 impl Networked for Postgres {
+    type Servers = PostgresServers;
+
+    fn servers(url: &Secret, errors: &mut Vec<OptionError>) -> Option<PostgresServers> {
+        PostgresServers::read(url, errors)
+    }
+
+    fn sets_tls(servers: &PostgresServers) -> bool {
+        servers.sets_tls()
+    }
+
+    fn with_tls(servers: PostgresServers, tls: &TlsChoice) -> PostgresServers {
+        match tls {
+            TlsChoice::AsUrl => servers,
+            tls => servers.with_tls(|options| with_tls(options, tls)),
+        }
+    }
+
+    fn first(servers: &PostgresServers) -> &PgConnectOptions {
+        servers.first()
+    }
+
+    fn system(_: &PostgresServers) -> &'static str {
+        "postgresql"
+    }
+
+    fn warning(servers: &PostgresServers) -> Option<String> {
+        servers.warning()
+    }
+
+    fn redaction(servers: &PostgresServers) -> Redaction {
+        servers.redaction()
+    }
+
+    fn connect(
+        servers: &PostgresServers,
+        limits: Limits,
+    ) -> BoxFuture<'_, Result<PgConnection, ConnectError>> {
+        servers.connect(limits).boxed()
+    }
+
     fn ask<'c>(
         conn: &'c mut PgConnection,
         question: &'c Question,
-        limit: Duration,
+        _: Duration,
     ) -> BoxFuture<'c, Result<u64, sqlx::Error>> {
-        let sql = &question.sql;
-        let sql = if question.custom {
-            // Local to the statements of this message: a pooler's next client does not see it.
-            format!("SET LOCAL statement_timeout = {}; {sql}", limit.as_millis())
-        } else {
-            sql.clone()
-        };
-        count::<Self>(conn, sql).boxed()
+        count::<Self>(conn, question.sql.clone()).boxed()
     }
 
     fn lag(conn: &mut PgConnection) -> BoxFuture<'_, Result<Option<Lag>, sqlx::Error>> {
@@ -219,14 +312,7 @@ impl Networked for Postgres {
             if !row.try_get::<bool, _>(0)? {
                 return Ok(None);
             }
-            let fed: bool = row.try_get(1)?;
-            Ok(Some(match row.try_get::<Option<f64>, _>(2)? {
-                Some(seconds) => Lag::Seconds(seconds.max(0.0)),
-                None if fed => Lag::Unknown("the replica has replayed no transaction yet"),
-                None => {
-                    Lag::Stopped("the replica has no primary, and never replayed a transaction")
-                }
-            }))
+            Ok(Some(lag(row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?)))
         }
         .boxed()
     }
@@ -238,19 +324,71 @@ mod tests {
 
     #[test]
     fn the_state_of_an_error_gives_its_reason() {
-        for (state, wanted) in [
-            ("28P01", Reason::AuthFailed),
-            ("28000", Reason::AuthFailed),
-            ("53300", Reason::Overloaded),
-            ("57P03", Reason::NotServing),
-            ("57P01", Reason::NotServing),
-            ("57014", Reason::Timeout),
-            ("08006", Reason::NotServing),
-            ("08P01", Reason::Protocol),
-            ("3D000", Reason::QueryFailed),
-            ("42P01", Reason::QueryFailed),
+        use Reason::{AuthFailed, NotServing, Overloaded, Protocol, QueryFailed, Timeout};
+        for (state, at_login, at_query) in [
+            ("28P01", AuthFailed, AuthFailed),
+            ("28000", AuthFailed, AuthFailed),
+            ("53300", Overloaded, Overloaded),
+            ("57P03", NotServing, NotServing),
+            ("57P01", NotServing, NotServing),
+            ("57014", Timeout, Timeout),
+            ("08006", NotServing, NotServing),
+            ("08P01", Protocol, Protocol),
+            ("3D000", QueryFailed, QueryFailed),
+            ("42P01", QueryFailed, QueryFailed),
+            ("42501", AuthFailed, QueryFailed),
+            ("55000", NotServing, QueryFailed),
         ] {
-            assert_eq!(reason(state), wanted, "{state}");
+            assert_eq!(reason(state, "", Stage::Connect), at_login, "{state}");
+            assert_eq!(reason(state, "", Stage::Query), at_query, "{state}");
         }
+    }
+
+    #[test]
+    fn the_text_of_a_pooler_gives_its_reason() {
+        use Reason::{AuthFailed, NotServing, Overloaded, Protocol, QueryFailed, Timeout};
+        for (state, text, wanted) in [
+            ("08P01", "password authentication failed", AuthFailed),
+            ("08P01", "SASL authentication failed", AuthFailed),
+            ("08P01", "auth failed", AuthFailed),
+            ("08P01", "no such user: app", AuthFailed),
+            ("08P01", "SSL required", AuthFailed),
+            ("08P01", "no more connections allowed (max_client_conn)", Overloaded),
+            ("08P01", "client connections exceeded (max_db_client_connections)", Overloaded),
+            ("08P01", "query_wait_timeout", Overloaded),
+            ("08P01", "query_timeout", Timeout),
+            ("08P01", "no such database: none", QueryFailed),
+            ("08P01", "database \"none\" does not exist", QueryFailed),
+            ("08P01", "database app is disabled", NotServing),
+            ("08P01", "server login failed: FATAL password authentication failed", NotServing),
+            ("08P01", "server login has been failing, cached error: connect failed", NotServing),
+            ("08P01", "client_login_timeout (server down)", NotServing),
+            ("08P01", "the database system is shutting down", NotServing),
+            ("08P01", "pgbouncer cannot connect to server", NotServing),
+            ("08P01", "unsupported startup parameter: options", Protocol),
+            ("XX000", "pgpool is not accepting any new connections", NotServing),
+            ("58000", "failed to create a backend connection", NotServing),
+            ("XX000", "all backend nodes are down, pgpool requires one", NotServing),
+        ] {
+            assert_eq!(reason(state, text, Stage::Connect), wanted, "{state} {text}");
+        }
+        let console = "invalid command 'SELECT 1', use SHOW HELP;";
+        assert_eq!(reason("08P01", console, Stage::Query), QueryFailed);
+    }
+
+    #[test]
+    fn a_lag_is_known_while_the_receiver_is_connected_and_has_heard() {
+        assert_eq!(lag(true, Some(true), Some(1.0), Some(99.0)), Lag::seconds(0.0));
+        assert_eq!(lag(true, Some(true), Some(1.0), None), Lag::seconds(0.0));
+        assert_eq!(lag(true, Some(true), None, None), Lag::seconds(0.0), "no right to see");
+        assert_eq!(lag(true, Some(false), Some(1.0), Some(7.0)), Lag::seconds(7.0));
+        assert_eq!(lag(false, None, None, Some(7.0)), Lag::seconds(7.0));
+        assert_eq!(lag(false, None, None, Some(-1.0)), Lag::seconds(0.0), "another clock");
+        let silent = SILENCE.as_secs_f64() + 1.0;
+        assert!(matches!(lag(true, Some(true), Some(silent), Some(1.0)), Lag::Silent(_)));
+        for (level, replayed) in [(None, None), (None, Some(1.0)), (Some(false), None)] {
+            assert!(matches!(lag(true, level, Some(1.0), replayed), Lag::Unknown(_)), "{level:?}");
+        }
+        assert!(matches!(lag(false, None, None, None), Lag::Stopped(_)));
     }
 }

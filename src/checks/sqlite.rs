@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::sql::error::failure;
 use super::sql::pool::PoolCheck;
-use super::sql::{Dialect, ExpectRows, Question, Rows, Target, count, shielded};
+use super::sql::{Dialect, ExpectRows, Question, Rows, Stage, Target, count, shielded};
 use crate::config::{ConfigPath, KindOptions, OptionError, Redaction};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason};
@@ -54,20 +54,20 @@ impl KindOptions for SqliteOptions {
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let mut errors = Vec::new();
         let question = Question::read::<Sqlite>(self.query, self.expect, &mut errors);
-        let location = Location::read(&self.path.0).unwrap_or_else(|message| {
+        let file = DatabaseFile::read(&self.path.0).unwrap_or_else(|message| {
             errors.push(OptionError::new("path", message));
-            Location { path: PathBuf::new(), mode: Mode::Existing }
+            DatabaseFile { path: PathBuf::new(), mode: Mode::Existing }
         });
-        if self.create && location.mode == Mode::ReadOnly {
+        if self.create && file.mode == Mode::ReadOnly {
             errors.push(OptionError::new("create", "the path says mode=ro; drop one of the two"));
         }
         if !errors.is_empty() {
             return Err(errors);
         }
         let options = SqliteConnectOptions::new()
-            .filename(&location.path)
-            .create_if_missing(self.create || location.mode == Mode::Create)
-            .read_only(location.mode == Mode::ReadOnly)
+            .filename(&file.path)
+            .create_if_missing(self.create || file.mode == Mode::Create)
+            .read_only(file.mode == Mode::ReadOnly)
             .disable_statement_logging();
         Ok(Arc::new(File { target: Sqlite::target(&options), options, question }))
     }
@@ -75,7 +75,7 @@ impl KindOptions for SqliteOptions {
 
 /// Where the database is and how it is opened.
 #[derive(Debug, PartialEq, Eq)]
-struct Location {
+struct DatabaseFile {
     path: PathBuf,
     mode: Mode,
 }
@@ -87,7 +87,7 @@ enum Mode {
     Create,
 }
 
-impl Location {
+impl DatabaseFile {
     /// Reads a path or URL; a relative one may have been put below a folder by then.
     fn read(path: &Path) -> Result<Self, String> {
         let text = path.to_str().ok_or("the path is not UTF-8, as SQLite wants it")?;
@@ -131,7 +131,7 @@ impl Dialect for Sqlite {
     const KIND: &'static str = SqliteOptions::NAME;
     const QUERY: &'static str = "SELECT count(*) FROM sqlite_schema";
 
-    fn reason(error: &dyn DatabaseError) -> Reason {
+    fn reason(error: &dyn DatabaseError, _: Stage) -> Reason {
         error.code().and_then(|code| code.parse().ok()).map_or(Reason::QueryFailed, reason)
     }
 
@@ -177,16 +177,20 @@ impl File {
         let options = self.options.clone().busy_timeout(cx.remaining() / 4 * 3);
         match shielded(options.connect()).await {
             Ok(conn) => Ok(conn),
-            Err(error) => Err(self.failure(cx, "open", error).await),
+            Err(error) => Err(self.failure(cx, Stage::Connect, error).await),
         }
     }
 
-    async fn failure(&self, cx: &Context, step: &str, error: sqlx::Error) -> Failure {
+    async fn failure(&self, cx: &Context, stage: Stage, error: sqlx::Error) -> Failure {
         let path = self.options.get_filename();
+        let step = match stage {
+            Stage::Connect => "open",
+            Stage::Query => "query",
+        };
         let step = format!("{step} {}", path.display());
         let code = error.as_database_error().and_then(DatabaseError::code);
         let code = code.and_then(|code| code.parse::<u16>().ok()).unwrap_or(0);
-        let failure = failure::<Sqlite>(&Redaction::default(), cx, &step, &error);
+        let failure = failure::<Sqlite>(&Redaction::default(), cx, stage, &step, &error);
         if code & 0xff != CANNOT_OPEN {
             return failure;
         }
@@ -201,13 +205,13 @@ impl File {
         let mut conn = cx.phase(Phase::Connect, self.open(cx)).await?;
         let cancelled = Cancel::default();
         if let Err(error) = shielded(cancelled.watch(&mut conn, cx.deadline())).await {
-            return Err(self.failure(cx, "open", error).await);
+            return Err(self.failure(cx, Stage::Connect, error).await);
         }
         let asked = shielded(count::<Sqlite>(&mut conn, self.question.sql.clone()));
         let rows = cx.phase(Phase::Request, asked).await;
         let verdict = match rows {
             Ok(rows) => self.question.judge(rows).map(|()| Detail::ok()),
-            Err(error) => Err(self.failure(cx, "query", error).await),
+            Err(error) => Err(self.failure(cx, Stage::Query, error).await),
         };
         let _ = tokio::time::timeout(cx.remaining() / 2, shielded(conn.close())).await;
         verdict
@@ -267,7 +271,7 @@ mod tests {
     #[test]
     fn a_path_may_be_written_as_a_url() {
         let read = |text: &str| {
-            Location::read(Path::new(text)).map(|l| (l.path.display().to_string(), l.mode))
+            DatabaseFile::read(Path::new(text)).map(|l| (l.path.display().to_string(), l.mode))
         };
         let existing = |path: &str| Ok((path.to_owned(), Mode::Existing));
         assert_eq!(read("a.db"), existing("a.db"));

@@ -160,7 +160,13 @@ impl CheckReader<'_> {
 fn build(kind: Kind, own: &mut Node, report: &mut Report) -> Option<Arc<dyn Check>> {
     let parsed = all_errors(own, report, &kind.read)?;
     match parsed() {
-        Ok(check) => Some(check),
+        Ok(check) => {
+            for warning in (kind.warnings)(own.to_toml()) {
+                let (found, _) = own.locate(&warning.path);
+                report.warning(found.at, found.path.clone(), warning.message);
+            }
+            Some(check)
+        }
         Err(mut errors) => {
             let reported = report.options_of(own);
             errors.retain(|error| !is_consequence(own, &reported, error));

@@ -30,8 +30,8 @@ impl Own {
     }
 }
 
-/// Its text. The kind follows the scheme of `DATABASE_URL`; without one the check is the
-/// service's own database.
+/// Its text. The kind follows the scheme of `DATABASE_URL`, with or without the suffix of a driver
+/// such as `+asyncpg`; without the variable the check is the service's own database.
 pub(super) fn text(environment: &Environment, own: Own) -> Result<String, &'static str> {
     let Some(url) = environment.non_empty("DATABASE_URL") else {
         return Ok(match own {
@@ -40,16 +40,20 @@ pub(super) fn text(environment: &Environment, own: Own) -> Result<String, &'stat
         });
     };
     let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-    match scheme.as_deref() {
-        Some("postgres" | "postgresql") => Ok(check("postgres", "url", "\"${DATABASE_URL}\"")),
-        Some("mysql" | "mariadb") => Ok(check("mysql", "url", "\"${DATABASE_URL}\"")),
-        Some("sqlite") => {
+    let family = scheme.as_deref().map(|scheme| scheme.split('+').next().unwrap_or_default());
+    match family {
+        Some("postgres" | "postgresql" | "postgis" | "pgsql") => {
+            Ok(check("postgres", "url", "\"${DATABASE_URL}\""))
+        }
+        Some("mysql" | "mysql2" | "mariadb") => Ok(check("mysql", "url", "\"${DATABASE_URL}\"")),
+        Some("sqlite" | "sqlite3" | "file") => {
             // A reference in the path would be replaced as if the user had written it here.
-            let path = sqlite_path(&url).replace("${", "$${");
+            let exists = |path: &str| std::path::Path::new(path).exists();
+            let path = sqlite_path(&url, exists).replace("${", "$${");
             Ok(check("sqlite", "path", &toml::Value::String(path).to_string()))
         }
         _ => Err("the scheme of `DATABASE_URL` is not known; set one of postgres://, \
-                  postgresql://, mysql://, mariadb:// and sqlite:"),
+                  postgresql://, mysql://, mariadb://, sqlite: and file:"),
     }
 }
 
@@ -58,10 +62,18 @@ fn check(kind: &str, option: &str, value: &str) -> String {
 }
 
 /// The path of `sqlite:path`, `sqlite://path` or `sqlite:///path`, without parameters.
-fn sqlite_path(url: &str) -> &str {
+///
+/// With three slashes the path is absolute to some libraries and relative to others, which write
+/// an absolute one with four. It is taken as relative where only that file exists.
+fn sqlite_path(url: &str, exists: impl Fn(&str) -> bool) -> &str {
     let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
     let path = rest.strip_prefix("//").unwrap_or(rest);
-    path.split_once('?').map_or(path, |(path, _)| path)
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    match path.strip_prefix('/') {
+        Some(absolute) if absolute.starts_with('/') => absolute,
+        Some(relative) if rest.starts_with("///") && !exists(path) && exists(relative) => relative,
+        _ => path,
+    }
 }
 
 #[cfg(test)]
@@ -126,8 +138,24 @@ mod tests {
 
     #[test]
     fn a_sqlite_url_is_cut_to_its_path() {
-        assert_eq!(sqlite_path("sqlite:data.db"), "data.db");
-        assert_eq!(sqlite_path("sqlite://data.db?mode=ro"), "data.db");
-        assert_eq!(sqlite_path("sqlite:///var/lib/data.db"), "/var/lib/data.db");
+        let of = |url| sqlite_path(url, |_| false);
+        assert_eq!(of("sqlite:data.db"), "data.db");
+        assert_eq!(of("sqlite3:db/data.db"), "db/data.db");
+        assert_eq!(of("sqlite://data.db?mode=ro"), "data.db");
+        assert_eq!(of("sqlite+aiosqlite:///var/lib/data.db"), "/var/lib/data.db");
+        assert_eq!(of("sqlite:////var/lib/data.db"), "/var/lib/data.db");
+        assert_eq!(of("file:./dev.db?connection_limit=1"), "./dev.db");
+        assert_eq!(of("file:///var/lib/data.db"), "/var/lib/data.db");
+        assert_eq!(of("sqlite::memory:"), ":memory:");
+    }
+
+    #[test]
+    fn three_slashes_are_a_relative_path_where_only_that_file_exists() {
+        let with = |files: &'static [&str]| {
+            sqlite_path("sqlite:///db.sqlite3", move |path| files.contains(&path))
+        };
+        assert_eq!(with(&["db.sqlite3"]), "db.sqlite3");
+        assert_eq!(with(&["/db.sqlite3", "db.sqlite3"]), "/db.sqlite3");
+        assert_eq!(with(&[]), "/db.sqlite3");
     }
 }

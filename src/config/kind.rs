@@ -66,6 +66,11 @@ pub trait KindOptions: DeserializeOwned + JsonSchema + 'static {
     /// The measurements of its own that its checks may report.
     const MEASUREMENTS: &'static [&'static Measurement] = &[];
 
+    /// What is allowed and yet worth a warning at start and at `validate`.
+    fn warnings(&self) -> Vec<OptionError> {
+        Vec::new()
+    }
+
     /// Makes the check.
     ///
     /// # Errors
@@ -110,6 +115,8 @@ pub struct Kind {
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Reads the options; the error has the path within them.
     pub read: fn(toml::Value) -> Result<Parsed, OptionError>,
+    /// What is worth a warning in options that can be read.
+    pub warnings: fn(toml::Value) -> Vec<OptionError>,
 }
 
 /// Options that were read and only need to be made into a check.
@@ -125,6 +132,7 @@ impl Kind {
             measurements: O::MEASUREMENTS,
             schema: |g| O::json_schema(g),
             read: read::<O>,
+            warnings: |options| read_options::<O>(options).map_or(Vec::new(), |o| o.warnings()),
         }
     }
 }

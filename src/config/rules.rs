@@ -88,7 +88,10 @@ pub(super) fn history(section: &HistorySection, node: &Node, report: &mut Report
     let Some(url) = section.url.as_ref().map(Secret::expose) else { return };
     let is_place = match url.split_once(':') {
         Some(("sqlite", path)) => !path.trim_start_matches("//").is_empty(),
-        Some(("postgres" | "postgresql", _)) => Url::parse(url).is_ok(),
+        // Several hosts are read, and refused, where the store is opened.
+        Some((scheme, rest)) if is_postgres(scheme) => {
+            rest.contains(',') || Url::parse(url).is_ok()
+        }
         _ => url == "off",
     };
     if !is_place {
@@ -111,6 +114,12 @@ fn token_in_a_header(key: &str, token: Option<&Secret>, node: &Node, report: &mu
     } else if token.is_too_short() {
         report.option(node, key, SHORT_TOKEN);
     }
+}
+
+/// Whether this is a scheme of PostgreSQL, with or without the suffix of a driver.
+fn is_postgres(scheme: &str) -> bool {
+    let family = scheme.split_once('+').map_or(scheme, |(family, _driver)| family);
+    matches!(family, "postgres" | "postgresql" | "postgis" | "pgsql")
 }
 
 pub(super) fn alertmanager(section: &AlertmanagerSection, node: &Node, report: &mut Report) {

@@ -21,7 +21,7 @@ pub async fn make_history(
     checks: impl IntoIterator<Item = String>,
     days: u32,
 ) -> Result<(), String> {
-    history::make(options, checks, days).await
+    history::generate(options, checks, days).await
 }
 
 /// A state with checks that nothing schedules: runs happen when a benchmark says so.

@@ -3,22 +3,30 @@
 //! Whatever is asked of a store is written once, in SQL that both understand; this module knows
 //! how they differ.
 
+//! # Behind a pooler
+//! A pooler such as `PgBouncer` may give each transaction another session of the server. So on
+//! PostgreSQL no statement has a name, and one with parameters, which takes two steps, is always
+//! part of a transaction.
+
 use std::path::Path;
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
-    SqliteSynchronous,
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection as _, Row as _};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection as _};
 
-use super::options::{HistoryError, Place};
-use super::value::{StoreError, Value};
+use super::error::{HistoryError, StoreError};
+use super::options::Place;
+use super::row::Row;
+use super::value::Value;
+use crate::net::database::{ConnectError, Limits, ServerError};
 
-pub(super) use sqlx::postgres::PgConnectOptions as PostgresOptions;
+/// Longest that connecting to a server takes; whoever waits has a bound of its own as well.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Longest that a statement of SQLite waits for somebody else's lock.
 const BUSY: Duration = Duration::from_secs(2);
@@ -29,21 +37,15 @@ const MAX_VALUES: usize = 4_096;
 static SQLITE: Migrator = sqlx::migrate!("src/history/migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("src/history/migrations/postgres");
 
-/// Where it is noted which migrations were applied; other programs may share the database.
-const MIGRATIONS: &str = "vitalsign_migrations";
+/// Two numbers that stand for the lock on the schema.
+const SCHEMA_LOCK: &str = "SELECT pg_advisory_xact_lock(1986620020, 1)";
 
 /// A connection of its own, not one of a pool.
 #[derive(Debug)]
 pub(super) enum Connection {
     Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-}
-
-/// A row of an answer.
-#[derive(Debug)]
-pub(super) enum Row {
-    Sqlite(SqliteRow),
-    Postgres(PgRow),
+    /// A server, and whether a transaction has begun.
+    Postgres(PgConnection, bool),
 }
 
 /// Binds `values` in order.
@@ -67,14 +69,7 @@ where
 }
 
 impl Connection {
-    /// Opens the store at `place` and brings its schema up to date.
-    pub(super) async fn open(place: &Place) -> Result<Self, StoreError> {
-        let mut conn = Self::connect(place).await?;
-        conn.migrate().await?;
-        Ok(conn)
-    }
-
-    /// Opens the store at `place`, whose schema is up to date.
+    /// Opens the store at `place`; its schema may not be up to date.
     pub(super) async fn connect(place: &Place) -> Result<Self, StoreError> {
         match place {
             Place::Memory => {
@@ -92,63 +87,93 @@ impl Connection {
                     .pragma("journal_size_limit", "4194304");
                 options.connect().await.map(Self::Sqlite).map_err(|error| opening(path, error))
             }
-            Place::Postgres(options) => {
-                let options: &PostgresOptions = options;
-                let options = options.clone().application_name("vitalsign history");
-                let conn = options.disable_statement_logging().connect().await?;
-                Ok(Self::Postgres(conn))
+            Place::Postgres(servers) => {
+                let limits = Limits { connect: CONNECT, statement: None };
+                Ok(Self::Postgres(servers.connect(limits).await?, false))
             }
         }
     }
 
-    async fn migrate(&mut self) -> Result<(), StoreError> {
-        let known = |migrator: &Migrator| {
-            let mut migrator =
-                Migrator { migrations: migrator.migrations.clone(), ..Migrator::DEFAULT };
-            migrator.dangerous_set_table_name(MIGRATIONS);
-            migrator
-        };
-        let (migrator, applied) = match self {
-            Self::Sqlite(conn) => {
-                let migrator = known(&SQLITE);
-                let applied = migrator.run_direct(None, conn, false).await;
-                (migrator, applied)
-            }
-            Self::Postgres(conn) => {
-                let migrator = known(&POSTGRES);
-                let applied = migrator.run_direct(None, conn, false).await;
-                (migrator, applied)
-            }
-        };
-        let newest = migrator.iter().map(|m| m.version).max().unwrap_or(0);
-        match applied {
-            Ok(()) => Ok(()),
-            Err(MigrateError::VersionMissing(_)) => {
-                let sql = format!("SELECT max(version) FROM {MIGRATIONS}");
-                let rows = self.fetch(&sql, &[]).await?;
-                let found = rows.first().map_or(Ok(newest + 1), |row| row.int(0))?;
-                Err(HistoryError::Newer { found, known: newest }.into())
-            }
-            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
-                Err(error.into())
-            }
-            Err(error) => Err(StoreError::Trouble(error.to_string())),
+    /// The migrations of this kind of store.
+    pub(super) const fn migrations(&self) -> &'static Migrator {
+        match self {
+            Self::Sqlite(_) => &SQLITE,
+            Self::Postgres(..) => &POSTGRES,
         }
+    }
+
+    /// Keeps others from changing the schema until the transaction ends.
+    pub(super) async fn lock_schema(&mut self) -> Result<(), StoreError> {
+        match self {
+            // A transaction that is going to write has the whole file.
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(..) => self.fetch(SCHEMA_LOCK, &[]).await.map(drop),
+        }
+    }
+
+    /// How many of the tables `names` there are.
+    pub(super) async fn tables(&mut self, names: &[&str]) -> Result<usize, StoreError> {
+        let names: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+        let names = names.join(", ");
+        let sql = match self {
+            Self::Sqlite(_) => {
+                format!(
+                    "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ({names})"
+                )
+            }
+            Self::Postgres(..) => {
+                format!("SELECT count(to_regclass(name)) FROM unnest(ARRAY[{names}]) AS t (name)")
+            }
+        };
+        let rows = self.fetch(&sql, &[]).await?;
+        let count = rows.first().map_or(Ok(0), |row| row.int(0))?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    /// The statement that makes the record of migrations, as sqlx has it.
+    pub(super) fn migrations_table(&self, name: &str) -> String {
+        let (time, bytes) = match self {
+            Self::Sqlite(_) => ("TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP", "BLOB"),
+            Self::Postgres(..) => ("TIMESTAMPTZ NOT NULL DEFAULT now()", "BYTEA"),
+        };
+        format!(
+            "CREATE TABLE IF NOT EXISTS {name} (version BIGINT PRIMARY KEY, \
+             description TEXT NOT NULL, installed_on {time}, success BOOLEAN NOT NULL, \
+             checksum {bytes} NOT NULL, execution_time BIGINT NOT NULL)"
+        )
+    }
+
+    /// Runs several statements without parameters.
+    pub(super) async fn script(&mut self, sql: &str) -> Result<(), StoreError> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self {
+            Self::Sqlite(conn) => sqlx::raw_sql(sql).execute(conn).await.map(drop)?,
+            Self::Postgres(conn, _) => sqlx::raw_sql(sql).execute(conn).await.map(drop)?,
+        }
+        Ok(())
     }
 
     /// Runs `sql`, whose parameters are `$1`, `$2`, … in both stores, or `?` from [`Self::insert`].
     pub(super) async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        let alone = self.begin_alone(values).await?;
         let sql = AssertSqlSafe(sql.to_owned());
-        Ok(match self {
+        let changed = match self {
             Self::Sqlite(conn) => {
                 let query = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
                 query.execute(conn).await?.rows_affected()
             }
-            Self::Postgres(conn) => {
-                let query = sqlx::query_with(sql, arguments::<PgArguments>(values)?);
-                query.execute(conn).await?.rows_affected()
+            Self::Postgres(conn, _) if values.is_empty() => {
+                sqlx::raw_sql(sql).execute(conn).await?.rows_affected()
             }
-        })
+            Self::Postgres(conn, _) => {
+                let query = sqlx::query_with(sql, arguments::<PgArguments>(values)?);
+                query.persistent(false).execute(conn).await?.rows_affected()
+            }
+        };
+        if alone {
+            self.commit().await?;
+        }
+        Ok(changed)
     }
 
     /// The rows that `sql` finds.
@@ -157,17 +182,35 @@ impl Connection {
         sql: &str,
         values: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
+        let alone = self.begin_alone(values).await?;
         let sql = AssertSqlSafe(sql.to_owned());
-        Ok(match self {
+        let rows = match self {
             Self::Sqlite(conn) => {
                 let query = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
                 query.fetch_all(conn).await?.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres(conn) => {
-                let query = sqlx::query_with(sql, arguments::<PgArguments>(values)?);
-                query.fetch_all(conn).await?.into_iter().map(Row::Postgres).collect()
+            Self::Postgres(conn, _) if values.is_empty() => {
+                sqlx::raw_sql(sql).fetch_all(conn).await?.into_iter().map(Row::Postgres).collect()
             }
-        })
+            Self::Postgres(conn, _) => {
+                let query = sqlx::query_with(sql, arguments::<PgArguments>(values)?);
+                let rows = query.persistent(false).fetch_all(conn).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
+        };
+        if alone {
+            self.commit().await?;
+        }
+        Ok(rows)
+    }
+
+    /// Begins a transaction for one statement, where it has to be part of one.
+    async fn begin_alone(&mut self, values: &[Value]) -> Result<bool, StoreError> {
+        let alone = matches!(self, Self::Postgres(_, false)) && !values.is_empty();
+        if alone {
+            self.begin().await?;
+        }
+        Ok(alone)
     }
 
     /// Inserts `rows` of `columns` values each, many in one statement, between `head` and `tail`:
@@ -180,7 +223,7 @@ impl Connection {
         values: &[Value],
     ) -> Result<(), StoreError> {
         for part in values.chunks(MAX_VALUES / columns * columns) {
-            let numbered = matches!(self, Self::Postgres(_));
+            let numbered = matches!(self, Self::Postgres(..));
             let mut sql = String::with_capacity(head.len() + tail.len() + 6 * part.len());
             sql.push_str(head);
             for number in 0..part.len() {
@@ -205,13 +248,27 @@ impl Connection {
     }
 
     /// Begins a transaction that is going to write.
+    ///
+    /// An error within it is not undone here: whoever meets one drops the connection.
     pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
         // One that only reads at first would find, when it writes, that it is too late for that.
         let sql = match self {
             Self::Sqlite(_) => "BEGIN IMMEDIATE",
-            Self::Postgres(_) => "BEGIN",
+            Self::Postgres(_, begun) => {
+                *begun = true;
+                "BEGIN"
+            }
         };
-        self.execute(sql, &[]).await.map(drop)
+        self.script(sql).await
+    }
+
+    /// Ends the transaction with all that it has done.
+    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.script("COMMIT").await?;
+        if let Self::Postgres(_, begun) = self {
+            *begun = false;
+        }
+        Ok(())
     }
 
     /// Bytes that the store takes.
@@ -220,7 +277,7 @@ impl Connection {
             Self::Sqlite(_) => {
                 "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
             }
-            Self::Postgres(_) => {
+            Self::Postgres(..) => {
                 "SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS bigint) \
                  FROM pg_class WHERE relkind = 'r' AND relname IN ('vitalsign_instances', \
                  'vitalsign_checks', 'vitalsign_rollups', 'vitalsign_runs', 'vitalsign_changes', \
@@ -234,7 +291,7 @@ impl Connection {
     pub(super) fn hex(&self, column: &str) -> String {
         match self {
             Self::Sqlite(_) => format!("hex({column})"),
-            Self::Postgres(_) => format!("encode({column}, 'hex')"),
+            Self::Postgres(..) => format!("encode({column}, 'hex')"),
         }
     }
 
@@ -243,7 +300,7 @@ impl Connection {
         // It is gone either way.
         let _ = match self {
             Self::Sqlite(conn) => conn.close().await,
-            Self::Postgres(conn) => conn.close().await,
+            Self::Postgres(conn, _) => conn.close().await,
         };
     }
 }
@@ -253,45 +310,6 @@ fn sqlite(options: SqliteConnectOptions) -> SqliteConnectOptions {
     let options = options.busy_timeout(BUSY).foreign_keys(true);
     // A mebibyte, less than half of what it takes by default.
     options.pragma("cache_size", "-1024").disable_statement_logging()
-}
-
-impl Row {
-    /// The number in a column.
-    pub(super) fn int(&self, column: usize) -> Result<i64, StoreError> {
-        Ok(match self {
-            Self::Sqlite(row) => row.try_get(column)?,
-            Self::Postgres(row) => row.try_get(column)?,
-        })
-    }
-
-    /// The number in a column, if there is one.
-    pub(super) fn maybe_int(&self, column: usize) -> Result<Option<i64>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(row) => row.try_get(column)?,
-            Self::Postgres(row) => row.try_get(column)?,
-        })
-    }
-
-    /// The text in a column.
-    pub(super) fn text(&self, column: usize) -> Result<String, StoreError> {
-        self.maybe_text(column).map(Option::unwrap_or_default)
-    }
-
-    /// The text in a column, if there is one.
-    pub(super) fn maybe_text(&self, column: usize) -> Result<Option<String>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(row) => row.try_get(column)?,
-            Self::Postgres(row) => row.try_get(column)?,
-        })
-    }
-
-    /// The bytes in a column.
-    pub(super) fn blob(&self, column: usize) -> Result<Vec<u8>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(row) => row.try_get(column)?,
-            Self::Postgres(row) => row.try_get(column)?,
-        })
-    }
 }
 
 /// The primary result code of SQLite, the low byte of the extended one.
@@ -322,7 +340,18 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Why the file at `path` did not open; `SQLite` does not tell the cause, the system does.
+impl From<ConnectError> for StoreError {
+    fn from(failed: ConnectError) -> Self {
+        let place = failed.server.place();
+        match failed.error {
+            ServerError::Driver(error) => Self::Trouble(format!("{place}: {}", Self::from(error))),
+            ServerError::WrongSession(text) => Self::Trouble(format!("{place}: {text}")),
+            ServerError::TimedOut => Self::Trouble(format!("{place}: no answer in time")),
+        }
+    }
+}
+
+/// Why the file at `path` did not open: SQLite does not say, so the system is asked.
 fn opening(path: &Path, error: sqlx::Error) -> StoreError {
     let refused = match &error {
         sqlx::Error::Database(inner) => {

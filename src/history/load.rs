@@ -6,16 +6,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
-use super::books::Books;
+use super::aggregates::Aggregates;
+use super::availability::Rings;
 use super::connection::Connection;
+use super::error::StoreError;
 use super::incident::Period;
-use super::pending::Held;
+use super::pending::StatusSince;
 use super::raw;
 use super::rollup::{Counts, Millis, Rollup, Width, of_badness};
-use super::share::Rings;
 use super::shared::Shared;
 use super::sketch::Sketch;
-use super::value::{StoreError, Value};
+use super::value::Value;
 use crate::model::{Reason, ServiceStatus, Status};
 
 /// An instance of a service, as the store knows it.
@@ -54,14 +55,68 @@ pub(super) async fn instance(
     Ok(Instance { id: row.int(0)?, new, rolled_up_to: row.int(1)?, service })
 }
 
-/// The ids of all checks of the instance.
+/// Names that one query looks up.
+const NAMES: usize = 500;
+
+/// The ids of those of `checks` that the store knows.
 pub(super) async fn ids(
     conn: &mut Connection,
     instance: i64,
+    checks: &[Arc<str>],
 ) -> Result<HashMap<Arc<str>, i64>, StoreError> {
-    let sql = "SELECT id, name FROM vitalsign_checks WHERE instance_id = $1";
-    let rows = conn.fetch(sql, &[instance.into()]).await?;
-    rows.iter().map(|row| Ok((row.text(1)?.into(), row.int(0)?))).collect()
+    let mut ids = HashMap::new();
+    for part in checks.chunks(NAMES) {
+        let numbers: Vec<String> = (2..2 + part.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "SELECT id, name FROM vitalsign_checks WHERE instance_id = $1 AND name IN ({})",
+            numbers.join(", ")
+        );
+        let names = part.iter().map(|check| Value::from(&**check));
+        let values: Vec<Value> = std::iter::once(instance.into()).chain(names).collect();
+        for row in conn.fetch(&sql, &values).await? {
+            ids.insert(row.text(1)?.into(), row.int(0)?);
+        }
+    }
+    Ok(ids)
+}
+
+/// A roll-up of a check, as the store has it.
+type Stored = (Width, Millis, Arc<str>, Rollup);
+
+/// The roll-ups of checks that were removed and are back, as far back as memory reaches.
+pub(super) async fn past(
+    conn: &mut Connection,
+    instance: i64,
+    checks: HashMap<Arc<str>, i64>,
+) -> Result<Vec<Stored>, StoreError> {
+    let now = super::shared::now();
+    let names: Vec<(i64, Arc<str>)> = checks.into_iter().map(|(name, id)| (id, name)).collect();
+    let mut found = Vec::new();
+    for part in names.chunks(NAMES) {
+        let names: Names = part.iter().cloned().collect();
+        let ids: Vec<String> = part.iter().map(|(id, _)| id.to_string()).collect();
+        for (width, reach) in [
+            (Width::Minute, Width::Hour.millis()),
+            (Width::Hour, Width::Day.millis()),
+            (Width::Day, 30 * Width::Day.millis()),
+        ] {
+            // A whole hour of minutes, day of hours or month of days before the current one.
+            let from = width.floor(now - reach) - width.millis();
+            let sql = format!(
+                "SELECT check_id, start, runs, good, slo_good, slo_counted, max_micros, worst, \
+                 sketch FROM vitalsign_rollups WHERE instance_id = $1 AND width = $2 \
+                 AND start >= $3 AND check_id IN ({})",
+                ids.join(", ")
+            );
+            let values = [instance.into(), width.millis().into(), from.into()];
+            for row in conn.fetch(&sql, &values).await? {
+                let Some(name) = names.get(&row.int(0)?) else { continue };
+                let (counts, sketch) = rollup(&row, 2)?;
+                found.push((width, row.int(1)?, Arc::clone(name), Rollup { counts, sketch }));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Loads all that memory holds of the past.
@@ -71,8 +126,8 @@ pub(super) async fn load(
     instance: &Instance,
     now: Millis,
 ) -> Result<(), StoreError> {
-    // What belongs to the periods that have not ended can only be told once they have begun.
-    drop(shared.books());
+    // What belongs to the periods that have not ended is known only once they have begun.
+    drop(shared.aggregates());
     let names = statuses(conn, shared, instance).await?;
     let mut loader = Loader { conn, shared, instance: instance.id, names: &names };
     // Nothing in the roll-ups is newer, so this is where single runs take over.
@@ -85,32 +140,34 @@ pub(super) async fn load(
     loader.runs(rolled).await?;
     loader.minutes(hour, rolled, minutes_from).await?;
     loader
-        .sums(Width::Minute, minutes_from, hour, |books, check, at, counts| {
-            minutes_ring(books, check, at, counts);
+        .sums(Width::Minute, minutes_from, hour, |aggregates, check, at, counts| {
+            minutes_ring(aggregates, check, at, counts);
         })
         .await?;
     loader
-        .sums(Width::Hour, hours_from, hour, |books, check, at, counts| {
+        .sums(Width::Hour, hours_from, hour, |aggregates, check, at, counts| {
             let Counts { slo_good: good, slo_counted: counted, .. } = *counts;
-            let rings: &mut Rings = &mut books.book(check).rings;
+            let rings: &mut Rings = &mut aggregates.aggregate(check).rings;
             rings.quarters.spread(at, Width::Hour.millis(), good, counted);
             if at >= day {
-                rings.watches.add(at, good, counted);
-                books.add(Width::Day, day, check, &(*counts).into());
+                rings.four_hours.add(at, good, counted);
+                aggregates.add(Width::Day, day, check, &(*counts).into());
             }
         })
         .await?;
     loader
-        .sums(Width::Day, days_from, day, |books, check, at, counts| {
-            let rings = &mut books.book(check).rings;
-            rings.watches.spread(at, Width::Day.millis(), counts.slo_good, counts.slo_counted);
+        .sums(Width::Day, days_from, day, |aggregates, check, at, counts| {
+            let rings = &mut aggregates.aggregate(check).rings;
+            rings.four_hours.spread(at, Width::Day.millis(), counts.slo_good, counts.slo_counted);
         })
         .await?;
+    let known = names.iter().map(|(id, check)| (Arc::clone(check), *id));
+    shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner).know(known);
     Ok(())
 }
 
-fn minutes_ring(books: &mut Books, check: &Arc<str>, at: Millis, counts: &Counts) {
-    books.book(check).rings.minutes.add(at, counts.slo_good, counts.slo_counted);
+fn minutes_ring(aggregates: &mut Aggregates, check: &Arc<str>, at: Millis, counts: &Counts) {
+    aggregates.aggregate(check).rings.minutes.add(at, counts.slo_good, counts.slo_counted);
 }
 
 /// Loads the statuses and what incidents are open.
@@ -119,29 +176,33 @@ async fn statuses(
     shared: &Shared,
     instance: &Instance,
 ) -> Result<Names, StoreError> {
-    let sql = "SELECT id, name, status, since FROM vitalsign_checks WHERE instance_id = $1";
+    // The others were removed, or never had a status: should they come back, their past is loaded
+    // then.
+    let sql = "SELECT id, name, status, since FROM vitalsign_checks WHERE instance_id = $1 \
+               AND (status IS NOT NULL OR id IN (SELECT check_id FROM vitalsign_incidents \
+               WHERE instance_id = $1 AND ended IS NULL))";
     let checks = conn.fetch(sql, &[instance.id.into()]).await?;
     let open = periods(conn, instance.id).await?;
     let mut names = Names::new();
-    let mut books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
     for row in &checks {
         let name: Arc<str> = row.text(1)?.into();
         let status = row.maybe_text(2)?.as_deref().and_then(status);
-        let held: Held = status.zip(row.maybe_int(3)?);
+        let held: StatusSince = status.zip(row.maybe_int(3)?);
         names.insert(row.int(0)?, Arc::clone(&name));
         if held.is_some() {
-            books.recall(&name, held);
+            aggregates.recall(&name, held);
         }
     }
     for (check, period) in open {
         if let Some(name) = names.get(&check) {
-            books.reopen(name, period);
+            aggregates.reopen(name, period);
         }
     }
-    if books.pending.service.is_none() {
-        books.service = instance.service;
+    if aggregates.pending.service.is_none() {
+        aggregates.service = instance.service;
     }
-    books.end_unplanned(super::rollup::millis(std::time::SystemTime::now()));
+    aggregates.end_unplanned(super::rollup::millis(std::time::SystemTime::now()));
     Ok(names)
 }
 
@@ -160,7 +221,7 @@ async fn periods(conn: &mut Connection, instance: i64) -> Result<Vec<(i64, Perio
                FROM vitalsign_incidents WHERE instance_id = $1 AND ended IS NULL \
                ORDER BY started";
     let rows = conn.fetch(sql, &[instance.into()]).await?;
-    let period = |row: &super::connection::Row| {
+    let period = |row: &super::row::Row| {
         let period = Period {
             id: u64::try_from(row.int(1)?).unwrap_or(0),
             start: row.int(2)?,
@@ -192,7 +253,8 @@ impl Loader<'_> {
         let rows = self.conn.fetch(sql, &[self.instance.into(), since.into()]).await?;
         for row in rows {
             let (key, data) = (row.int(0)?, row.blob(1)?);
-            let mut books = self.shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut aggregates =
+                self.shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
             for (id, runs) in raw::each_in_shard(&data) {
                 let Some(check) = self.names.get(&id) else { continue };
                 let runs = raw::decode(runs, key).unwrap_or_default();
@@ -200,11 +262,11 @@ impl Loader<'_> {
                     let mut rollup = Rollup::default();
                     rollup.record(run);
                     for width in [Width::Minute, Width::Hour] {
-                        books.add(width, width.floor(run.at), check, &rollup);
+                        aggregates.add(width, width.floor(run.at), check, &rollup);
                     }
                     let day = Width::Day.floor(run.at);
-                    books.add(Width::Day, day, check, &rollup.counts.into());
-                    books.book(check).rings.add(run.at, &rollup.counts);
+                    aggregates.add(Width::Day, day, check, &rollup.counts.into());
+                    aggregates.aggregate(check).rings.add(run.at, &rollup.counts);
                 }
             }
         }
@@ -225,21 +287,22 @@ impl Loader<'_> {
         while start < until {
             let values = [self.instance.into(), Width::Minute.millis().into(), start.into()];
             let rows = self.conn.fetch(sql, &values).await?;
-            let mut books = self.shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut aggregates =
+                self.shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
             for row in &rows {
                 let Some(check) = self.names.get(&row.int(0)?) else { continue };
                 let (counts, sketch) = rollup(row, 1)?;
-                books.add(Width::Hour, hour, check, &Rollup { counts, sketch });
-                books.add(Width::Day, day, check, &counts.into());
-                let rings = &mut books.book(check).rings;
+                aggregates.add(Width::Hour, hour, check, &Rollup { counts, sketch });
+                aggregates.add(Width::Day, day, check, &counts.into());
+                let rings = &mut aggregates.aggregate(check).rings;
                 let Counts { slo_good: good, slo_counted: counted, .. } = counts;
                 rings.quarters.add(start, good, counted);
-                rings.watches.add(start, good, counted);
+                rings.four_hours.add(start, good, counted);
                 if start >= ring_from {
                     rings.minutes.add(start, good, counted);
                 }
             }
-            drop(books);
+            drop(aggregates);
             start += Width::Minute.millis();
         }
         Ok(())
@@ -251,7 +314,7 @@ impl Loader<'_> {
         width: Width,
         from: Millis,
         until: Millis,
-        mut take: impl FnMut(&mut Books, &Arc<str>, Millis, &Counts),
+        mut take: impl FnMut(&mut Aggregates, &Arc<str>, Millis, &Counts),
     ) -> Result<(), StoreError> {
         // One text for all checks: a row each would cost more than all else.
         let sql = "SELECT string_agg(check_id || ' ' || runs || ' ' || good || ' ' || slo_good \
@@ -262,13 +325,14 @@ impl Loader<'_> {
             let values: [Value; 3] = [self.instance.into(), width.millis().into(), start.into()];
             let rows = self.conn.fetch(sql, &values).await?;
             let text = rows.first().map_or(Ok(None), |row| row.maybe_text(0))?.unwrap_or_default();
-            let mut books = self.shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut aggregates =
+                self.shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
             for (id, counts) in text.split(',').filter_map(sum) {
                 if let Some(check) = self.names.get(&id) {
-                    take(&mut books, check, start, &counts);
+                    take(&mut aggregates, check, start, &counts);
                 }
             }
-            drop(books);
+            drop(aggregates);
             start += width.millis();
         }
         Ok(())
@@ -293,10 +357,7 @@ pub(super) fn sum(text: &str) -> Option<(i64, Counts)> {
 }
 
 /// The sums in seven columns of `row` from `first` on, and the sketch of the eighth.
-pub(super) fn rollup(
-    row: &super::connection::Row,
-    first: usize,
-) -> Result<(Counts, Sketch), StoreError> {
+pub(super) fn rollup(row: &super::row::Row, first: usize) -> Result<(Counts, Sketch), StoreError> {
     let count = |column| row.int(first + column).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     let counts = Counts {
         runs: count(0)?,

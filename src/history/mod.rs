@@ -1,16 +1,17 @@
 //! How it has been: status changes, incidents and roll-ups of every check, kept over restarts.
 //!
-//! In flow the events of checks, through the [`Sink`] that the recorder tells: it returns at once.
+//! In flow the events of checks, through a [`Sink`] that returns at once.
 //! Out flow shares of good runs, kept in memory and read without waiting, and what the store is
 //! asked for: steps of a check's past, incidents, and the changes after a known one.
 
-mod books;
-#[cfg_attr(not(feature = "history"), path = "connection_absent.rs")]
+mod aggregates;
+mod availability;
 mod connection;
+mod error;
+#[cfg(feature = "bench")]
+mod generate;
 mod incident;
 mod load;
-#[cfg(feature = "bench")]
-mod made;
 mod meters;
 mod options;
 mod pending;
@@ -19,8 +20,10 @@ mod raw;
 mod read;
 pub(crate) mod recent;
 mod record;
+mod returned;
 mod rollup;
-mod share;
+mod row;
+mod schema;
 mod shared;
 mod sketch;
 mod steps;
@@ -45,9 +48,10 @@ use self::writer::{Command, Writer};
 use crate::model::log_targets;
 use crate::model::{Reason, ServiceStatus, Sink, Status};
 
+pub use error::HistoryError;
 #[cfg(feature = "bench")]
-pub(crate) use made::make;
-pub use options::{HistoryError, HistoryOptions};
+pub(crate) use generate::generate;
+pub use options::HistoryOptions;
 
 /// Longest that opening waits for the store; what it remembers may also come later.
 const START: Duration = Duration::from_secs(2);
@@ -244,7 +248,7 @@ impl History {
         }
     }
 
-    /// What the recorder tells.
+    /// What records the events of checks.
     #[must_use]
     pub fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.inner.shared.queue) as Arc<dyn Sink>
@@ -253,23 +257,24 @@ impl History {
     /// Shares of good runs of `check` up to now, from memory.
     #[must_use]
     pub fn availability(&self, check: &str) -> Availability {
-        self.inner.shared.books().availability(check, shared::now())
+        self.inner.shared.aggregates().availability(check, shared::now())
     }
 
     /// How things were, as far as that is known by now.
     pub(crate) fn remembered(&self) -> Remembered {
-        let books = self.inner.shared.books.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = books.of.iter().filter_map(|(check, book)| {
-            let (status, since) = book.held?;
+        let aggregates =
+            self.inner.shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = aggregates.of.iter().filter_map(|(check, aggregate)| {
+            let (status, since) = aggregate.held?;
             Some((Arc::clone(check), (status, time(since))))
         });
-        let service = books.service.map(|(status, since)| (status, time(since)));
+        let service = aggregates.service.map(|(status, since)| (status, time(since)));
         Remembered { checks: held.collect(), service }
     }
 
     /// Says which checks there are from the start; what was open of others ends.
     pub(crate) fn plan(&self, checks: impl IntoIterator<Item = Arc<str>>) {
-        self.inner.shared.books().plan(checks.into_iter().collect(), shared::now());
+        self.inner.shared.aggregates().plan(checks.into_iter().collect(), shared::now());
     }
 
     /// The past of `check` from `from` to `to`, in steps of `step` from `from` on, each of them

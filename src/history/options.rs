@@ -1,12 +1,17 @@
-//! Where a history is kept, and why it cannot be.
+//! Where a history is kept, and for whom.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::connection::PostgresOptions;
+use super::error::HistoryError;
+use crate::model::Secret;
+use crate::net::database::PostgresServers;
 
-/// How long a history is kept unless told otherwise: 30 days.
+/// How long a history is kept by default: 30 days.
 const RETENTION: Duration = Duration::from_hours(30 * 24);
+
+/// What the sessions of a store call themselves.
+const APPLICATION: &str = "vitalsign history";
 
 /// Where and for whom a [`History`](super::History) is kept.
 ///
@@ -27,7 +32,7 @@ pub(super) enum Place {
     /// In a SQLite file.
     File(PathBuf),
     /// In a PostgreSQL database.
-    Postgres(Box<PostgresOptions>),
+    Postgres(Box<PostgresServers>),
 }
 
 impl std::fmt::Debug for HistoryOptions {
@@ -56,14 +61,14 @@ impl Place {
 }
 
 impl HistoryOptions {
-    /// A history at `url`: `sqlite:` with a path, or `postgres://…`.
+    /// A history at `url`: `sqlite:` with a path, or `postgres://…` as the kind `postgres` reads
+    /// it.
     ///
-    /// `service` and `instance` tell several histories in one database apart; a restarted service
+    /// `service` and `instance` distinguish several histories in one database; a restarted service
     /// finds its own by them.
     ///
     /// # Errors
     /// [`HistoryError::BadUrl`], which does not show it.
-    #[cfg(feature = "history")]
     pub fn new(
         url: &str,
         service: impl Into<String>,
@@ -77,18 +82,25 @@ impl HistoryOptions {
                 }
                 Place::of_path(path.into())
             }
-            Some(("postgres" | "postgresql", _)) => {
-                let options = url.parse().map_err(|_| HistoryError::BadUrl)?;
-                Place::Postgres(Box::new(options))
+            None => return Err(HistoryError::BadUrl),
+            Some(_) => {
+                let mut errors = Vec::new();
+                let servers = PostgresServers::read(&Secret::new(url), &mut errors);
+                let (Some(servers), []) = (servers, errors.as_slice()) else {
+                    return Err(HistoryError::BadUrl);
+                };
+                if let Some(warning) = servers.warning() {
+                    tracing::warn!("history.url: {warning}");
+                }
+                let servers = servers.with(|options| options.application_name(APPLICATION));
+                Place::Postgres(Box::new(servers))
             }
-            _ => return Err(HistoryError::BadUrl),
         };
         Ok(Self::at(place, service.into(), instance.into()))
     }
 
     /// A history in the SQLite file at `path`, which is made if it is missing; `:memory:` is one
     /// [in memory](Self::in_memory).
-    #[cfg(feature = "history")]
     pub fn file(
         path: impl Into<PathBuf>,
         service: impl Into<String>,
@@ -98,7 +110,6 @@ impl HistoryOptions {
     }
 
     /// A history that ends with the process.
-    #[cfg(feature = "history")]
     pub fn in_memory(service: impl Into<String>, instance: impl Into<String>) -> Self {
         Self::at(Place::Memory, service.into(), instance.into())
     }
@@ -116,40 +127,25 @@ impl HistoryOptions {
     }
 }
 
-/// Why a history cannot be kept.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HistoryError {
-    /// It is no URL of a store.
-    #[error("no place to keep a history; right is `sqlite:PATH` or `postgres://…`")]
-    BadUrl,
-    /// The SQLite file cannot be opened or made.
-    #[error("cannot keep the history in `{}`: {cause}; name a file that can be written", path.display())]
-    CannotOpen {
-        /// The file.
-        path: PathBuf,
-        /// What the system or SQLite said.
-        cause: String,
-    },
-    /// A newer vitalsign has written it.
-    #[error(
-        "the history store has schema {found}, and this version knows none after {known}; run the \
-         version that wrote it, or keep the history elsewhere"
-    )]
-    Newer {
-        /// The newest schema that the store has had applied.
-        found: i64,
-        /// The newest that this version knows.
-        known: i64,
-    },
-    /// The thread that keeps it cannot be started.
-    #[error("cannot start the thread that keeps the history: {0}")]
-    Thread(#[from] std::io::Error),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_means_what_it_means_to_a_check() {
+        let of = |url: &str| HistoryOptions::new(url, "orders", "one");
+        for url in [
+            "postgres://user@[::1]:5432/orders",
+            "postgresql+asyncpg://user@one:1,two:2/orders?schema=public",
+        ] {
+            let options = of(url).expect("a URL");
+            assert!(matches!(&options.place, Place::Postgres(_)), "{url}");
+        }
+        let ipv6 = of("postgres://user@[::1]:5432/orders").expect("a URL");
+        let Place::Postgres(servers) = ipv6.place else { panic!("no server") };
+        assert_eq!(servers.first().get_host(), "::1");
+        assert!(of("postgres://user@db/orders?sslmode=perhaps").is_err());
+    }
 
     #[test]
     fn a_password_is_shown_nowhere() {

@@ -1,7 +1,7 @@
 //! What the store has not acknowledged yet. Values are absolute, so that writing them again does
 //! no harm, and bounded, so that a store that stays away costs no memory without end.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::incident::{Changed, Period};
@@ -24,9 +24,9 @@ pub(super) type Slot = (Width, Millis);
 pub(super) type Rollups = HashMap<Arc<str>, Rollup>;
 
 /// A status and since when it holds.
-pub(super) type Held = Option<(Status, Millis)>;
+pub(super) type StatusSince = Option<(Status, Millis)>;
 
-/// See the module's.
+/// What waits for the store.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// Of periods that are over.
@@ -35,7 +35,7 @@ pub(super) struct Pending {
     /// By check and id, as they are now.
     pub(super) incidents: BTreeMap<(Arc<str>, u64), Period>,
     /// Statuses of checks that changed; `None` of those that were removed.
-    pub(super) statuses: HashMap<Arc<str>, Held>,
+    pub(super) statuses: HashMap<Arc<str>, StatusSince>,
     pub(super) service: Option<(ServiceStatus, Millis)>,
     /// Bytes of single runs, over all checks.
     pub(super) raw: usize,
@@ -63,6 +63,14 @@ impl Pending {
     /// Adds what became of an incident.
     pub(super) fn incident(&mut self, check: &Arc<str>, period: Period) {
         self.incidents.insert((Arc::clone(check), period.id), period);
+    }
+
+    /// Names of the checks that something waits of.
+    pub(super) fn checks(&self) -> HashSet<Arc<str>> {
+        let rollups = self.rollups.values().flat_map(|rollups| rollups.keys());
+        let changes = self.changes.iter().map(|(check, _)| check);
+        let incidents = self.incidents.keys().map(|(check, _)| check);
+        rollups.chain(changes).chain(incidents).chain(self.statuses.keys()).cloned().collect()
     }
 
     /// Whether something waits that should be written within a second.

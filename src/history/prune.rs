@@ -1,12 +1,13 @@
 //! Deletes what was kept long enough, a little at a time.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::connection::Connection;
+use super::error::StoreError;
 use super::rollup::{Millis, Width};
 use super::shared::{Shared, now};
-use super::value::{StoreError, Value};
-use super::{load, write};
+use super::value::Value;
+use super::write;
 
 /// Slots of roll-ups that one round deletes of each width; a slot ends each minute.
 const SLOTS: usize = 20;
@@ -68,9 +69,9 @@ pub(super) async fn tidy(
     instance: i64,
     retention: Millis,
 ) -> Result<(), StoreError> {
-    // Those at work say so once an hour.
+    // An instance at work records once an hour which checks it asks.
     let gone = now() - retention.max(Width::Day.millis());
-    let asked: Vec<Arc<str>> = shared.books().of.keys().cloned().collect();
+    let asked: Vec<Arc<str>> = shared.aggregates().of.keys().cloned().collect();
     write::see(conn, instance, &asked).await?;
     let sql = "SELECT id FROM vitalsign_instances WHERE service = $1 AND id <> $2";
     let service = shared.options.service.as_str();
@@ -85,8 +86,6 @@ pub(super) async fn tidy(
                AND NOT EXISTS \
                (SELECT 1 FROM vitalsign_checks WHERE instance_id = vitalsign_instances.id)";
     conn.execute(sql, &[service.into(), gone.into()]).await?;
-    let ids = load::ids(conn, instance).await?;
-    shared.books.lock().unwrap_or_else(PoisonError::into_inner).ids = Arc::new(ids);
     Ok(())
 }
 

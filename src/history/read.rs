@@ -10,18 +10,20 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::timeout;
 
-use super::connection::{Connection, Row};
+use super::connection::Connection;
+use super::error::StoreError;
 use super::options::Place;
 use super::rollup::{Counts, Millis, Width, of_badness, time};
+use super::row::Row;
 use super::shared::now;
-use super::value::{StoreError, Value};
+use super::value::Value;
 use super::writer::Command;
 use super::{Change, Day, Incident, IncidentFilter, IncidentPage, Inner, ReadError, Share, load};
 use crate::model::log_targets;
 use crate::model::{Status, Trace, Transition};
 
 /// Longest that a reader waits.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest that it waits, of that, for what has just happened to be written.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -55,7 +57,7 @@ impl Inner {
             if instance == 0 {
                 return Err(ReadError::Unavailable);
             }
-            let mut slot = timeout(PATIENCE, shared.reader().lock())
+            let mut slot = timeout(TIMEOUT, shared.reader().lock())
                 .await
                 .map_err(|_| ReadError::Unavailable)?;
             let place = &shared.options.place;
@@ -72,7 +74,7 @@ impl Inner {
             };
             // SQLite's thread is waited for: others would only hang beside it.
             let answer = match place {
-                Place::Postgres(_) => timeout(PATIENCE, step)
+                Place::Postgres(_) => timeout(TIMEOUT, step)
                     .await
                     .unwrap_or_else(|_| Err(StoreError::Trouble("no answer in time".to_owned()))),
                 Place::File(_) | Place::Memory => step.await,
@@ -88,7 +90,7 @@ impl Inner {
                 ReadError::Unavailable
             })
         });
-        match timeout(PATIENCE, asked).await {
+        match timeout(TIMEOUT, asked).await {
             Ok(Ok(answer)) => answer,
             _ => Err(ReadError::Unavailable),
         }
@@ -96,7 +98,7 @@ impl Inner {
 
     /// Has what has just happened written, so that it is found.
     async fn settle(&self) {
-        if !self.shared.books().pending.is_urgent() {
+        if !self.shared.aggregates().pending.is_urgent() {
             return;
         }
         let (done, written) = oneshot::channel();
@@ -223,21 +225,23 @@ impl Inner {
             }
         };
         if days > 0 {
-            let books = self.shared.books();
+            let aggregates = self.shared.aggregates();
             let names: BTreeMap<i64, &Arc<str>> =
-                books.ids.iter().map(|(n, id)| (*id, n)).collect();
+                aggregates.ids.iter().map(|(n, id)| (*id, n)).collect();
             for (id, text) in &stored {
                 let Some(check) = names.get(id) else { continue };
                 text.split(',').filter_map(day).for_each(|(start, day)| put(check, start, day));
             }
             // What is in memory is newer.
-            for ((width, start), rollups) in &books.pending.rollups {
+            for ((width, start), rollups) in &aggregates.pending.rollups {
                 if *width == Width::Day {
                     rollups.iter().for_each(|(c, r)| put(c, *start, (&r.counts).into()));
                 }
             }
-            for (check, book) in books.of.iter().filter(|(_, book)| !book.day.is_empty()) {
-                put(check, today, (&book.day).into());
+            for (check, aggregate) in
+                aggregates.of.iter().filter(|(_, aggregate)| !aggregate.day.is_empty())
+            {
+                put(check, today, (&aggregate.day).into());
             }
         }
         let answer = Arc::new(answer);

@@ -1,6 +1,6 @@
 //! The last hour of every check, a minute at a time, in memory: for the page's small curves.
 //!
-//! In flow finished runs, through the [`Sink`] that the recorder tells; out flows for each minute
+//! In flow finished runs, through a [`Sink`]; out flows for each minute
 //! the mean duration of its good runs and whether one failed. A check takes about 200 bytes,
 //! however often it runs, so ten thousand of them stay small. At start the hour before is taken
 //! from the history, where there is one.

@@ -11,7 +11,7 @@ use crate::model::{CheckInfo, Event, ServiceStatus, Sink, Transition};
 /// and it is emptied once a second.
 pub(super) const CAPACITY: usize = 32_768;
 
-/// What the recorder told, in the order in which it did.
+/// What happened, in the order in which the recorder saw it.
 #[derive(Debug)]
 pub(super) enum Record {
     /// A run ended.

@@ -75,7 +75,7 @@ pub(super) struct Ran {
     /// Status of the check after it.
     pub(super) status: Status,
     pub(super) maintenance: bool,
-    /// How many of the same there were: calls that the host observed are told together.
+    /// How many of the same there were: calls that the host observed are recorded together.
     pub(super) times: u32,
 }
 

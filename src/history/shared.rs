@@ -6,17 +6,17 @@ use std::time::SystemTime;
 
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::books::Books;
+use super::aggregates::Aggregates;
 use super::connection::Connection;
 use super::meters::Meters;
 use super::options::{HistoryOptions, Place};
 use super::record::Queue;
 use super::rollup::{Millis, millis};
 
-/// See the module's.
+/// The state of one history.
 pub(super) struct Shared {
     pub(super) queue: std::sync::Arc<Queue>,
-    pub(super) books: Mutex<Books>,
+    pub(super) aggregates: Mutex<Aggregates>,
     pub(super) options: HistoryOptions,
     pub(super) meters: Meters,
     /// The writer's connection.
@@ -38,7 +38,7 @@ impl Shared {
         let meters = Meters::register(options.place.backend(), super::record::CAPACITY);
         Self {
             queue: std::sync::Arc::default(),
-            books: Mutex::default(),
+            aggregates: Mutex::default(),
             options,
             meters,
             writer: AsyncMutex::default(),
@@ -47,12 +47,12 @@ impl Shared {
         }
     }
 
-    /// The books, with all that was recorded until now.
-    pub(super) fn books(&self) -> MutexGuard<'_, Books> {
-        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken with the books locked, so that nothing overtakes what another thread took.
-        books.fold(self.queue.take(), now());
-        books
+    /// The aggregates, with all that was recorded until now.
+    pub(super) fn aggregates(&self) -> MutexGuard<'_, Aggregates> {
+        let mut aggregates = self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken with the aggregates locked, so that nothing overtakes what another thread took.
+        aggregates.fold(self.queue.take(), now());
+        aggregates
     }
 
     /// The connection that readers use: a database in memory has but one.

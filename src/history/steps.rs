@@ -1,14 +1,15 @@
 //! The past of a check in steps: out of single runs, minutes or hours, whichever is exact enough.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connection;
+use super::error::StoreError;
 use super::prune::MINUTES;
 use super::rollup::{Millis, Rollup, Width, time};
 use super::shared::now;
 use super::sketch::Sketch;
-use super::value::StoreError;
 use super::{Inner, ReadError, Share, Step, load, raw};
 
 /// Most steps of one answer.
@@ -124,24 +125,24 @@ struct Recent {
 
 impl Inner {
     fn recent(&self, check: &str) -> Recent {
-        let books = self.shared.books();
+        let aggregates = self.shared.aggregates();
         let mut rollups = Vec::new();
-        for ((width, start), of_all) in &books.pending.rollups {
+        for ((width, start), of_all) in &aggregates.pending.rollups {
             if let Some(rollup) = of_all.get(check) {
                 rollups.push((*width, *start, rollup.clone()));
             }
         }
         let mut recent = Recent {
-            id: books.ids.get(check).copied(),
+            id: aggregates.ids.get(check).copied(),
             rollups,
             raw: Vec::new(),
-            raw_key: books.pending.raw_key,
+            raw_key: aggregates.pending.raw_key,
         };
-        if let Some(book) = books.of.get(check) {
-            recent.rollups.push((Width::Minute, books.minute, book.minute.clone()));
-            let hour = Width::Hour.floor(books.minute);
-            recent.rollups.push((Width::Hour, hour, book.hour.clone()));
-            recent.raw.clone_from(&book.raw);
+        if let Some(aggregate) = aggregates.of.get(check) {
+            recent.rollups.push((Width::Minute, aggregates.minute, aggregate.minute.clone()));
+            let hour = Width::Hour.floor(aggregates.minute);
+            recent.rollups.push((Width::Hour, hour, aggregate.hour.clone()));
+            recent.raw.clone_from(&aggregate.raw);
         }
         recent
     }
@@ -182,15 +183,21 @@ impl Inner {
             }
         };
         add_runs(&mut grid, &recent.raw, recent.raw_key);
-        let Some(id) = recent.id else { return Ok(grid.finish()) };
         // Nothing older is kept, nor anything newer.
         let kept = i64::try_from(self.shared.options.retention.as_millis()).unwrap_or(i64::MAX / 4);
         let clip = |part, width: Width| clip(part, width, now.saturating_sub(kept), now);
         let hours = (Width::Hour, clip(hours, Width::Hour));
         let minutes = (Width::Minute, clip(minutes, Width::Minute));
         let runs = sources.runs;
+        let (id, name) = (recent.id, Arc::<str>::from(check));
         let stored = self.ask(move |conn, instance| {
             Box::pin(async move {
+                // Memory has no id of a check that was removed.
+                let id = match id {
+                    Some(id) => Some(id),
+                    None => load::ids(conn, instance, &[name]).await?.into_values().next(),
+                };
+                let Some(id) = id else { return Ok((Vec::new(), Vec::new())) };
                 let mut rollups = stored(conn, instance, id, hours).await?;
                 rollups.extend(stored(conn, instance, id, minutes).await?);
                 let runs = if runs < to {

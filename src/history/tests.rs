@@ -1,15 +1,15 @@
-//! The books and the store together, over days that a test makes up.
+//! The aggregates and the store together, over days that a test makes up.
 
 use std::sync::{Arc, PoisonError};
 
 use super::connection::Connection;
-use super::load;
 use super::options::HistoryOptions;
 use super::record::Record;
 use super::rollup::tests::ran;
 use super::rollup::{Millis, Ran, Width};
 use super::shared::{Shared, now};
 use super::write::{self, Batch, Occasion};
+use super::{load, schema};
 use crate::model::{CheckInfo, Gates, Outcome, Reason, Status, Transition};
 
 fn info(name: &str) -> Arc<CheckInfo> {
@@ -38,11 +38,12 @@ fn shared() -> Shared {
 /// Folds `runs` of a check, in which nothing but runs happens, as if it were `at` then.
 fn fold(shared: &Shared, info: &Arc<CheckInfo>, runs: impl Iterator<Item = Ran>, at: Millis) {
     let records = runs.map(|ran| Record::Run { info: Arc::clone(info), ran }).collect();
-    shared.books.lock().unwrap_or_else(PoisonError::into_inner).fold(records, at);
+    shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner).fold(records, at);
 }
 
 async fn open(shared: &Shared) -> (Connection, i64) {
-    let mut conn = Connection::open(&shared.options.place).await.expect("memory");
+    let mut conn = Connection::connect(&shared.options.place).await.expect("memory");
+    schema::migrate(&mut conn).await.expect("a schema");
     let instance = load::instance(&mut conn, "orders", "one", now()).await.expect("an instance");
     (conn, instance.id)
 }
@@ -94,15 +95,15 @@ fn a_minute_hour_or_day_that_is_over_waits_for_the_store_and_the_next_begins_emp
     fold(&shared, &database, [ran(last_second, Outcome::Success)].into_iter(), last_second);
     let first_second = last_second + 2_000;
     fold(&shared, &database, [ran(first_second, Outcome::Failure)].into_iter(), first_second);
-    let books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
-    let waiting: Vec<_> = books.pending.rollups.keys().map(|(width, _)| *width).collect();
+    let aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+    let waiting: Vec<_> = aggregates.pending.rollups.keys().map(|(width, _)| *width).collect();
     assert_eq!(waiting, [Width::Minute, Width::Hour, Width::Day]);
-    for rollups in books.pending.rollups.values() {
+    for rollups in aggregates.pending.rollups.values() {
         let counts = rollups["database"].counts;
         assert_eq!((counts.runs, counts.good, counts.worst), (1, 1, Some(Status::Up)));
     }
-    let book = &books.of["database"];
-    for counts in [book.minute.counts, book.hour.counts, book.day] {
+    let aggregate = &aggregates.of["database"];
+    for counts in [aggregate.minute.counts, aggregate.hour.counts, aggregate.day] {
         assert_eq!((counts.runs, counts.good, counts.slo_counted), (1, 0, 1));
     }
 }
@@ -126,16 +127,16 @@ fn a_status_lasts_into_the_next_minute() {
             trace: None,
         }),
     };
-    let mut books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
-    books.fold(vec![transition(1, Status::Unknown, Status::Down, start)], start);
+    let mut aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+    aggregates.fold(vec![transition(1, Status::Unknown, Status::Down, start)], start);
     let next = start + Width::Minute.millis();
     let run = Record::Run { info: Arc::clone(&database), ran: ran(next, Outcome::Success) };
-    books.fold(vec![run, transition(2, Status::Down, Status::Up, next)], next);
-    assert_eq!(books.of["database"].minute.counts.worst, Some(Status::Down));
+    aggregates.fold(vec![run, transition(2, Status::Down, Status::Up, next)], next);
+    assert_eq!(aggregates.of["database"].minute.counts.worst, Some(Status::Down));
     let later = next + Width::Minute.millis();
     let run = Record::Run { info: Arc::clone(&database), ran: ran(later, Outcome::Success) };
-    books.fold(vec![run], later);
-    assert_eq!(books.of["database"].minute.counts.worst, Some(Status::Up));
+    aggregates.fold(vec![run], later);
+    assert_eq!(aggregates.of["database"].minute.counts.worst, Some(Status::Up));
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn a_clock_that_is_set_back_a_little_is_waited_for_and_one_set_back_far_is_belie
     let database = info("database");
     let start = Width::Hour.floor(now()) - 5 * Width::Hour.millis();
     let fold_at = |at| fold(&shared, &database, std::iter::once(ran(at, Outcome::Success)), at);
-    let minute = || shared.books.lock().unwrap_or_else(PoisonError::into_inner).minute;
+    let minute = || shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner).minute;
     fold_at(start);
     fold_at(start - 10 * Width::Minute.millis());
     assert_eq!(minute(), start);
@@ -153,19 +154,93 @@ fn a_clock_that_is_set_back_a_little_is_waited_for_and_one_set_back_far_is_belie
 }
 
 #[tokio::test]
-async fn what_is_told_of_a_check_without_a_row_waits_until_it_has_one() {
+async fn what_happens_to_a_check_without_a_row_waits_until_it_has_one() {
     let shared = shared();
     let (mut conn, instance) = open(&shared).await;
-    let told = |name: &str| {
+    let run = |name: &str| {
         fold(&shared, &info(name), std::iter::once(ran(now(), Outcome::Success)), now());
     };
-    told("early");
+    run("early");
     write::register(&mut conn, &shared, instance).await.expect("a row");
     assert!(Batch::take(&shared, instance, Occasion::Routine).is_some());
-    told("late");
+    run("late");
     assert!(Batch::take(&shared, instance, Occasion::Routine).is_none());
     let written = write::flush(&mut conn, &shared, instance, Occasion::Routine).await;
     assert_eq!(written.expect("written"), 2);
-    let books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
-    assert!(books.ids.contains_key("late") && books.of["late"].raw.is_empty());
+    let aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(aggregates.ids.contains_key("late") && aggregates.of["late"].raw.is_empty());
+}
+
+/// Records that a check was removed.
+fn remove(shared: &Shared, info: &Arc<CheckInfo>, at: Millis) {
+    let removed = Record::Removed { check: Arc::clone(&info.name), at };
+    shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner).fold(vec![removed], at);
+}
+
+/// Names of checks that memory holds something of.
+fn held(shared: &Shared) -> Vec<String> {
+    let aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+    let waiting = aggregates.pending.checks();
+    let names = aggregates.of.keys().chain(aggregates.ids.keys()).chain(&waiting);
+    let mut names: Vec<String> = names.map(ToString::to_string).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[tokio::test]
+async fn a_check_that_is_removed_costs_no_memory_and_its_rows_stay() {
+    let shared = shared();
+    let (mut conn, instance) = open(&shared).await;
+    let stays = info("stays");
+    for round in 0..60 {
+        let checks: Vec<_> = (0..500).map(|n| info(&format!("round-{round}-{n}"))).collect();
+        for check in checks.iter().chain([&stays]) {
+            fold(&shared, check, std::iter::once(ran(now(), Outcome::Success)), now());
+        }
+        // Some are removed before anything of them is written.
+        if round % 2 == 0 {
+            write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        }
+        for check in &checks {
+            remove(&shared, check, now());
+        }
+        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        assert_eq!(held(&shared), ["stays"], "round {round}");
+    }
+    let rows = conn.fetch("SELECT count(*) FROM vitalsign_checks", &[]).await.expect("a count");
+    assert_eq!(rows[0].int(0).expect("a number"), 30_001);
+    let sql = "SELECT count(*) FROM vitalsign_rollups WHERE width = $1 AND runs = 1";
+    let rows = conn.fetch(sql, &[Width::Day.millis().into()]).await.expect("a count");
+    assert_eq!(rows[0].int(0).expect("a number"), 30_000);
+}
+
+#[tokio::test]
+async fn a_check_that_comes_back_finds_its_past() {
+    let shared = shared();
+    let (mut conn, instance) = open(&shared).await;
+    let database = info("database");
+    // Hours, and minutes of the current hour, apart.
+    let minute = Width::Minute.floor(now()) - 2 * Width::Hour.millis();
+    let minute = minute.max(Width::Day.floor(now()));
+    let times = [minute, minute + 1_000, now(), now()];
+    for at in times {
+        fold(&shared, &database, std::iter::once(ran(at, Outcome::Success)), at);
+        remove(&shared, &database, at);
+        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        assert_eq!(held(&shared), Vec::<String>::new(), "{at}");
+    }
+    fold(&shared, &database, std::iter::once(ran(now(), Outcome::Failure)), now());
+    write::register(&mut conn, &shared, instance).await.expect("its past");
+    let availability = shared.aggregates().availability("database", now());
+    assert_eq!((availability.day.good, availability.day.counted), (4, 5));
+    assert_eq!((availability.week.good, availability.week.counted), (4, 5));
+    remove(&shared, &database, now());
+    write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+    for width in [Width::Minute, Width::Hour, Width::Day] {
+        let sql = "SELECT sum(runs), sum(good) FROM vitalsign_rollups WHERE width = $1";
+        let rows = conn.fetch(sql, &[width.millis().into()]).await.expect("sums");
+        let sums = (rows[0].int(0).expect("runs"), rows[0].int(1).expect("good"));
+        assert_eq!(sums, (5, 4), "{width:?}");
+    }
 }

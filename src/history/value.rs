@@ -1,20 +1,4 @@
-//! What goes into a store and comes out, and why it does not.
-
-use super::options::HistoryError;
-
-/// Why a store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StoreError {
-    /// It may work later.
-    #[error("{0}")]
-    Trouble(String),
-    /// The SQLite file is none, or damaged.
-    #[error("{0}")]
-    Corrupt(String),
-    /// It will not work without somebody's help.
-    #[error(transparent)]
-    Hopeless(#[from] HistoryError),
-}
+//! What goes into a store.
 
 /// A value on its way to or from the store.
 #[derive(Debug, Clone)]

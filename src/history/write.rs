@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 
-use super::books::Books;
+use super::aggregates::Aggregates;
 use super::connection::Connection;
+use super::error::StoreError;
 use super::incident::{Changed, Period};
-use super::pending::{Held, Rollups, Slot};
-use super::rollup::{Millis, Rollup, badness};
+use super::pending::{Rollups, Slot, StatusSince};
+use super::rollup::{Counts, Millis, Rollup, badness};
 use super::shared::{Shared, now};
-use super::value::{StoreError, Value};
+use super::value::Value;
 use super::{load, raw};
 use crate::model::{Reason, ServiceStatus, Status};
 
@@ -37,37 +38,68 @@ pub(super) struct Batch {
     /// How much of each check's single runs that is.
     raw: Vec<(Arc<str>, usize)>,
     rollups: Vec<(Slot, Arc<Rollups>)>,
+    removed: Removed,
     changes: Vec<(Arc<str>, Changed)>,
     incidents: Vec<(Arc<str>, Period)>,
-    statuses: Vec<(Arc<str>, Held)>,
+    statuses: Vec<(Arc<str>, StatusSince)>,
     service: Option<(ServiceStatus, Millis)>,
     rolled_up_to: Millis,
     records: u64,
 }
 
-/// Makes every check known to the store, and its id known to the books.
+/// Makes every check known to the store, and its id and its past known to the aggregates.
 pub(super) async fn register(
     conn: &mut Connection,
     shared: &Shared,
     instance: i64,
 ) -> Result<(), StoreError> {
-    let unknown: Vec<Arc<str>> = without_id(&shared.books()).cloned().collect();
+    let unknown: Vec<Arc<str>> = without_id(&shared.aggregates()).cloned().collect();
     if unknown.is_empty() {
         return Ok(());
     }
+    let before = load::ids(conn, instance, &unknown).await?;
     see(conn, instance, &unknown).await?;
-    let ids = load::ids(conn, instance).await?;
-    shared.books.lock().unwrap_or_else(PoisonError::into_inner).ids = Arc::new(ids);
+    let ids = load::ids(conn, instance, &unknown).await?;
+    let returned = {
+        let aggregates = shared.aggregates();
+        before.into_iter().filter(|(check, _)| aggregates.lacks_past(check)).collect()
+    };
+    let past = load::past(conn, instance, returned).await?;
+    // All at once, so that an error before leaves nothing counted twice.
+    let mut aggregates = shared.aggregates();
+    for (width, start, check, rollup) in &past {
+        aggregates.add_past(*width, *start, check, rollup);
+    }
+    aggregates.know(ids);
     Ok(())
 }
 
 /// The checks that the store has given no id yet.
-fn without_id(books: &Books) -> impl Iterator<Item = &Arc<str>> {
-    let waiting = books.pending.rollups.values().flat_map(|r| r.keys());
-    books.of.keys().chain(waiting).filter(|check| !books.ids.contains_key(*check))
+fn without_id(aggregates: &Aggregates) -> impl Iterator<Item = &Arc<str>> {
+    let waiting = aggregates.pending.rollups.values().flat_map(|r| r.keys());
+    aggregates.of.keys().chain(waiting).filter(|check| !aggregates.ids.contains_key(*check))
 }
 
-/// Notes that `checks` are part of the plan now.
+/// Checks that were removed, each with what its day is.
+type Removed = Vec<(Arc<str>, Counts)>;
+
+/// The checks that were removed, and what they did in the periods that have not ended.
+fn removed(aggregates: &Aggregates) -> (Removed, Vec<(Slot, Arc<Rollups>)>) {
+    let mut checks = Vec::new();
+    let mut unfinished = BTreeMap::<Slot, Rollups>::new();
+    for (check, aggregate) in aggregates.of.iter().filter(|(_, one)| one.removed) {
+        checks.push((Arc::clone(check), aggregate.day));
+        for (width, rollup) in aggregate.unfinished() {
+            if !rollup.counts.is_empty() {
+                let slot = (width, width.floor(aggregates.minute));
+                unfinished.entry(slot).or_default().insert(Arc::clone(check), rollup);
+            }
+        }
+    }
+    (checks, unfinished.into_iter().map(|(slot, rows)| (slot, Arc::new(rows))).collect())
+}
+
+/// Records that `checks` are part of the plan now.
 pub(super) async fn see(
     conn: &mut Connection,
     instance: i64,
@@ -126,13 +158,14 @@ pub(super) async fn flush(
         if number == last {
             batch.write_instance(conn).await?;
         }
-        conn.execute("COMMIT", &[]).await?;
+        conn.commit().await?;
         batch.acknowledge(shared, number == 0, part);
     }
-    let mut books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
-    books.pending.records = books.pending.records.saturating_sub(batch.records);
-    if batch.service.is_some() && books.pending.service == batch.service {
-        books.service = books.pending.service.take();
+    let mut aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+    aggregates.forget_removed(&batch.removed);
+    aggregates.pending.records = aggregates.pending.records.saturating_sub(batch.records);
+    if batch.service.is_some() && aggregates.pending.service == batch.service {
+        aggregates.service = aggregates.pending.service.take();
     }
     Ok(batch.records)
 }
@@ -141,37 +174,46 @@ impl Batch {
     /// All that waits; `None` when there is a check without an id, for which there would be no row.
     pub(super) fn take(shared: &Shared, instance: i64, occasion: Occasion) -> Option<Self> {
         let now = now();
-        let books = shared.books();
-        if without_id(&books).next().is_some() {
+        let aggregates = shared.aggregates();
+        if without_id(&aggregates).next().is_some() {
             return None;
         }
-        let pending = &books.pending;
+        let pending = &aggregates.pending;
         let mut shards = BTreeMap::<i64, Vec<u8>>::new();
         let mut raw = Vec::new();
-        for (check, book) in &books.of {
-            if let Some(id) = books.ids.get(check)
-                && !book.raw.is_empty()
+        for (check, aggregate) in &aggregates.of {
+            if let Some(id) = aggregates.ids.get(check)
+                && !aggregate.raw.is_empty()
             {
-                raw::append_to_shard(shards.entry(raw::shard(*id)).or_default(), *id, &book.raw);
-                raw.push((Arc::clone(check), book.raw.len()));
+                raw::append_to_shard(
+                    shards.entry(raw::shard(*id)).or_default(),
+                    *id,
+                    &aggregate.raw,
+                );
+                raw.push((Arc::clone(check), aggregate.raw.len()));
             }
         }
+        let mut rollups: Vec<(Slot, Arc<Rollups>)> =
+            pending.rollups.iter().map(|(s, r)| (*s, Arc::clone(r))).collect();
+        let (removed, unfinished) = removed(&aggregates);
+        rollups.extend(unfinished);
         let settled = |held: &(ServiceStatus, Millis)| {
             occasion == Occasion::Shutdown || now - held.1 >= SETTLED
         };
         let incidents = pending.incidents.iter();
         Some(Self {
             instance,
-            ids: Arc::clone(&books.ids),
+            ids: Arc::clone(&aggregates.ids),
             raw_key: pending.raw_key,
             shards,
             raw,
-            rollups: pending.rollups.iter().map(|(s, r)| (*s, Arc::clone(r))).collect(),
+            rollups,
+            removed,
             changes: pending.changes.iter().cloned().collect(),
             incidents: incidents.map(|((c, _), p)| (Arc::clone(c), p.clone())).collect(),
             statuses: pending.statuses.iter().map(|(c, held)| (Arc::clone(c), *held)).collect(),
             service: pending.service.filter(settled),
-            rolled_up_to: books.minute,
+            rolled_up_to: aggregates.minute,
             records: pending.records,
         })
     }
@@ -266,17 +308,17 @@ impl Batch {
 
     /// Forgets what the store has now, unless it has changed meanwhile.
     fn acknowledge(&self, shared: &Shared, records: bool, rollups: &[(Slot, Arc<Rollups>)]) {
-        let mut books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
         for (slot, written) in rollups {
-            if books.pending.rollups.get(slot).is_some_and(|r| Arc::ptr_eq(r, written)) {
-                books.pending.rollups.remove(slot);
+            if aggregates.pending.rollups.get(slot).is_some_and(|r| Arc::ptr_eq(r, written)) {
+                aggregates.pending.rollups.remove(slot);
             }
         }
         if !records {
             return;
         }
-        books.acknowledge_raw(self.raw_key, &self.raw, now());
-        let pending = &mut books.pending;
+        aggregates.acknowledge_raw(self.raw_key, &self.raw, now());
+        let pending = &mut aggregates.pending;
         if let Some((_, last)) = self.changes.last() {
             while pending.changes.front().is_some_and(|(_, change)| change.id <= last.id) {
                 pending.changes.pop_front();

@@ -1,4 +1,4 @@
-//! The writer: one task, on a thread of its own, that keeps the store up with the books.
+//! The writer: one task, on a thread of its own, that writes the aggregates to the store.
 //!
 //! It empties the queue once a second, whatever the store does meanwhile, and writes every ten
 //! seconds, or within one when a status changed.
@@ -14,12 +14,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout_at};
 
 use super::connection::Connection;
-use super::options::{HistoryError, Place};
+use super::error::{HistoryError, StoreError};
+use super::options::Place;
 use super::rollup::Millis;
 use super::shared::{Shared, now};
-use super::value::StoreError;
 use super::write::{self, Occasion};
-use super::{load, prune};
+use super::{load, prune, schema};
 use crate::model::log_targets;
 
 /// Time from one look at the queue to the next, and longest until a status change is written.
@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_secs(10);
 
 /// How long a server may take for what it is asked; past it the connection is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest time between two attempts while the store does not work.
 const RETRY: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ pub(super) enum Command {
     Close(Instant, oneshot::Sender<()>),
 }
 
-/// See the module's.
+/// The task, and how far it has come.
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -85,7 +85,7 @@ impl Writer {
         }
     }
 
-    /// Works until it is told to end, or nobody is left who could.
+    /// Works until a command ends it, or until no sender of commands is left.
     pub(super) async fn work(
         mut self,
         started: oneshot::Sender<Result<(), HistoryError>>,
@@ -121,7 +121,7 @@ impl Writer {
                     Some(command.unwrap_or_else(close))
                 }
             };
-            look(&self.shared);
+            drain_queue(&self.shared);
             match command {
                 None if self.is_due() => drop(self.attempt(Occasion::Routine).await),
                 None => {}
@@ -145,7 +145,7 @@ impl Writer {
         if now < self.retry_at {
             return false;
         }
-        let urgent = self.shared.books().pending.is_urgent();
+        let urgent = self.shared.aggregates().pending.is_urgent();
         urgent || self.up == Some(false) || now >= self.flushed_at + FLUSH
     }
 
@@ -162,9 +162,9 @@ impl Writer {
             loop {
                 tokio::select! {
                     result = &mut step => break result,
-                    _ = ticks.tick() => look(&shared),
+                    _ = ticks.tick() => drain_queue(&shared),
                 }
-                if began.elapsed() < PATIENCE {
+                if began.elapsed() < TIMEOUT {
                     continue;
                 }
                 shared.meters.up.set(0.0);
@@ -180,10 +180,10 @@ impl Writer {
             drop(slot.take());
             if let (StoreError::Corrupt(cause), Place::File(path)) = (error, place) {
                 *shared.reader().lock().await = None;
-                put_aside(path, cause)?;
+                move_damaged_file(path, cause)?;
             }
             let records =
-                shared.books.lock().unwrap_or_else(PoisonError::into_inner).pending.records;
+                shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner).pending.records;
             shared.meters.wrote(false, records, began.elapsed());
         }
         self.note(result.as_ref().err());
@@ -223,11 +223,11 @@ impl Writer {
     async fn connect(&mut self) -> Result<Connection, StoreError> {
         let shared = Arc::clone(&self.shared);
         let place = &shared.options.place;
-        let mut conn = match (Connection::open(place).await, place) {
+        let mut conn = match (open(place).await, place) {
             (Err(StoreError::Corrupt(cause)), Place::File(path)) => {
                 *shared.reader().lock().await = None;
-                put_aside(path, &cause)?;
-                Connection::open(place).await?
+                move_damaged_file(path, &cause)?;
+                open(place).await?
             }
             (opened, _) => opened?,
         };
@@ -237,11 +237,11 @@ impl Writer {
         let instance = load::instance(&mut conn, &options.service, &options.instance, now).await?;
         shared.instance.store(instance.id, Ordering::Release);
         {
-            let mut books = shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
             // They may be those of another database.
-            books.ids = Arc::default();
+            aggregates.ids = Arc::default();
             if instance.new && self.loaded {
-                books.renew();
+                aggregates.renew();
             }
         }
         if !self.loaded {
@@ -306,10 +306,10 @@ impl Writer {
         };
         let written = timeout_at(until, write).await;
         if !matches!(written, Ok(Ok(()))) {
-            let mut books = self.shared.books();
-            let records = books.pending.records;
+            let mut aggregates = self.shared.aggregates();
+            let records = aggregates.pending.records;
             self.shared.meters.shutdown.increment(records);
-            self.shared.meters.store_unavailable.increment(books.pending.take_dropped());
+            self.shared.meters.store_unavailable.increment(aggregates.pending.take_dropped());
             tracing::warn!(
                 target: log_targets::HISTORY,
                 records, "the history store did not take what was left"
@@ -334,12 +334,19 @@ impl Writer {
     }
 }
 
-/// Empties the queue, and shows how things are.
-fn look(shared: &Shared) {
+/// Folds in what the queue holds, and publishes the figures.
+fn drain_queue(shared: &Shared) {
     shared.meters.queue(shared.queue.len());
-    let given_up = shared.books().pending.take_dropped();
+    let given_up = shared.aggregates().pending.take_dropped();
     shared.meters.store_unavailable.increment(given_up);
     shared.meters.queue_full.increment(shared.queue.take_dropped());
+}
+
+/// Opens the store at `place` and brings its schema up to date.
+async fn open(place: &Place) -> Result<Connection, StoreError> {
+    let mut conn = Connection::connect(place).await?;
+    schema::migrate(&mut conn).await?;
+    Ok(conn)
 }
 
 /// Device and inode of the file, if there is one.
@@ -349,8 +356,8 @@ fn identity(place: &Place) -> Option<(u64, u64)> {
     Some((file.dev(), file.ino()))
 }
 
-/// Renames a damaged file and what belongs to it.
-fn put_aside(path: &Path, cause: &str) -> Result<(), StoreError> {
+/// Renames a damaged file and the files that SQLite keeps beside it.
+fn move_damaged_file(path: &Path, cause: &str) -> Result<(), StoreError> {
     let suffixed = |suffix: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);

@@ -66,6 +66,20 @@ pub struct Server {
     pub port: Option<u16>,
 }
 
+impl Server {
+    /// Host and port for people, or the path of a socket.
+    #[cfg(feature = "sql")]
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self { address, port: Some(port) } if address.contains(':') => {
+                format!("[{address}]:{port}")
+            }
+            Self { address, port: Some(port) } => format!("{address}:{port}"),
+            Self { address, port: None } => address.clone(),
+        }
+    }
+}
+
 /// The set of probes that a check gates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Gates(u8);

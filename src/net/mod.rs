@@ -11,6 +11,8 @@ pub(crate) mod body;
 mod carrier;
 mod chain;
 mod connect;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) mod database;
 mod endpoint;
 mod failure;
 #[cfg(feature = "http")]

@@ -1,10 +1,12 @@
 //! Incidents and status changes.
 
+use std::time::{Duration, SystemTime};
+
 use vitalsign::history::{IncidentFilter, ReadError};
 use vitalsign::{Outcome, Reason, Status};
 
+use super::recorder::{Recorder, traced};
 use super::store::{PATIENT, Store};
-use super::told::{Told, traced};
 
 fn all() -> IncidentFilter {
     IncidentFilter { limit: 100, ..IncidentFilter::default() }
@@ -14,14 +16,14 @@ fn all() -> IncidentFilter {
 async fn an_incident_tells_of_the_worst_that_happened() {
     for store in Store::each().await {
         let history = store.open().await;
-        let told = Told::of(&history, "database");
-        told.turn(Outcome::Success);
-        let begun = told.turn(Outcome::Warning);
-        told.turn_with(&traced(Outcome::Failure, Reason::AuthFailed, 0xabc));
-        told.turn_with(&traced(Outcome::Timeout, Reason::Timeout, 0xdef));
+        let recorder = Recorder::of(&history, "database");
+        recorder.turn(Outcome::Success);
+        let begun = recorder.turn(Outcome::Warning);
+        recorder.turn_with(&traced(Outcome::Failure, Reason::AuthFailed, 0xabc));
+        recorder.turn_with(&traced(Outcome::Timeout, Reason::Timeout, 0xdef));
         let page = history.incidents(&all()).await.expect("a page");
         assert_eq!(page.incidents[0].end, None, "{store:?}");
-        let ended = told.turn(Outcome::Success);
+        let ended = recorder.turn(Outcome::Success);
         let page = history.incidents(&all()).await.expect("a page");
         let [incident] = page.incidents.as_slice() else { panic!("{store:?}: {page:?}") };
         assert_eq!((incident.check.as_str(), incident.worst), ("database", Status::Down));
@@ -42,11 +44,16 @@ async fn an_incident_tells_of_the_worst_that_happened() {
 async fn a_removed_check_has_no_open_incident() {
     for store in Store::each().await {
         let history = store.open().await;
-        let told = Told::of(&history, "database");
-        told.turn(Outcome::Failure);
-        told.remove();
+        let recorder = Recorder::of(&history, "database");
+        recorder.turn(Outcome::Failure);
+        recorder.remove();
         let page = history.incidents(&all()).await.expect("a page");
         assert!(page.incidents[0].end.is_some(), "{store:?}");
+        // Memory has forgotten it, and its rows are there.
+        let (now, hour) = (SystemTime::now(), Duration::from_hours(1));
+        let steps = history.steps("database", now - hour, now + hour, hour * 2).await;
+        let runs: u64 = steps.expect("steps").iter().map(|step| step.runs).sum();
+        assert_eq!(runs, 1, "{store:?}");
         history.close(PATIENT).await;
     }
 }
@@ -55,7 +62,7 @@ async fn a_removed_check_has_no_open_incident() {
 async fn pages_follow_each_other_without_a_gap_newest_first() {
     for store in Store::each().await {
         let history = store.open().await;
-        let (a, b) = (Told::of(&history, "a"), Told::of(&history, "b"));
+        let (a, b) = (Recorder::of(&history, "a"), Recorder::of(&history, "b"));
         let mut ids = Vec::new();
         for _ in 0..4 {
             ids.push(a.turn(Outcome::Failure).at);
@@ -99,10 +106,10 @@ async fn pages_follow_each_other_without_a_gap_newest_first() {
 async fn changes_are_found_after_the_last_known_one_over_a_restart() {
     for store in Store::each().await {
         let history = store.open().await;
-        let told = Told::of(&history, "database");
-        let first = told.turn(Outcome::Success);
-        let second = told.turn_with(&traced(Outcome::Failure, Reason::TlsFailed, 0x12));
-        let third = told.turn(Outcome::Success);
+        let recorder = Recorder::of(&history, "database");
+        let first = recorder.turn(Outcome::Success);
+        let second = recorder.turn_with(&traced(Outcome::Failure, Reason::TlsFailed, 0x12));
+        let third = recorder.turn(Outcome::Success);
         for restarted in [false, true] {
             let history = if restarted { store.open().await } else { history.clone() };
             let changes = history.changes_after(first.id, 10).await.expect("changes");

@@ -14,8 +14,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
 use vitalsign::{History, HistoryOptions, Outcome};
 
+use super::recorder::{Recorder, run};
 use super::store::{PATIENT, Store};
-use super::told::{Told, run};
 use crate::support::service::Service;
 
 /// Names the file to the child.
@@ -43,14 +43,14 @@ async fn child() {
     let history = History::open(HistoryOptions::file(path, "orders", "one")).await;
     let history = history.expect("a history");
     println!("\nremembers {}", history.availability("database").hour.counted);
-    let told = Told::of(&history, "database");
+    let recorder = Recorder::of(&history, "database");
     let mut ids = Vec::new();
     let mut printed = 0;
     loop {
         for outcome in [Outcome::Failure, Outcome::Success].repeat(10) {
             let message =
                 Some("a cause of some length, so that there is something to write".repeat(4));
-            ids.push(told.turn_with(&vitalsign::Run { message, ..run(outcome) }).id);
+            ids.push(recorder.turn_with(&vitalsign::Run { message, ..run(outcome) }).id);
         }
         // Reading has what waits written first.
         let _ = history.changes_after(u64::MAX >> 1, 1).await;

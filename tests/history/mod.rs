@@ -2,12 +2,13 @@
 
 mod incidents;
 mod kills;
+mod pooler;
 mod postgres;
+mod recorder;
 mod restart;
 mod runs;
 mod schema;
 mod service;
 mod sqlite;
 mod store;
-mod told;
 mod trouble;

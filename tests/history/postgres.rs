@@ -3,8 +3,8 @@
 use vitalsign::history::{IncidentFilter, ReadError, Share};
 use vitalsign::{History, HistoryOptions, Outcome};
 
+use super::recorder::Recorder;
 use super::store::PATIENT;
-use super::told::Told;
 use crate::support::daemon::{free_port, wait_for};
 use crate::support::postgres::Postgres;
 
@@ -20,15 +20,15 @@ async fn changes(history: &History) -> Option<usize> {
 async fn a_server_that_is_not_there_yet_is_waited_for_in_the_background() {
     let Some(mut server) = Postgres::start().await else { return };
     let history = History::open(options(&server)).await.expect("a history");
-    let told = Told::of(&history, "database");
-    told.turn(Outcome::Failure);
+    let recorder = Recorder::of(&history, "database");
+    recorder.turn(Outcome::Failure);
     history.close(PATIENT).await;
     server.kill();
 
     let history = History::open(options(&server)).await.expect("it does not need the server");
-    let told = Told::of(&history, "database");
-    told.turn(Outcome::Failure);
-    told.turn(Outcome::Success);
+    let recorder = Recorder::of(&history, "database");
+    recorder.turn(Outcome::Failure);
+    recorder.turn(Outcome::Success);
     assert_eq!(history.availability("database").hour, Share { good: 1, counted: 2 });
     assert_eq!(history.changes_after(0, 9).await, Err(ReadError::Unavailable));
     server.restart().await;
@@ -45,16 +45,16 @@ async fn a_server_that_is_not_there_yet_is_waited_for_in_the_background() {
 async fn a_server_that_is_killed_or_frozen_loses_nothing_that_is_told_meanwhile() {
     let Some(mut server) = Postgres::start().await else { return };
     let history = History::open(options(&server)).await.expect("a history");
-    let told = Told::of(&history, "database");
-    told.turn(Outcome::Success);
+    let recorder = Recorder::of(&history, "database");
+    recorder.turn(Outcome::Success);
     wait_for("the first change", async || changes(&history).await == Some(1)).await;
     server.kill();
-    told.turn(Outcome::Failure);
+    recorder.turn(Outcome::Failure);
     assert_eq!(history.changes_after(0, 9).await, Err(ReadError::Unavailable));
     server.restart().await;
     wait_for("the second change", async || changes(&history).await == Some(2)).await;
     server.freeze();
-    told.turn(Outcome::Success);
+    recorder.turn(Outcome::Success);
     assert_eq!(history.changes_after(0, 9).await, Err(ReadError::Unavailable));
     assert_eq!(history.availability("database").hour, Share { good: 2, counted: 3 });
     server.thaw();
@@ -70,7 +70,7 @@ async fn a_port_that_nobody_listens_on_does_not_hold_up_the_end() {
     let url = format!("postgres://nobody:secret@127.0.0.1:{}/none", free_port());
     let options = HistoryOptions::new(&url, "orders", "one").expect("a URL");
     let history = History::open(options).await.expect("it does not need the server");
-    Told::of(&history, "database").turn(Outcome::Success);
+    Recorder::of(&history, "database").turn(Outcome::Success);
     assert_eq!(history.availability("database").hour.counted, 1);
     history.close(PATIENT).await;
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use vitalsign::history::{Incident, IncidentFilter};
 use vitalsign::{Failure, Health, History, Outcome, Reason, ServiceStatus, Status, every};
 
+use super::recorder::Recorder;
 use super::store::{PATIENT, Store};
-use super::told::Told;
 use crate::support::daemon::wait_for;
 
 /// A service of one check that succeeds while `good`.
@@ -131,7 +131,7 @@ async fn an_open_incident_goes_on_and_ends_at_the_first_good_run() {
 async fn an_incident_of_a_check_that_is_asked_no_longer_ends() {
     for store in Store::each().await {
         let history = store.open().await;
-        Told::of(&history, "gone").turn(Outcome::Failure);
+        Recorder::of(&history, "gone").turn(Outcome::Failure);
         history.close(PATIENT).await;
         let history = store.open().await;
         let health = service(&history, "other", &Arc::new(AtomicBool::new(true)));
@@ -146,13 +146,13 @@ async fn an_incident_of_a_check_that_is_asked_no_longer_ends() {
 async fn what_is_not_closed_is_on_disk_within_seconds_all_the_same() {
     for store in Store::each().await {
         let history = store.open().await;
-        let told = Told::of(&history, "database");
-        told.turn(Outcome::Success);
+        let recorder = Recorder::of(&history, "database");
+        recorder.turn(Outcome::Success);
         wait_for("the first change", async || {
             store.number("SELECT count(*) FROM vitalsign_changes").await == 1
         })
         .await;
-        told.run(Outcome::Success);
+        recorder.run(Outcome::Success);
         wait_for("the run after it", async || {
             store.number("SELECT count(*) FROM vitalsign_runs").await == 2
         })

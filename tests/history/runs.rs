@@ -5,20 +5,20 @@ use std::time::{Duration, SystemTime};
 use vitalsign::history::{Availability, Share};
 use vitalsign::{History, Outcome, Status};
 
+use super::recorder::{DURATION, Recorder};
 use super::store::{PATIENT, Store};
-use super::told::{DURATION, Told};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Fourteen runs, of which ten of twelve that count are good.
-fn fourteen_runs(told: &Told) {
-    told.turn(Outcome::Success);
-    (0..9).for_each(|_| told.run(Outcome::Success));
-    told.run(Outcome::Failure);
-    told.run(Outcome::Timeout);
-    told.run(Outcome::Unknown);
-    told.run_in(Outcome::Failure, true);
+fn fourteen_runs(recorder: &Recorder) {
+    recorder.turn(Outcome::Success);
+    (0..9).for_each(|_| recorder.run(Outcome::Success));
+    recorder.run(Outcome::Failure);
+    recorder.run(Outcome::Timeout);
+    recorder.run(Outcome::Unknown);
+    recorder.run_in(Outcome::Failure, true);
 }
 
 async fn steps_sum(history: &History, from: SystemTime, step: Duration) -> (u64, u64, Share) {
@@ -36,7 +36,7 @@ async fn runs_count_at_once_and_after_a_restart() {
         let from = SystemTime::now() - Duration::from_millis(500);
         let history = store.open().await;
         assert_eq!(history.availability("database"), Availability::default());
-        fourteen_runs(&Told::of(&history, "database"));
+        fourteen_runs(&Recorder::of(&history, "database"));
         let share = Share { good: 10, counted: 12 };
         let all = Availability { hour: share, day: share, week: share, month: share };
         for restart in ["at once", "after a restart", "after another"] {
@@ -62,7 +62,7 @@ async fn runs_count_at_once_and_after_a_restart() {
 async fn steps_tell_how_long_runs_took_and_are_there_without_runs_too() {
     for store in Store::each().await {
         let history = store.open().await;
-        fourteen_runs(&Told::of(&history, "database"));
+        fourteen_runs(&Recorder::of(&history, "database"));
         let now = SystemTime::now();
         let from = now - 10 * MINUTE;
         let steps = history.steps("database", from, now + MINUTE, MINUTE).await.expect("steps");
@@ -94,7 +94,7 @@ fn submillis(at: SystemTime) -> Duration {
 async fn what_was_rolled_up_long_ago_is_found_by_hour_and_day() {
     for store in Store::each().await {
         let history = store.open().await;
-        Told::of(&history, "database").turn(Outcome::Success);
+        Recorder::of(&history, "database").turn(Outcome::Success);
         history.close(PATIENT).await;
         let hour = 3_600_000;
         let now = i64::try_from(SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_millis());
@@ -138,7 +138,7 @@ async fn what_was_rolled_up_long_ago_is_found_by_hour_and_day() {
 async fn instances_in_one_store_keep_to_themselves() {
     for store in Store::each().await {
         let (one, two) = tokio::join!(store.open_as("one"), store.open_as("two"));
-        let (first, second) = (Told::of(&one, "database"), Told::of(&two, "database"));
+        let (first, second) = (Recorder::of(&one, "database"), Recorder::of(&two, "database"));
         first.turn(Outcome::Success);
         second.turn(Outcome::Failure);
         second.run(Outcome::Failure);

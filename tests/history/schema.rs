@@ -4,9 +4,18 @@ use std::time::Duration;
 
 use vitalsign::{History, HistoryError, Outcome};
 
+use super::recorder::Recorder;
 use super::store::{PATIENT, Store};
-use super::told::Told;
 use crate::support::daemon::wait_for;
+
+const TABLES: [&str; 6] = [
+    "vitalsign_changes",
+    "vitalsign_incidents",
+    "vitalsign_runs",
+    "vitalsign_rollups",
+    "vitalsign_checks",
+    "vitalsign_instances",
+];
 
 #[tokio::test]
 async fn a_schema_that_a_newer_version_made_is_refused_and_left_alone() {
@@ -28,7 +37,7 @@ async fn a_schema_that_a_newer_version_made_is_refused_and_left_alone() {
 async fn what_was_kept_for_long_enough_is_deleted() {
     for store in Store::each().await {
         let history = store.open().await;
-        Told::of(&history, "database").turn(Outcome::Success);
+        Recorder::of(&history, "database").turn(Outcome::Success);
         history.close(PATIENT).await;
         let day = 86_400_000_i64;
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_millis();
@@ -86,6 +95,34 @@ async fn what_was_kept_for_long_enough_is_deleted() {
         assert_eq!(left("vitalsign_incidents").await, 2, "{store:?}");
         assert_eq!(left("vitalsign_checks").await, 1, "{store:?}");
         assert_eq!(history.availability("database").hour.counted, 1);
+        history.close(PATIENT).await;
+    }
+}
+
+#[tokio::test]
+async fn tables_that_were_dropped_are_made_anew_unless_some_are_left() {
+    for store in Store::each().await {
+        let history = store.open().await;
+        Recorder::of(&history, "database").turn(Outcome::Success);
+        history.close(PATIENT).await;
+        for table in TABLES {
+            store.execute(&format!("DROP TABLE {table}")).await;
+        }
+        let history = store.open().await;
+        Recorder::of(&history, "database").turn(Outcome::Failure);
+        wait_for("the change", async || {
+            history.changes_after(0, 9).await.is_ok_and(|changes| changes.len() == 1)
+        })
+        .await;
+        history.close(PATIENT).await;
+        let applied = store.number("SELECT count(*) FROM vitalsign_migrations").await;
+        assert_eq!(applied, 1, "{store:?}");
+
+        store.execute("DROP TABLE vitalsign_runs").await;
+        let history = store.open().await;
+        Recorder::of(&history, "database").turn(Outcome::Success);
+        assert!(history.changes_after(0, 9).await.is_err(), "{store:?}");
+        assert_eq!(store.number("SELECT count(*) FROM vitalsign_changes").await, 1, "{store:?}");
         history.close(PATIENT).await;
     }
 }

@@ -7,8 +7,8 @@ use sqlx::Connection as _;
 use vitalsign::history::{IncidentFilter, Share};
 use vitalsign::{History, HistoryError, HistoryOptions, Outcome};
 
+use super::recorder::Recorder;
 use super::store::{PATIENT, Store};
-use super::told::Told;
 use crate::support::daemon::wait_for;
 
 #[tokio::test]
@@ -16,14 +16,14 @@ async fn a_damaged_file_is_moved_aside_and_a_new_one_begun() {
     for damage in ["no database", "damaged pages"] {
         let store = Store::file();
         let history = store.open().await;
-        Told::of(&history, "database").turn(Outcome::Failure);
+        Recorder::of(&history, "database").turn(Outcome::Failure);
         history.close(PATIENT).await;
         let mut bytes = fs::read(store.path()).expect("the file");
         let from = if damage == "no database" { 0 } else { 100 };
         bytes[from..].fill(0xa5);
         fs::write(store.path(), &bytes).expect("to damage it");
         let history = store.open().await;
-        Told::of(&history, "database").turn(Outcome::Success);
+        Recorder::of(&history, "database").turn(Outcome::Success);
         assert_eq!(history.availability("database").hour, Share { good: 1, counted: 1 });
         history.close(PATIENT).await;
         let folder = store.path().parent().map(Path::to_owned).expect("a folder");
@@ -46,8 +46,8 @@ async fn a_damaged_file_is_moved_aside_and_a_new_one_begun() {
 async fn a_deleted_file_is_begun_anew_with_what_is_known() {
     let store = Store::file();
     let history = store.open().await;
-    let told = Told::of(&history, "database");
-    told.turn(Outcome::Failure);
+    let recorder = Recorder::of(&history, "database");
+    recorder.turn(Outcome::Failure);
     wait_for("the change", async || {
         store.number("SELECT count(*) FROM vitalsign_changes").await == 1
     })
@@ -55,13 +55,13 @@ async fn a_deleted_file_is_begun_anew_with_what_is_known() {
     for suffix in ["", "-wal", "-shm"] {
         fs::remove_file(format!("{}{suffix}", store.path().display())).expect("to delete it");
     }
-    told.run(Outcome::Failure);
+    recorder.run(Outcome::Failure);
     let all = IncidentFilter { limit: 9, ..IncidentFilter::default() };
     wait_for("the open incident to be there again", async || {
         history.incidents(&all).await.is_ok_and(|page| page.incidents.len() == 1)
     })
     .await;
-    told.turn(Outcome::Success);
+    recorder.turn(Outcome::Success);
     history.close(PATIENT).await;
     let history = store.open().await;
     let incidents = history.incidents(&all).await.expect("a page").incidents;
@@ -74,8 +74,8 @@ async fn a_deleted_file_is_begun_anew_with_what_is_known() {
 async fn a_lock_of_somebody_else_delays_nothing_and_loses_nothing() {
     let store = Store::file();
     let history = store.open().await;
-    let told = Told::of(&history, "database");
-    told.turn(Outcome::Success);
+    let recorder = Recorder::of(&history, "database");
+    recorder.turn(Outcome::Success);
     wait_for("the change", async || {
         store.number("SELECT count(*) FROM vitalsign_changes").await == 1
     })
@@ -83,8 +83,8 @@ async fn a_lock_of_somebody_else_delays_nothing_and_loses_nothing() {
     let mut other = store.connect().await;
     sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.expect("the lock");
     for _ in 0..20 {
-        told.turn(Outcome::Failure);
-        told.turn(Outcome::Success);
+        recorder.turn(Outcome::Failure);
+        recorder.turn(Outcome::Success);
     }
     assert_eq!(history.availability("database").hour, Share { good: 21, counted: 41 });
     // Reading goes on; what waits for the lock is not in it yet.
@@ -115,7 +115,7 @@ async fn a_path_that_cannot_be_opened_says_why() {
 async fn a_history_in_memory_can_be_read_too() {
     let history = History::open(HistoryOptions::in_memory("orders", "one")).await;
     let history = history.expect("memory");
-    Told::of(&history, "database").turn(Outcome::Failure);
+    Recorder::of(&history, "database").turn(Outcome::Failure);
     let all = IncidentFilter { limit: 9, ..IncidentFilter::default() };
     assert_eq!(history.incidents(&all).await.expect("a page").incidents.len(), 1);
     assert_eq!(history.days(1).await.expect("days")["database"][0].share.counted, 1);

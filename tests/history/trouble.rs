@@ -114,8 +114,8 @@ impl Scene {
     async fn all_is_written(&self) {
         wait_for("all changes to be written", async || {
             // The first status, which comes from unknown, is a change that is not counted.
-            let told = self.metric("health_check_transitions_total").await + 1;
-            self.store.number("SELECT count(*) FROM vitalsign_changes").await == told
+            let recorder = self.metric("health_check_transitions_total").await + 1;
+            self.store.number("SELECT count(*) FROM vitalsign_changes").await == recorder
         })
         .await;
         wait_for("the store to be known to work", async || {

@@ -1,8 +1,12 @@
 //! The kinds that ask SQL databases, against real servers and against peers that misbehave.
 
+mod logins;
 mod mysql;
 mod peers;
+mod poolers;
 mod postgres;
+mod quiet;
+mod replicas;
 mod spans;
 mod sqlite;
 mod tls;

@@ -11,13 +11,13 @@ use crate::support::mariadb::{self, MariaDb};
 use crate::support::postgres::{PASSWORD, Postgres};
 
 /// An authority whose certificate lies in a file.
-struct Authority {
+pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     dir: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new([]).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -26,7 +26,7 @@ impl Authority {
     }
 
     /// Path of its certificate.
-    fn ca(&self) -> PathBuf {
+    pub(super) fn ca(&self) -> PathBuf {
         self.file("ca.pem", &self.issuer.pem())
     }
 
@@ -37,7 +37,7 @@ impl Authority {
     }
 
     /// Chain and key for `name`, valid until the end of `year`.
-    fn certify(&self, name: &str, year: i32) -> (String, String) {
+    pub(super) fn certify(&self, name: &str, year: i32) -> (String, String) {
         let mut params = CertificateParams::new([name.to_owned()]).expect("parameters");
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.not_before = date_time_ymd(2000, 1, 1);

@@ -96,6 +96,19 @@ impl MariaDb {
         sqlx::raw_sql(sql).fetch_one(&mut conn).await.expect("a number").get(0)
     }
 
+    /// A counter of the server since its start.
+    pub(crate) async fn status(&self, name: &str) -> i64 {
+        let mut conn = self.connect().await.expect("to connect");
+        let sql = format!(
+            "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
+             WHERE variable_name = '{name}'"
+        );
+        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut conn).await.expect("a number");
+        // A farewell, for one without is counted.
+        conn.close().await.expect("to close");
+        row.get(0)
+    }
+
     /// Shuts down in an orderly way.
     pub(crate) async fn stop(&mut self) {
         self.daemon.take().expect("a running server").stop(Signal::TERM).await;

@@ -17,6 +17,7 @@ pub(crate) mod named;
 pub(crate) mod openapi;
 pub(crate) mod otlp;
 pub(crate) mod peer;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod python;

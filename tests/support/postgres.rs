@@ -62,6 +62,11 @@ impl Postgres {
         server
     }
 
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
     /// A replica that takes connections only to refuse them, for it serves no queries: this
     /// server must have been started with `hot_standby=off`.
     pub(crate) fn standby_without_queries(&self) -> Self {

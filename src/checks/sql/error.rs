@@ -5,14 +5,38 @@ use std::io;
 
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use super::Dialect;
+use super::{Dialect, Stage};
 use crate::config::Redaction;
 use crate::engine::check::{Context, Failure};
 use crate::model::Reason;
+#[cfg(feature = "tls")]
+use crate::net::database::{ConnectError, ServerError};
+
+/// How the driver begins to say that it does not know a login.
+const UNKNOWN_PLUGIN: &str = "unknown authentication plugin: ";
 
 /// No greeting or first answer of a database is longer; a length above it is another protocol's
 /// text read as one.
 const MAX_GREETING: u64 = 1 << 20;
+
+/// The failure that an attempt to connect ended in.
+#[cfg(feature = "tls")]
+pub(crate) fn connect_failure<D: Dialect>(
+    redaction: &Redaction,
+    cx: &Context,
+    error: &ConnectError,
+) -> Failure {
+    let step = format_args!("connect to {}", error.server.place());
+    match &error.error {
+        ServerError::Driver(error) => failure::<D>(redaction, cx, Stage::Connect, step, error),
+        ServerError::WrongSession(text) => {
+            Failure::new(Reason::NotServing, format!("{step}: {text}"))
+        }
+        ServerError::TimedOut => {
+            Failure::new(Reason::Timeout, format!("{step}: no answer within its share of the time"))
+        }
+    }
+}
 
 /// The failure that `error` stands for; `step` is what was being done.
 ///
@@ -20,6 +44,7 @@ const MAX_GREETING: u64 = 1 << 20;
 pub(crate) fn failure<D: Dialect>(
     redaction: &Redaction,
     cx: &Context,
+    stage: Stage,
     step: impl fmt::Display,
     error: &sqlx::Error,
 ) -> Failure {
@@ -28,7 +53,7 @@ pub(crate) fn failure<D: Dialect>(
             if let Some(code) = D::code(error.as_ref()) {
                 cx.attribute(semconv::DB_RESPONSE_STATUS_CODE, code);
             }
-            (D::reason(error.as_ref()), redaction.clean(error.message()))
+            (D::reason(error.as_ref(), stage), redaction.clean(error.message()))
         }
         sqlx::Error::Io(error) => {
             let (reason, text) = of_io(error);
@@ -40,6 +65,18 @@ pub(crate) fn failure<D: Dialect>(
         }
         sqlx::Error::Protocol(text) if is_end_instead_of_tls_answer(text) => {
             (Reason::ConnectionReset, "the server closed the connection".to_owned())
+        }
+        sqlx::Error::Protocol(text) if text.contains(UNKNOWN_PLUGIN) => {
+            let plugin = text.split(UNKNOWN_PLUGIN).nth(1).and_then(|t| t.split(' ').next());
+            let plugin = redaction.clean(plugin.unwrap_or_default());
+            (
+                Reason::AuthFailed,
+                format!(
+                    "this client does not know the login `{plugin}` that the server asks for; \
+                     give the check a user with mysql_native_password, sha256_password or \
+                     caching_sha2_password"
+                ),
+            )
         }
         sqlx::Error::Protocol(text) => {
             // Behind it the driver names the line of its source.

@@ -10,12 +10,22 @@ use crate::model::Reason;
 /// What a replica says of its lag.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Lag {
-    /// That many seconds.
-    Seconds(f64),
-    /// It replicates and cannot tell yet, and why.
-    Unknown(&'static str),
+    /// That many seconds, behind the source of this name where there are several.
+    Seconds { seconds: f64, source: Option<String> },
+    /// It has heard of nothing new for long, and cannot tell a source that is idle from one that
+    /// is cut off itself.
+    Silent(String),
+    /// It cannot tell, and why.
+    Unknown(String),
     /// It has stopped replicating, and how.
-    Stopped(&'static str),
+    Stopped(String),
+}
+
+impl Lag {
+    /// That many seconds, behind its only source.
+    pub(crate) const fn seconds(seconds: f64) -> Self {
+        Self::Seconds { seconds, source: None }
+    }
 }
 
 /// The bounds on a replica's lag.
@@ -48,29 +58,28 @@ impl LagLimits {
         self.warn.is_some() || self.max.is_some()
     }
 
-    /// Judges `lag`, and notes it as a figure.
+    /// Judges `lag`, and records it as a figure.
     pub(crate) fn judge(self, lag: &Lag, cx: &Context) -> Result<Detail, Failure> {
-        let seconds = match *lag {
-            Lag::Seconds(seconds) => seconds,
-            Lag::Stopped(how) if self.max.is_some() => {
-                return Err(Failure::new(Reason::OutOfRange, how).answered());
+        let (seconds, source) = match lag {
+            Lag::Seconds { seconds, source } => (*seconds, source.as_deref()),
+            Lag::Stopped(how) | Lag::Unknown(how) if self.max.is_some() => {
+                return Err(Failure::new(Reason::OutOfRange, how.clone()).answered());
             }
-            Lag::Stopped(why) | Lag::Unknown(why) => return Ok(Detail::warning(why)),
+            Lag::Stopped(why) | Lag::Unknown(why) | Lag::Silent(why) => {
+                return Ok(Detail::warning(why.clone()));
+            }
         };
         cx.measure(&REPLICATION_LAG, seconds);
+        let source = source.map(|name| format!(" behind `{name}`")).unwrap_or_default();
+        let text = |limit: Duration| {
+            let limit = humantime::format_duration(limit);
+            format!("the replica lags by {seconds:.1} s{source}, more than {limit}")
+        };
         let above = |limit: Option<Duration>| limit.filter(|l| seconds > l.as_secs_f64());
         if let Some(max) = above(self.max) {
-            let max = humantime::format_duration(max);
-            let message = format!("the replica lags by {seconds:.1} s, more than {max}");
-            return Err(Failure::new(Reason::OutOfRange, message).answered());
+            return Err(Failure::new(Reason::OutOfRange, text(max)).answered());
         }
-        Ok(match above(self.warn) {
-            Some(warn) => {
-                let warn = humantime::format_duration(warn);
-                Detail::warning(format!("the replica lags by {seconds:.1} s, more than {warn}"))
-            }
-            None => Detail::ok(),
-        })
+        Ok(above(self.warn).map_or_else(Detail::ok, |warn| Detail::warning(text(warn))))
     }
 }
 
@@ -94,21 +103,32 @@ mod tests {
     fn a_lag_warns_above_the_one_bound_and_fails_above_the_other() {
         let (both, errors) = limits(Some(5), Some(10));
         assert!(errors.is_empty() && both.wanted());
-        assert_eq!(judge(both, &Lag::Seconds(5.0)), (Ok(Detail::ok()), Some(5.0)));
-        let (verdict, _) = judge(both, &Lag::Seconds(6.0));
+        assert_eq!(judge(both, &Lag::seconds(5.0)), (Ok(Detail::ok()), Some(5.0)));
+        let (verdict, _) = judge(both, &Lag::seconds(6.0));
         assert!(verdict.is_ok_and(|d| d.caveat.is_some_and(|c| c.contains("lags by 6.0 s"))));
-        assert_eq!(judge(both, &Lag::Seconds(11.0)), (Err(Reason::OutOfRange), Some(11.0)));
+        assert_eq!(judge(both, &Lag::seconds(11.0)), (Err(Reason::OutOfRange), Some(11.0)));
     }
 
     #[test]
-    fn a_replica_that_stopped_fails_only_a_check_with_an_upper_bound() {
+    fn a_lag_that_is_not_known_fails_a_check_with_an_upper_bound_and_warns_without() {
         let (upper, lower) = (limits(None, Some(1)).0, limits(Some(1), None).0);
-        let stopped = Lag::Stopped("replication has stopped");
-        assert_eq!(judge(upper, &stopped), (Err(Reason::OutOfRange), None));
-        for (bounds, lag) in [(lower, stopped), (upper, Lag::Unknown("it has just started"))] {
-            let (verdict, _) = judge(bounds, &lag);
-            assert!(verdict.is_ok_and(|d| d.caveat.is_some()));
+        for lag in [Lag::Stopped("it has stopped".into()), Lag::Unknown("it cannot tell".into())] {
+            assert_eq!(judge(upper, &lag), (Err(Reason::OutOfRange), None));
+            let (verdict, figure) = judge(lower, &lag);
+            assert!(verdict.is_ok_and(|d| d.caveat.is_some()) && figure.is_none());
         }
+        let silent = Lag::Silent("it has heard nothing".into());
+        for bounds in [upper, lower] {
+            let (verdict, figure) = judge(bounds, &silent);
+            assert!(verdict.is_ok_and(|d| d.caveat.is_some()) && figure.is_none());
+        }
+    }
+
+    #[test]
+    fn a_source_among_several_is_named() {
+        let lag = Lag::Seconds { seconds: 3.0, source: Some("m1".into()) };
+        let (verdict, _) = judge(limits(Some(1), None).0, &lag);
+        assert!(verdict.is_ok_and(|d| d.caveat.is_some_and(|c| c.contains("behind `m1`"))));
     }
 
     #[test]

@@ -11,8 +11,6 @@ pub(super) mod lag;
 pub(super) mod pool;
 #[cfg(feature = "tls")]
 pub(super) mod tls;
-#[cfg(feature = "tls")]
-pub(super) mod url;
 
 use std::panic::AssertUnwindSafe;
 
@@ -42,6 +40,16 @@ pub(crate) struct ExpectRows {
     pub(crate) rows: Option<u64>,
 }
 
+/// What was being done when a server refused: the same code means one thing at the login and
+/// another at a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The connection and the login.
+    Connect,
+    /// A statement.
+    Query,
+}
+
 /// One family of databases, as the shared code sees it.
 pub(crate) trait Dialect: sqlx::Database {
     /// The kind's name.
@@ -50,7 +58,7 @@ pub(crate) trait Dialect: sqlx::Database {
     const QUERY: &'static str;
 
     /// What a server's own error stands for.
-    fn reason(error: &dyn sqlx::error::DatabaseError) -> Reason;
+    fn reason(error: &dyn sqlx::error::DatabaseError, stage: Stage) -> Reason;
 
     /// The code of a server's own error, as `db.response.status_code` shows it.
     fn code(error: &dyn sqlx::error::DatabaseError) -> Option<String> {
@@ -88,11 +96,7 @@ impl Target {
     /// Host and port for people.
     pub(crate) fn place(&self) -> String {
         match &self.server {
-            Some(Server { address, port: Some(port) }) if address.contains(':') => {
-                format!("[{address}]:{port}")
-            }
-            Some(Server { address, port: Some(port) }) => format!("{address}:{port}"),
-            Some(Server { address, port: None }) => address.clone(),
+            Some(server) => server.place(),
             None => self.namespace.clone().unwrap_or_else(|| self.system.to_owned()),
         }
     }

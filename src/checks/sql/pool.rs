@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, Connection, Pool};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::failure;
-use super::{Dialect, Question, count, shielded};
+use super::{Dialect, Question, Stage, count, shielded};
 use crate::config::Redaction;
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server};
@@ -72,7 +72,9 @@ impl<D: Dialect> PoolCheck<D> {
             Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) => {
                 Err(self.diagnose(cx, exhausted, started.elapsed()).await)
             }
-            Ok(Err(error)) => Err(failure::<D>(&Redaction::default(), cx, "connect", &error)),
+            Ok(Err(error)) => {
+                Err(failure::<D>(&Redaction::default(), cx, Stage::Connect, "connect", &error))
+            }
         }
     }
 
@@ -95,7 +97,9 @@ impl<D: Dialect> PoolCheck<D> {
             format!("the pool gave no connection within {waited} ms")
         };
         match beside {
-            Ok(Err(error)) => failure::<D>(&Redaction::default(), cx, "connect", &error),
+            Ok(Err(error)) => {
+                failure::<D>(&Redaction::default(), cx, Stage::Connect, "connect", &error)
+            }
             Ok(Ok(conn)) => {
                 let _ = timeout_at(deadline, shielded(conn.close())).await;
                 let reason = if exhausted { Reason::Overloaded } else { Reason::Timeout };
@@ -112,7 +116,9 @@ impl<D: Dialect> PoolCheck<D> {
         let mut conn = cx.phase(Phase::Connect, self.acquire(cx)).await?;
         let asked = shielded(count::<D>(&mut conn, question.sql.clone()));
         let rows = cx.phase(Phase::Request, asked).await;
-        rows.map_err(|error| failure::<D>(&Redaction::default(), cx, "query", &error))?;
+        rows.map_err(|error| {
+            failure::<D>(&Redaction::default(), cx, Stage::Query, "query", &error)
+        })?;
         Ok(Detail::ok())
     }
 }

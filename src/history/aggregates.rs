@@ -1,4 +1,4 @@
-//! The books: what is known of each check, folded from what the queue held.
+//! The aggregates: what is known of each check, folded from what the queue held.
 //!
 //! A run counts in the minute in which it ended, and with it in the hour and the day. When a
 //! minute, hour or day is over, its roll-ups wait for the store in [`Pending`].
@@ -6,11 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::availability::Rings;
 use super::incident::{self, Changed, Period};
-use super::pending::{Held, Pending};
+use super::pending::{Pending, StatusSince};
 use super::record::Record;
 use super::rollup::{Counts, Millis, Ran, Rollup, Width, worse};
-use super::share::Rings;
 use super::{Availability, raw};
 use crate::model::{ServiceStatus, Status, Transition};
 
@@ -19,7 +19,7 @@ const BELIEVED: Millis = 3_600_000;
 
 /// What is known of one check.
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(super) struct Aggregate {
     /// Of the minute that has not ended, as are the next two.
     pub(super) minute: Rollup,
     pub(super) hour: Rollup,
@@ -28,23 +28,26 @@ pub(super) struct Book {
     /// Runs that the store has not acknowledged.
     pub(super) raw: Vec<u8>,
     /// Status, and since when; over a restart it is that of before until the first run decides.
-    pub(super) held: Held,
+    pub(super) held: StatusSince,
     /// The status in this process; none before the first.
     status: Option<Status>,
     /// The first one in this process, and since when.
-    first: Held,
+    first: StatusSince,
     pub(super) open: Option<Period>,
-    removed: bool,
+    /// Whether what the store knows of the past is in here.
+    pub(super) past_known: bool,
+    /// Whether its check is no longer part of the plan.
+    pub(super) removed: bool,
 }
 
-/// The books of all checks.
+/// The aggregates of all checks.
 #[derive(Debug, Default)]
-pub(super) struct Books {
-    pub(super) of: HashMap<Arc<str>, Book>,
+pub(super) struct Aggregates {
+    pub(super) of: HashMap<Arc<str>, Aggregate>,
     /// Start of the minute that has not ended; 0 before the first.
     pub(super) minute: Millis,
     pub(super) pending: Pending,
-    /// Ids that the store gave to the checks.
+    /// Ids that the store gave to these checks.
     pub(super) ids: Arc<HashMap<Arc<str>, i64>>,
     /// The service's status before this process, as the store remembers it.
     pub(super) service: Option<(ServiceStatus, Millis)>,
@@ -52,7 +55,16 @@ pub(super) struct Books {
     planned: Option<HashSet<Arc<str>>>,
 }
 
-impl Book {
+impl Aggregate {
+    /// What is known of the periods that have not ended.
+    pub(super) fn unfinished(&self) -> [(Width, Rollup); 3] {
+        [
+            (Width::Minute, self.minute.clone()),
+            (Width::Hour, self.hour.clone()),
+            (Width::Day, self.day.into()),
+        ]
+    }
+
     fn note(&mut self, counts: &Counts) {
         self.minute.counts.merge(counts);
         self.hour.counts.merge(counts);
@@ -74,7 +86,7 @@ impl Book {
         self.rings.add(ran.at, &counts);
     }
 
-    fn change(&mut self, change: &Changed) -> Option<Held> {
+    fn change(&mut self, change: &Changed) -> Option<StatusSince> {
         self.note_status(worse(self.status, Some(change.to)));
         let first = self.first.is_none();
         self.first.get_or_insert((change.to, change.at));
@@ -88,7 +100,7 @@ impl Book {
     }
 }
 
-impl Books {
+impl Aggregates {
     /// Folds what the queue held; `now` ends the periods that are over by then.
     pub(super) fn fold(&mut self, records: Vec<Record>, now: Millis) {
         for record in records {
@@ -116,11 +128,11 @@ impl Books {
         self.advance(ran.at);
         // Of a minute that is over, or of a clock that was set back: it counts now.
         ran.at = ran.at.max(self.minute);
-        let book = entry(&mut self.of, check);
+        let aggregate = entry(&mut self.of, check);
         // What it was until then, it was in this minute too.
-        let before = book.status;
-        book.note_status(before);
-        book.count(&ran);
+        let before = aggregate.status;
+        aggregate.note_status(before);
+        aggregate.count(&ran);
         self.keep_raw(check, &ran);
         self.pending.records += 1;
     }
@@ -130,14 +142,14 @@ impl Books {
         let Some(at) = calls.first().map(|call| call.at) else { return };
         self.advance(at);
         let at = at.max(self.minute);
-        let book = entry(&mut self.of, check);
-        let before = book.status;
-        book.note_status(before);
+        let aggregate = entry(&mut self.of, check);
+        let before = aggregate.status;
+        aggregate.note_status(before);
         for call in &mut calls {
             call.at = at;
-            book.count(call);
+            aggregate.count(call);
         }
-        book.note(&Counts { max_micros: longest, ..Counts::default() });
+        aggregate.note(&Counts { max_micros: longest, ..Counts::default() });
         for call in raw::coarse(calls) {
             self.keep_raw(check, &call);
         }
@@ -149,16 +161,16 @@ impl Books {
         if self.pending.raw == 0 {
             self.pending.raw_key = ran.at.max(self.pending.raw_key + 1);
         }
-        let book = entry(&mut self.of, check);
-        let length = book.raw.len();
-        raw::append(&mut book.raw, ran);
-        self.pending.raw += book.raw.len() - length;
+        let aggregate = entry(&mut self.of, check);
+        let length = aggregate.raw.len();
+        raw::append(&mut aggregate.raw, ran);
+        self.pending.raw += aggregate.raw.len() - length;
     }
 
     fn transition(&mut self, check: &Arc<str>, transition: Transition) {
         let at = super::rollup::millis(transition.at);
         self.advance(at);
-        let book = entry(&mut self.of, check);
+        let aggregate = entry(&mut self.of, check);
         let change = Changed {
             id: transition.id,
             at,
@@ -168,10 +180,10 @@ impl Books {
             message: transition.message,
             trace_id: transition.trace.map(|t| t.trace_id_hex()),
         };
-        if let Some(held) = book.change(&change) {
+        if let Some(held) = aggregate.change(&change) {
             self.pending.statuses.insert(Arc::clone(check), held);
         }
-        if let Some(period) = incident::fold(&mut book.open, &change) {
+        if let Some(period) = incident::fold(&mut aggregate.open, &change) {
             self.pending.incident(check, period);
         }
         self.pending.change(check, change);
@@ -180,16 +192,16 @@ impl Books {
 
     /// Ends what is open of a check that is no longer asked.
     pub(super) fn remove(&mut self, check: &Arc<str>, at: Millis) {
-        let Some(book) = self.of.get_mut(check) else { return };
-        if let Some(period) = book.open.take() {
+        let Some(aggregate) = self.of.get_mut(check) else { return };
+        if let Some(period) = aggregate.open.take() {
             self.pending.incident(check, period.ended(at));
         }
-        if book.held.take().is_some() {
+        if aggregate.held.take().is_some() {
             self.pending.statuses.insert(Arc::clone(check), None);
         }
-        book.status = None;
-        book.first = None;
-        book.removed = true;
+        aggregate.status = None;
+        aggregate.first = None;
+        aggregate.removed = true;
     }
 
     /// Makes the minute of `at` the one that has not ended, unless it is over already.
@@ -207,24 +219,24 @@ impl Books {
         };
         let [hour, day] = [Width::Hour, Width::Day].map(|width| over(width, self.minute));
         let pending = &mut self.pending;
-        self.of.retain(|check, book| {
-            let ended = std::mem::take(&mut book.minute);
+        self.of.retain(|check, aggregate| {
+            let ended = std::mem::take(&mut aggregate.minute);
             if !ended.counts.is_empty() {
                 pending.add((Width::Minute, self.minute), check, &ended);
             }
             if let Some(slot) = hour {
-                let ended = std::mem::take(&mut book.hour);
+                let ended = std::mem::take(&mut aggregate.hour);
                 if !ended.counts.is_empty() {
                     pending.add(slot, check, &ended);
                 }
             }
             let Some(slot) = day else { return true };
-            let ended = std::mem::take(&mut book.day);
+            let ended = std::mem::take(&mut aggregate.day);
             if !ended.is_empty() {
                 pending.add(slot, check, &ended.into());
             }
             // What a removed check did until its day is over is kept with that day.
-            !book.removed || !book.raw.is_empty()
+            !aggregate.removed || !aggregate.raw.is_empty()
         });
         self.minute = minute;
     }
@@ -235,27 +247,27 @@ impl Books {
             self.pending.add((width, start), check, rollup);
             return;
         }
-        let book = entry(&mut self.of, check);
+        let aggregate = self.aggregate(check);
         match width {
-            Width::Minute => book.minute.merge(rollup),
-            Width::Hour => book.hour.merge(rollup),
-            Width::Day => book.day.merge(&rollup.counts),
+            Width::Minute => aggregate.minute.merge(rollup),
+            Width::Hour => aggregate.hour.merge(rollup),
+            Width::Day => aggregate.day.merge(&rollup.counts),
         }
     }
 
     /// Takes over the status that a check had before this process, unless it has one already.
-    pub(super) fn recall(&mut self, check: &Arc<str>, held: Held) {
-        let book = self.book(check);
-        if book.status.is_none() {
-            book.held = held;
+    pub(super) fn recall(&mut self, check: &Arc<str>, held: StatusSince) {
+        let aggregate = self.aggregate(check);
+        if aggregate.status.is_none() {
+            aggregate.held = held;
         }
     }
 
     /// Takes over an incident that was open before this process.
     pub(super) fn reopen(&mut self, check: &Arc<str>, mut period: Period) {
-        let book = self.of.entry(Arc::clone(check)).or_default();
-        let Some((first, at)) = book.first else {
-            book.open = Some(period);
+        let aggregate = self.of.entry(Arc::clone(check)).or_default();
+        let Some((first, at)) = aggregate.first else {
+            aggregate.open = Some(period);
             return;
         };
         // The store was late: the incident ended with the first run, or is the one that began
@@ -266,14 +278,14 @@ impl Books {
         }
         let of_check = (Arc::clone(check), 0)..=(Arc::clone(check), u64::MAX);
         let begun = self.pending.incidents.range(of_check).next().map(|(_, begun)| begun.clone());
-        let begun = begun.or_else(|| book.open.clone());
+        let begun = begun.or_else(|| aggregate.open.clone());
         if let Some(begun) = begun {
             self.pending.incidents.remove(&(Arc::clone(check), begun.id));
-            let goes_on = book.open.as_ref().is_some_and(|open| open.id == begun.id);
+            let goes_on = aggregate.open.as_ref().is_some_and(|open| open.id == begun.id);
             period.end = begun.end;
             period.worsen(begun);
             if goes_on {
-                book.open = Some(period.clone());
+                aggregate.open = Some(period.clone());
             }
         }
         self.pending.incident(check, period);
@@ -288,8 +300,8 @@ impl Books {
     /// Ends what was open of checks that this process does not ask.
     pub(super) fn end_unplanned(&mut self, now: Millis) {
         let Some(planned) = &self.planned else { return };
-        let idle = |(check, book): (&Arc<str>, &Book)| {
-            (book.status.is_none() && !planned.contains(check)).then(|| Arc::clone(check))
+        let idle = |(check, aggregate): (&Arc<str>, &Aggregate)| {
+            (aggregate.status.is_none() && !planned.contains(check)).then(|| Arc::clone(check))
         };
         let gone: Vec<Arc<str>> = self.of.iter().filter_map(idle).collect();
         for check in gone {
@@ -299,12 +311,12 @@ impl Books {
 
     /// Makes all that is known wait for the store again: a new one knows nothing of it.
     pub(super) fn renew(&mut self) {
-        for (check, book) in &self.of {
-            if let Some(period) = &book.open {
+        for (check, aggregate) in &self.of {
+            if let Some(period) = &aggregate.open {
                 self.pending.incident(check, period.clone());
             }
-            if book.held.is_some() {
-                self.pending.statuses.insert(Arc::clone(check), book.held);
+            if aggregate.held.is_some() {
+                self.pending.statuses.insert(Arc::clone(check), aggregate.held);
             }
         }
         if self.pending.service.is_none() {
@@ -324,23 +336,23 @@ impl Books {
             return;
         }
         for (check, length) in written {
-            let Some(book) = self.of.get_mut(check) else { continue };
-            let length = (*length).min(book.raw.len());
-            book.raw.drain(..length);
+            let Some(aggregate) = self.of.get_mut(check) else { continue };
+            let length = (*length).min(aggregate.raw.len());
+            aggregate.raw.drain(..length);
             self.pending.raw -= length;
         }
         self.pending.raw_key = now.max(key + 1);
     }
 
-    /// The book of a check, begun if there is none.
-    pub(super) fn book(&mut self, check: &Arc<str>) -> &mut Book {
+    /// The aggregate of a check, begun if there is none.
+    pub(super) fn aggregate(&mut self, check: &Arc<str>) -> &mut Aggregate {
         self.of.entry(Arc::clone(check)).or_default()
     }
 
     /// Forgets single runs that the store has not taken; the roll-ups hold them too.
     fn forget_raw(&mut self) {
-        for book in self.of.values_mut() {
-            book.raw = Vec::new();
+        for aggregate in self.of.values_mut() {
+            aggregate.raw = Vec::new();
         }
         self.pending.raw = 0;
         self.pending.raw_key += 1;
@@ -351,9 +363,12 @@ impl Books {
     }
 }
 
-/// The book of a check that is part of the plan.
-fn entry<'a>(books: &'a mut HashMap<Arc<str>, Book>, check: &Arc<str>) -> &'a mut Book {
-    let book = books.entry(Arc::clone(check)).or_default();
-    book.removed = false;
-    book
+/// The aggregate of a check that is part of the plan.
+fn entry<'a>(
+    aggregates: &'a mut HashMap<Arc<str>, Aggregate>,
+    check: &Arc<str>,
+) -> &'a mut Aggregate {
+    let aggregate = aggregates.entry(Arc::clone(check)).or_default();
+    aggregate.removed = false;
+    aggregate
 }

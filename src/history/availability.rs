@@ -100,7 +100,7 @@ pub(super) struct Rings {
     /// A day of quarters of an hour.
     pub(super) quarters: Ring<97, { HOUR / 4 }>,
     /// A month of four hours each.
-    pub(super) watches: Ring<181, { 4 * HOUR }>,
+    pub(super) four_hours: Ring<181, { 4 * HOUR }>,
 }
 
 impl Rings {
@@ -108,15 +108,15 @@ impl Rings {
         let Counts { slo_good, slo_counted, .. } = *counts;
         self.minutes.add(at, slo_good, slo_counted);
         self.quarters.add(at, slo_good, slo_counted);
-        self.watches.add(at, slo_good, slo_counted);
+        self.four_hours.add(at, slo_good, slo_counted);
     }
 
     pub(super) fn availability(&self, now: Millis) -> Availability {
         Availability {
             hour: self.minutes.sum(now, HOUR),
             day: self.quarters.sum(now, DAY),
-            week: self.watches.sum(now, 7 * DAY),
-            month: self.watches.sum(now, 30 * DAY),
+            week: self.four_hours.sum(now, 7 * DAY),
+            month: self.four_hours.sum(now, 30 * DAY),
         }
     }
 }

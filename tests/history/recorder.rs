@@ -1,4 +1,4 @@
-//! Tells a history what a recorder would.
+//! Records in a history what the state of one check would.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use vitalsign::{
 
 pub(crate) const DURATION: Duration = Duration::from_millis(4);
 
-/// A recorder of one check, as far as a sink can tell.
-pub(crate) struct Told {
+/// A recorder of one check, as a sink sees it.
+pub(crate) struct Recorder {
     sink: Arc<dyn Sink>,
     info: Arc<CheckInfo>,
     status: Cell<Status>,
@@ -48,7 +48,7 @@ pub(crate) fn info(name: &str) -> Arc<CheckInfo> {
     })
 }
 
-impl Told {
+impl Recorder {
     pub(crate) fn of(history: &History, check: &str) -> Self {
         Self { sink: history.sink(), info: info(check), status: Cell::new(Status::Unknown) }
     }
@@ -83,8 +83,8 @@ impl Told {
             message: run.message.clone(),
             trace: run.trace,
         };
-        let told = Event::Run { run, status: to, trace_kept: false, maintenance: false };
-        self.sink.record(&self.info, told);
+        let event = Event::Run { run, status: to, trace_kept: false, maintenance: false };
+        self.sink.record(&self.info, event);
         self.sink.record(&self.info, Event::Transition(&transition));
         transition
     }

@@ -1,17 +1,17 @@
-//! A history that a benchmark makes up, written by what writes a real one.
+//! A history that a benchmark generates, written by what writes a real one.
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use super::connection::Connection;
+use super::error::StoreError;
 use super::incident::{Changed, Period};
 use super::options::HistoryOptions;
 use super::prune::MINUTES;
 use super::rollup::{Counts, Millis, Ran, Rollup, Width};
 use super::shared::{Shared, now};
-use super::value::StoreError;
 use super::write::{self, Occasion};
-use super::{load, raw};
+use super::{load, raw, schema};
 use crate::model::{Outcome, Reason, Status};
 
 const MINUTE: Millis = Width::Minute.millis();
@@ -24,17 +24,17 @@ const INTERVAL: Millis = 10_000;
 /// How long a check is down, once a day.
 const DOWN: Millis = 5 * MINUTE;
 
-/// What is being made.
-struct Maker {
+/// What is being generated.
+struct Generator {
     shared: Shared,
     conn: Connection,
     instance: i64,
-    checks: Vec<Made>,
+    checks: Vec<GeneratedCheck>,
     now: Millis,
 }
 
 /// A check, and what its day has been so far.
-struct Made {
+struct GeneratedCheck {
     name: Arc<str>,
     number: u32,
     day: Counts,
@@ -44,21 +44,21 @@ struct Made {
 
 /// Writes the past of as many checks, each asked every ten seconds for so many days up to now and
 /// down once a day.
-pub(crate) async fn make(
+pub(crate) async fn generate(
     options: HistoryOptions,
     checks: impl IntoIterator<Item = String>,
     days: u32,
 ) -> Result<(), String> {
-    let made = async {
-        let mut maker = Maker::new(options, checks).await?;
-        maker.make(i64::from(days)).await?;
-        maker.conn.close().await;
+    let generated = async {
+        let mut generator = Generator::new(options, checks).await?;
+        generator.make(i64::from(days)).await?;
+        generator.conn.close().await;
         Ok::<_, StoreError>(())
     };
-    made.await.map_err(|error| error.to_string())
+    generated.await.map_err(|error| error.to_string())
 }
 
-impl Made {
+impl GeneratedCheck {
     /// The run that ended at `at`: of a length that varies as a network's do, around one of the
     /// check's own, and now and then much longer.
     fn ran(&mut self, at: Millis) -> Ran {
@@ -85,27 +85,28 @@ impl Made {
     }
 }
 
-impl Maker {
+impl Generator {
     async fn new(
         options: HistoryOptions,
         checks: impl IntoIterator<Item = String>,
     ) -> Result<Self, StoreError> {
         let shared = Shared::new(options);
-        let mut conn = Connection::open(&shared.options.place).await?;
+        let mut conn = Connection::connect(&shared.options.place).await?;
+        schema::migrate(&mut conn).await?;
         // It is made once, and need not survive a loss of power meanwhile.
         conn.execute("PRAGMA synchronous = OFF", &[]).await?;
         let now = now();
         let options = &shared.options;
         let of = load::instance(&mut conn, &options.service, &options.instance, now).await?;
-        let checks: Vec<Made> = (0..)
+        let checks: Vec<GeneratedCheck> = (0..)
             .zip(checks)
             .map(|(number, name)| {
                 let random = 0x9e37_79b9_7f4a_7c15 ^ u64::from(number);
-                Made { name: name.into(), number, day: Counts::default(), random }
+                GeneratedCheck { name: name.into(), number, day: Counts::default(), random }
             })
             .collect();
         for made in &checks {
-            shared.books().book(&made.name);
+            shared.aggregates().aggregate(&made.name);
         }
         Ok(Self { shared, conn, instance: of.id, checks, now })
     }
@@ -129,7 +130,7 @@ impl Maker {
     /// Makes the roll-ups of an hour, up to now, and what changed in it.
     fn hour(&mut self, start: Millis) {
         let until = (start + HOUR).min(Width::Minute.floor(self.now));
-        let mut books = self.shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut aggregates = self.shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
         for made in &mut self.checks {
             let mut hour = Rollup::default();
             let mut minute = start;
@@ -140,17 +141,21 @@ impl Maker {
                 }
                 hour.merge(&rollup);
                 if minute >= self.now - MINUTES {
-                    books.pending.add((Width::Minute, minute), &made.name, &rollup);
+                    aggregates.pending.add((Width::Minute, minute), &made.name, &rollup);
                 }
                 minute += MINUTE;
             }
             made.day.merge(&hour.counts);
             if start + HOUR <= self.now {
-                books.pending.add((Width::Hour, start), &made.name, &hour);
+                aggregates.pending.add((Width::Hour, start), &made.name, &hour);
             }
             if Width::Day.floor(start) != Width::Day.floor(start + HOUR) {
                 let day = std::mem::take(&mut made.day);
-                books.pending.add((Width::Day, Width::Day.floor(start)), &made.name, &day.into());
+                aggregates.pending.add(
+                    (Width::Day, Width::Day.floor(start)),
+                    &made.name,
+                    &day.into(),
+                );
             }
             let down = made.down(start);
             if !(start..until).contains(&down.start) || down.end > self.now {
@@ -158,10 +163,10 @@ impl Maker {
             }
             let [begun, ended] = changes(made.number, &down);
             let held = Some((Status::Up, ended.at));
-            books.pending.statuses.insert(Arc::clone(&made.name), held);
-            books.pending.incident(&made.name, period(&begun, ended.at));
-            books.pending.change(&made.name, begun);
-            books.pending.change(&made.name, ended);
+            aggregates.pending.statuses.insert(Arc::clone(&made.name), held);
+            aggregates.pending.incident(&made.name, period(&begun, ended.at));
+            aggregates.pending.change(&made.name, begun);
+            aggregates.pending.change(&made.name, ended);
         }
     }
 
@@ -170,15 +175,16 @@ impl Maker {
         let mut at = self.now - HOUR;
         while at < self.now {
             {
-                let mut books = self.shared.books.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut aggregates =
+                    self.shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
                 for made in &mut self.checks {
                     let ran = made.ran(at);
-                    let bytes = &mut books.book(&made.name).raw;
+                    let bytes = &mut aggregates.aggregate(&made.name).raw;
                     raw::append(bytes, &ran);
                     let length = bytes.len();
-                    books.pending.raw += length;
+                    aggregates.pending.raw += length;
                 }
-                books.pending.raw_key = at;
+                aggregates.pending.raw_key = at;
             }
             self.flush().await?;
             at += INTERVAL;

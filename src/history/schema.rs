@@ -1,0 +1,97 @@
+//! Brings the tables of a store up to date.
+//!
+//! What was applied stands in a table beside the others, in the form that sqlx writes. A store that
+//! is up to date is only read: a role without the right to create tables may use tables that
+//! another role made. What is missing is applied in one transaction under a lock that ends with
+//! it, because behind a pooler a lock of the session would outlive it.
+//!
+//! Tables that were dropped while the table of migrations stayed are made anew. Where some of them
+//! are left, nothing is done: they may hold what somebody still needs.
+
+use sqlx::migrate::Migrator;
+
+use super::connection::Connection;
+use super::error::{HistoryError, StoreError};
+use super::value::Value;
+
+/// Where the applied migrations are recorded; other programs may share the database.
+const MIGRATIONS: &str = "vitalsign_migrations";
+
+/// The tables of the newest schema.
+const TABLES: [&str; 6] = [
+    "vitalsign_instances",
+    "vitalsign_checks",
+    "vitalsign_rollups",
+    "vitalsign_runs",
+    "vitalsign_changes",
+    "vitalsign_incidents",
+];
+
+/// What a store has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Every table of the newest schema.
+    Newest,
+    /// The schema after this migration; 0 is none.
+    After(i64),
+    /// The record of migrations alone.
+    Dropped,
+}
+
+/// Makes the schema of `conn` the newest.
+pub(super) async fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
+    let migrator = conn.migrations();
+    if find(conn, migrator).await? == Found::Newest {
+        return Ok(());
+    }
+    conn.begin().await?;
+    conn.lock_schema().await?;
+    // Somebody else may have been first.
+    let from = match find(conn, migrator).await? {
+        Found::Newest => return conn.commit().await,
+        Found::After(version) => version,
+        Found::Dropped => {
+            tracing::warn!("the history's tables were dropped; they are made anew");
+            conn.execute(&format!("DELETE FROM {MIGRATIONS}"), &[]).await?;
+            0
+        }
+    };
+    conn.execute(&conn.migrations_table(MIGRATIONS), &[]).await?;
+    for migration in migrator.iter().filter(|migration| migration.version > from) {
+        conn.script(migration.sql.as_str()).await?;
+        let sql = format!(
+            "INSERT INTO {MIGRATIONS} (version, description, success, checksum, execution_time) \
+             VALUES ($1, $2, TRUE, $3, 0)"
+        );
+        let values = [
+            migration.version.into(),
+            migration.description.as_ref().into(),
+            Value::Blob(migration.checksum.to_vec()),
+        ];
+        conn.execute(&sql, &values).await?;
+    }
+    conn.commit().await
+}
+
+async fn find(conn: &mut Connection, migrator: &Migrator) -> Result<Found, StoreError> {
+    if conn.tables(&[MIGRATIONS]).await? == 0 {
+        return Ok(Found::After(0));
+    }
+    let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let sql = format!("SELECT coalesce(max(version), 0) FROM {MIGRATIONS}");
+    let rows = conn.fetch(&sql, &[]).await?;
+    let found = rows.first().map_or(Ok(0), |row| row.int(0))?;
+    if found > newest {
+        return Err(HistoryError::Newer { found, known: newest }.into());
+    }
+    let tables = conn.tables(&TABLES).await?;
+    match tables {
+        _ if found < newest => Ok(Found::After(found)),
+        0 => Ok(Found::Dropped),
+        all if all == TABLES.len() => Ok(Found::Newest),
+        some => Err(StoreError::Trouble(format!(
+            "{some} of the history's {} tables are left; restore the others, or drop these too",
+            TABLES.len()
+        ))),
+    }
+}
