@@ -137,7 +137,8 @@ impl Cell {
 
     pub(super) fn change(&mut self, mut transition: Transition) -> Transition {
         let before = self.before.take().filter(|(status, _)| *status == transition.to);
-        self.since = before.map_or(transition.at, |(_, since)| since);
+        transition.since = before.map_or(transition.at, |(_, since)| since);
+        self.since = transition.since;
         // The first status of all does not count as a change: nothing was known before.
         if self.last_result.is_some() {
             self.figures.transitions[transition.to as usize] += 1;
