@@ -69,7 +69,7 @@ impl BodyError {
 
 /// Reads the body of the answer `head` to its end; its bytes are kept when they are `wanted`.
 ///
-/// No more than `max` decoded bytes are held or counted, however few they were on the way.
+/// Reading stops after `max` decoded bytes, however well they were compressed.
 pub(crate) async fn read(
     connection: &mut Connection,
     head: &response::Parts,
@@ -116,7 +116,7 @@ pub(crate) async fn read(
     }
 }
 
-/// `body` as text without its byte order mark; UTF-16, which only such a mark tells, as UTF-8.
+/// `body` as text in UTF-8, without its byte order mark. Only that mark shows that it is UTF-16.
 pub(crate) fn text(body: &[u8]) -> Cow<'_, [u8]> {
     let utf_16 = |units: &[u8], read: fn([u8; 2]) -> u16| {
         let units = units.as_chunks().0.iter().map(|unit| read(*unit));
@@ -138,8 +138,8 @@ enum Encoding {
     Other,
 }
 
-/// The encoding that the head names. What is the name of none, such as a character set, is passed
-/// over: browsers and curl do so too.
+/// The encoding that the head names. A name of no encoding, such as a character set, is passed
+/// over, as browsers and curl do.
 fn encoding(head: &response::Parts) -> Encoding {
     let values = head.headers.get_all(header::CONTENT_ENCODING).iter();
     let names = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
@@ -206,7 +206,7 @@ enum Member {
     Begun,
     /// All of it was read; another may follow.
     Whole,
-    /// What comes after the members, or is none, is passed over.
+    /// Everything that follows is passed over.
     Padding,
 }
 

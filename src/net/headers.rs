@@ -44,7 +44,7 @@ pub(crate) struct HeaderOptions<'a> {
 }
 
 impl HeaderOptions<'_> {
-    /// The configured headers and the credentials, which are one of them; those of `url` too.
+    /// The configured headers, and the `Authorization` that `url` or an option asks for.
     pub(crate) fn read(&self, url: Option<&Url>, errors: &mut Vec<OptionError>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in self.headers {

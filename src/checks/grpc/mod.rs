@@ -1,4 +1,4 @@
-//! The `grpc` kind: what a server says of a service by the health protocol of gRPC.
+//! The `grpc` kind: the status of a service by gRPC's health protocol.
 //!
 //! It speaks HTTP/2 by h2 directly: the connection is driven by the run itself, so that no task
 //! outlives the run and dropping the run closes it.

@@ -163,7 +163,7 @@ impl Http {
         if let Some(mut connection) = self.take(target)
             && connection.is_alive().await
         {
-            // The peer may still close it while the request is on its way: that is no answer, and
+            // The peer may still close it while the request is on its way. That is not an answer:
             // a method that may be repeated is sent anew.
             let repeatable = request.method().is_idempotent();
             let sent = cx.phase(Phase::Request, connection.send(request)).await;

@@ -53,8 +53,8 @@ impl Hop {
 
     /// Whether the configured header `name` is sent on this hop.
     ///
-    /// Once a redirect has led away from the configured host, what is secret stays behind for
-    /// good: any configured header may be, but for those known to be harmless.
+    /// Any configured header may be secret, except those known to be harmless. Once a redirect has
+    /// led away from the configured host, the others are not sent again in this run.
     pub(super) fn sends(&self, name: &HeaderName) -> bool {
         if OF_BODY.contains(name) {
             return self.with_body;

@@ -1,4 +1,4 @@
-//! What is read of another's status document.
+//! The part of another vitalsign's status document that the check reads.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use crate::net::json;
 /// Most checks that a summary names.
 const NAMED: usize = 5;
 
-/// A status document; whatever else it holds is left alone.
+/// A status document. Its other fields are ignored.
 #[derive(Debug, Deserialize)]
 pub(super) struct Document {
     pub(super) status: ServiceStatus,
@@ -42,7 +42,7 @@ impl Check {
 }
 
 impl Document {
-    /// Reads a document; none where it is no status document.
+    /// Reads a document; none where it is not a status document.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         // What is odd beside the point, such as a byte order mark, takes a more lenient reader,
         // which holds the whole document.
@@ -64,7 +64,7 @@ impl Document {
         let with = |status| self.checks.iter().filter(move |(_, check)| check.status == status);
         let not_up: Vec<_> = worst_first.into_iter().flat_map(with).collect();
         for (n, (name, check)) in not_up.iter().take(NAMED).enumerate() {
-            // What is no name could hold anything.
+            // Only names that are valid are shown: any other text could hold a secret.
             let name = if is_check_name(name) { name } else { "a check" };
             let separator = if n == 0 { ": " } else { ", " };
             // Writing to a string does not fail.

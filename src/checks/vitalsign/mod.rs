@@ -1,4 +1,4 @@
-//! The `vitalsign` kind: how another vitalsign says that its service is.
+//! The `vitalsign` kind: the status of a service that another vitalsign reports.
 
 mod document;
 mod options;
@@ -108,7 +108,7 @@ impl Vitalsign {
         request
     }
 
-    /// What its status is to us: it answered, whatever that is.
+    /// Judges the status of the service. Whatever it is, the call itself succeeded.
     fn judge(&self, document: &Document) -> Result<Detail, Failure> {
         let text = || format!("{} is {}", self.target.endpoint(), document.summary());
         match document.status {

@@ -25,7 +25,7 @@ pub(crate) struct VitalsignOptions {
     /// Where it is: `"http://orders:8080"`, or with the path that it is nested at. `/status` is
     /// added unless the path ends with it.
     url: Secret,
-    /// Its token for details; with it the message tells why checks are down.
+    /// Its token for details; with it the message says why checks are down.
     token: Option<Secret>,
     /// How to speak TLS to an `https` URL.
     tls: Option<Tls>,

@@ -186,9 +186,9 @@ impl Connection {
         self.keeps_alive && self.framing == Framing::DONE && self.received.is_empty()
     }
 
-    /// Whether the peer has not closed it, as far as this side has heard.
+    /// Whether the peer has kept it open, as far as this side knows.
     pub(crate) async fn is_alive(&mut self) -> bool {
-        // Whatever comes without a request is an end, or a farewell before it.
+        // Without a request, a peer sends nothing but the end, or an error just before it.
         let silent = poll_fn(|task| {
             let mut byte = [0];
             let mut into = ReadBuf::new(&mut byte);

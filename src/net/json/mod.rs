@@ -4,7 +4,7 @@
 //! more than 128 levels, wherever they stand, and holds numbers as doubles, so that two integers
 //! above 2^53 may seem equal. Here such a document is read:
 //!
-//! - Half a surrogate pair, and what is no UTF-8, is U+FFFD.
+//! - Half a surrogate pair, and bytes that are not UTF-8, become U+FFFD.
 //! - A number that a [`Number`] cannot hold is the nearest one there, and its text is kept beside
 //!   the document, so that [`Document::same`] compares it exactly.
 //! - What lies deeper than [`DEEPEST`] levels is left out, and said to be.
@@ -32,7 +32,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads `body`; none where it is no JSON.
+    /// Reads `body`; none where it is not JSON.
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
         let body = text(body);
         let mut reader = Reader { bytes: &body, at: 0, exact: HashMap::new(), is_cut: false };
@@ -109,14 +109,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The next byte that is no blank, which is not taken.
+    /// Skips blanks and returns the next byte, without taking it.
     fn next(&mut self) -> Option<u8> {
         let blank = |b: &&u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
         self.at += self.bytes[self.at..].iter().take_while(blank).count();
         self.bytes.get(self.at).copied()
     }
 
-    /// Takes the next byte that is no blank when it is `wanted`.
+    /// Skips blanks and takes the next byte if it is `wanted`.
     fn takes(&mut self, wanted: u8) -> bool {
         let found = self.next() == Some(wanted);
         self.at += usize::from(found);
