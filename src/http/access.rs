@@ -86,6 +86,7 @@ impl Guard {
     }
 
     /// Whether a token would give the right to details.
+    #[cfg(feature = "page")]
     pub(crate) fn takes_token(&self) -> bool {
         let access = self.access.load();
         access.details != Details::Never && access.token.is_some()

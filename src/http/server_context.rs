@@ -25,6 +25,7 @@ impl BodyLimit {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    #[cfg(feature = "server")]
     pub(crate) fn is_lifted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -2,9 +2,11 @@
 //!
 //! The service that answers them and the check that asks them share these.
 
+#[cfg(feature = "tonic")]
 use std::collections::BTreeMap;
 
 /// Name of the service.
+#[cfg(feature = "tonic")]
 pub(crate) const SERVICE: &str = "grpc.health.v1.Health";
 
 /// `HealthCheckRequest`.
@@ -23,6 +25,7 @@ pub(crate) struct HealthCheckResponse {
     pub(crate) status: i32,
 }
 
+#[cfg(feature = "tonic")]
 impl HealthCheckResponse {
     /// The answer that says `status`.
     pub(crate) fn of(status: ServingStatus) -> Self {
@@ -31,10 +34,12 @@ impl HealthCheckResponse {
 }
 
 /// `HealthListRequest`.
+#[cfg(feature = "tonic")]
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct HealthListRequest {}
 
 /// `HealthListResponse`.
+#[cfg(feature = "tonic")]
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct HealthListResponse {
     /// The status of each name.

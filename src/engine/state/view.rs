@@ -162,6 +162,7 @@ impl HealthState {
     }
 
     /// Whether the drain has begun.
+    #[cfg(feature = "server")]
     pub(crate) fn draining(&self) -> bool {
         self.tally().draining()
     }
