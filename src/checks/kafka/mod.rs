@@ -1,4 +1,4 @@
-//! The `kafka` kind: whether a broker lets a client in and tells of its cluster and of a topic.
+//! The `kafka` kind: whether a broker lets a client in and reports its cluster and a topic.
 //!
 //! It speaks the protocol itself, over one connection that belongs to the run: a client library
 //! would go on to the other brokers of the cluster behind its back. Only records have headers that
@@ -101,6 +101,7 @@ impl Kafka {
         })
         .await?;
         let cluster = cx.phase(Phase::Transfer, self.converse(&mut connection)).await?;
+        connection.session.close().await;
         self.expect.judge(cx, &self.endpoint, &cluster)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{Count, KindOptions, OptionError, Secret, Tls};
+use crate::config::{Count, KindOptions, OptionError, Redaction, Secret, Tls};
 use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::{
@@ -19,8 +19,8 @@ use super::login::{Login, Sasl};
 /// Connects to one broker, logs in, and asks what it knows of its cluster and of a topic. It creates
 /// no topic.
 ///
-/// A topic that does not exist or has a partition without leader fails the run with `not_serving`.
-/// Replicas out of sync, and a cluster without controller, make it a warning. It speaks versions of
+/// A broker that knows no broker of its cluster, and a topic that does not exist, has no partition or
+/// has one without leader, fail the run with `not_serving`. Replicas out of sync, and a cluster without controller, make it a warning. It speaks versions of
 /// the protocol that Kafka has known from 1.0 to 4; it was tried against the broker Tansu, logins
 /// and faults of topics against scripted peers alone.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -30,9 +30,13 @@ pub(crate) struct KafkaOptions {
     /// credentials may be left out; special characters of them are percent-encoded. One check asks
     /// one broker.
     url: Secret,
-    /// How to log in: `"plain"`, `"scram-sha-256"` or `"scram-sha-512"`. Default `"plain"` where the
-    /// URL holds credentials, which it needs; it sends the password as it is.
+    /// How to log in: `"plain"`, `"scram-sha-256"` or `"scram-sha-512"`, for which the URL holds
+    /// credentials, or `"oauthbearer"`, which needs `token`. Default `"plain"` where the URL holds
+    /// credentials; it sends the password as it is.
     sasl: Option<Sasl>,
+    /// The token that `"oauthbearer"` sends, such as `{ file = "token" }`. It is sent as it is, and
+    /// not renewed: whatever renews it writes the file.
+    token: Option<Secret>,
     /// A topic that must exist, with a leader for each partition.
     topic: Option<String>,
     /// Fewest brokers that the cluster must have alive; with fewer of them the run fails with
@@ -53,6 +57,9 @@ const LONGEST: usize = 249;
 /// Most bytes of a user and of a password.
 const LONGEST_LOGIN: usize = 4096;
 
+/// Most bytes of a token; one that lists many groups takes a few kilobytes.
+const LONGEST_TOKEN: usize = 64 * 1024;
+
 impl KindOptions for KafkaOptions {
     const NAME: &'static str = "kafka";
     const SUMMARY: &'static str = "log in, metadata; leaders and replicas of a topic";
@@ -71,7 +78,9 @@ impl KafkaOptions {
         let server = ServerUrl::parse_without_path(&self.url, &FORM)
             .map_err(|text| errors.push(OptionError::new("url", text)));
         let login = match &server {
-            Ok(server) => login(server, self.sasl).map_err(|error| errors.push(error)),
+            Ok(server) => {
+                login(server, self.sasl, self.token.as_ref()).map_err(|error| errors.push(error))
+            }
             Err(()) => Err(()),
         };
         if self.topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
@@ -84,7 +93,7 @@ impl KafkaOptions {
         };
         let min_brokers = self.min_brokers.map(|Count(fewest)| fewest);
         Ok(Kafka {
-            redaction: server.redaction(),
+            redaction: Redaction::of(login.iter().map(|login| login.secret.expose().to_owned())),
             endpoint: server.endpoint,
             tls,
             login,
@@ -93,8 +102,41 @@ impl KafkaOptions {
     }
 }
 
-/// Who logs in, as the URL says.
-fn login(server: &ServerUrl, sasl: Option<Sasl>) -> Result<Option<Login>, OptionError> {
+/// Who logs in: a token, or whom the URL names.
+fn login(
+    server: &ServerUrl,
+    sasl: Option<Sasl>,
+    token: Option<&Secret>,
+) -> Result<Option<Login>, OptionError> {
+    match (sasl, token) {
+        (Some(Sasl::OauthBearer), Some(token)) => by_token(server, token).map(Some),
+        (Some(Sasl::OauthBearer), None) => {
+            Err(OptionError::new("sasl", "no token is there to log in by; add `token`"))
+        }
+        (_, Some(_)) => {
+            let text = "only one way of logging in sends it; write sasl = \"oauthbearer\"";
+            Err(OptionError::new("token", text))
+        }
+        (_, None) => by_password(server, sasl),
+    }
+}
+
+/// Logs in by a token that RFC 6750 can carry.
+fn by_token(server: &ServerUrl, token: &Secret) -> Result<Login, OptionError> {
+    if !server.user.is_empty() || server.password.is_some() {
+        let text = "the URL names another login; leave the user and the password out of it";
+        return Err(OptionError::new("token", text));
+    }
+    let text = token.expose().trim();
+    let is_known = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    if text.is_empty() || !text.bytes().all(is_known) || text.len() > LONGEST_TOKEN {
+        let text = "this is no token; write one of letters, digits and -._~+/=, up to 64 KiB";
+        return Err(OptionError::new("token", text));
+    }
+    Ok(Login { sasl: Sasl::OauthBearer, user: String::new(), secret: Secret::new(text) })
+}
+
+fn by_password(server: &ServerUrl, sasl: Option<Sasl>) -> Result<Option<Login>, OptionError> {
     let wrong = |what: &str| {
         let text = format!("{what}; right is {}", FORM.example);
         Err(OptionError::new("url", text))
@@ -116,7 +158,7 @@ fn login(server: &ServerUrl, sasl: Option<Sasl>) -> Result<Option<Login>, Option
         return wrong("its user or password is longer than 4096 bytes");
     }
     let sasl = sasl.unwrap_or_default();
-    Ok(Some(Login { sasl, user: user.to_owned(), password: password.clone() }))
+    Ok(Some(Login { sasl, user: user.to_owned(), secret: password.clone() }))
 }
 
 /// Whether Kafka may have a topic of this name.
@@ -143,14 +185,39 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_the_only_login_and_no_other_sends_it() {
+        let of = |url: &str, sasl, token: Option<&str>| {
+            let server = ServerUrl::parse_without_path(&Secret::new(url), &FORM).expect(url);
+            let token = token.map(Secret::new);
+            login(&server, sasl, token.as_ref())
+                .map_err(|error| format!("{}: {}", error.path, error.message))
+        };
+        let oauth = Some(Sasl::OauthBearer);
+        let right = of("kafkas://broker", oauth, Some("eyJ.a-b_c~+/==\n")).ok().flatten();
+        assert_eq!(right.expect("a login").secret.expose(), "eyJ.a-b_c~+/==");
+        let [empty, spaced] = [Some(""), Some("hunter2 hunter2")];
+        for (url, sasl, token, wanted) in [
+            ("kafka://broker", oauth, None, "sasl: no token is there"),
+            ("kafka://broker", oauth, empty, "token: this is no token"),
+            ("kafka://broker", oauth, spaced, "token: this is no token"),
+            ("kafka://broker", None, Some("hunter2"), "token: only one way"),
+            ("kafka://a:b@broker", Some(Sasl::Plain), Some("hunter2"), "token: only one way"),
+            ("kafka://a:b@broker", oauth, Some("hunter2"), "token: the URL names another"),
+        ] {
+            let error = of(url, sasl, token).err().expect(url);
+            assert!(error.starts_with(wanted) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_login_needs_both_a_user_and_a_password() {
         let of = |url: &str, sasl| {
             let server = ServerUrl::parse_without_path(&Secret::new(url), &FORM).expect(url);
-            login(&server, sasl).map_err(|error| format!("{}: {}", error.path, error.message))
+            login(&server, sasl, None).map_err(|error| format!("{}: {}", error.path, error.message))
         };
         assert!(matches!(of("kafka://broker", None), Ok(None)));
         let plain = of("kafka://a:b%40@broker", None).ok().flatten().expect("a login");
-        assert!(plain.sasl == Sasl::Plain && plain.user == "a" && plain.password.expose() == "b@");
+        assert!(plain.sasl == Sasl::Plain && plain.user == "a" && plain.secret.expose() == "b@");
         let scram = of("kafka://a:b@broker", Some(Sasl::ScramSha512)).ok().flatten();
         assert_eq!(scram.map(|login| login.sasl), Some(Sasl::ScramSha512));
         for (url, sasl, wanted) in [

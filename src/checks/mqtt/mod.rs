@@ -8,6 +8,7 @@ mod options;
 mod packet;
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use opentelemetry::KeyValue;
@@ -16,12 +17,12 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 use crate::checks::broker::attributes;
 use crate::config::{KindOptions, Secret};
 use crate::engine::check::{Check, Context, Detail, Failure};
-use crate::model::{Phase, Server};
+use crate::model::{Phase, Reason, Server};
 use crate::net::{self, Endpoint, Session, TlsClient};
 
 pub(crate) use options::MqttOptions;
 use options::Version;
-use packet::{DISCONNECTING, PINGREQ, Packet, connack, connect, packet, refusal};
+use packet::{DISCONNECTING, PINGREQ, Packet, connack, connect, disconnection, packet, refusal};
 
 /// A check of one broker, made of its options.
 struct Mqtt {
@@ -56,12 +57,14 @@ impl Mqtt {
         let mut session = Session::new(&self.endpoint, "the protocol of MQTT", stream);
         cx.phase(Phase::Request, async {
             let password = self.password.as_ref().map(Secret::expose);
-            let asked = connect(self.version, &identifier(), self.user.as_deref(), password);
-            session.send(&asked).await;
+            let user = self.user.as_deref();
+            let keep_alive = keep_alive(cx.remaining());
+            session.send(&connect(self.version, &identifier(), user, password, keep_alive)).await;
             session.first_byte().await
         })
         .await?;
         cx.phase(Phase::Transfer, self.hear(&mut session)).await?;
+        session.close().await;
         Ok(Detail::ok())
     }
 
@@ -69,13 +72,15 @@ impl Mqtt {
     async fn hear(&self, session: &mut Session<'_>) -> Result<(), Failure> {
         match session.next(connack).await? {
             0 => {}
-            code => return Err(self.refused("CONNECT", code)),
+            code => return Err(self.refused("CONNECT", code, refusal(code))),
         }
         session.send(PINGREQ).await;
         loop {
             match session.next(packet).await? {
                 Packet::Pingresp => break,
-                Packet::Disconnect(code) => return Err(self.refused("PINGREQ", code)),
+                Packet::Disconnect(code) => {
+                    return Err(self.refused("PINGREQ", code, disconnection(code)));
+                }
                 // A broker may send what it likes to a client that has asked for nothing.
                 Packet::Publish => {}
                 Packet::Connack(_) => return Err(session.unexpected()),
@@ -86,11 +91,19 @@ impl Mqtt {
         Ok(())
     }
 
-    fn refused(&self, step: &str, code: u8) -> Failure {
-        let (reason, name) = refusal(code);
+    fn refused(&self, step: &str, code: u8, (reason, name): (Reason, &str)) -> Failure {
         let text = format!("{} answered to {step}: {name} (0x{code:02x})", self.endpoint);
         Failure::new(reason, text)
     }
+}
+
+/// Seconds without a packet after which the broker may give the client up.
+///
+/// As many as the run may take, for brokers refuse those that ask for more than they allow: often a
+/// minute. A minute is enough for longer runs as well, since brokers wait half as long again.
+fn keep_alive(remaining: Duration) -> u16 {
+    let seconds = remaining.as_secs().saturating_add(1).clamp(10, 60);
+    u16::try_from(seconds).unwrap_or(60)
 }
 
 /// A client identifier that no other client has: two of one name throw each other out.
@@ -110,5 +123,12 @@ mod tests {
         let [one, other] = [identifier(), identifier()];
         assert_ne!(one, other);
         assert!(one.len() == 23 && one.bytes().all(|b| b.is_ascii_alphanumeric()), "{one}");
+    }
+
+    #[test]
+    fn no_more_keep_alive_is_asked_for_than_a_minute() {
+        for (seconds, wanted) in [(0, 10), (2, 10), (20, 21), (59, 60), (600, 60), (u64::MAX, 60)] {
+            assert_eq!(keep_alive(Duration::from_secs(seconds)), wanted);
+        }
     }
 }

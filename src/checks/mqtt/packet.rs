@@ -6,9 +6,6 @@ use crate::net::{ParseError, Parsed};
 
 use super::options::Version;
 
-/// Seconds without a packet after which a broker gives a client up; longer than any run.
-const KEEP_ALIVE: u16 = 600;
-
 const CONNECT: u8 = 1;
 const CONNACK: u8 = 2;
 const PUBLISH: u8 = 3;
@@ -18,7 +15,7 @@ const DISCONNECT: u8 = 14;
 pub(super) const PINGREQ: &[u8] = &[0xc0, 0];
 pub(super) const DISCONNECTING: &[u8] = &[0xe0, 0];
 
-/// What a broker says.
+/// What a broker sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packet {
     /// Whether it takes the client: 0, or the code of a refusal.
@@ -83,7 +80,8 @@ fn length(bytes: &[u8]) -> Parsed<usize> {
     if bytes.len() < 4 { Ok(None) } else { Err(ParseError::Unexpected) }
 }
 
-/// The packet that asks to be taken as the client `id`, whose session ends with the connection.
+/// The packet that asks to be taken as the client `id`, whose session ends with the connection, or
+/// after one and a half times `keep_alive` seconds without a packet.
 ///
 /// No text may be longer than 65,535 bytes; what is, is cut.
 pub(super) fn connect(
@@ -91,6 +89,7 @@ pub(super) fn connect(
     id: &str,
     user: Option<&str>,
     password: Option<&str>,
+    keep_alive: u16,
 ) -> Vec<u8> {
     const CLEAN: u8 = 0x02;
     let flags =
@@ -98,7 +97,7 @@ pub(super) fn connect(
     let mut body = Vec::new();
     put(&mut body, "MQTT");
     body.extend([version.level(), flags]);
-    body.extend(KEEP_ALIVE.to_be_bytes());
+    body.extend(keep_alive.to_be_bytes());
     if version == Version::Five {
         // No properties.
         body.push(0);
@@ -128,29 +127,48 @@ fn put(into: &mut Vec<u8>, text: &str) {
     into.extend(&text.as_bytes()[..usize::from(length)]);
 }
 
-/// What the code of a refusal stands for, and its name in the standard.
+/// What the code of a refusal of the client stands for, and its name in the standard.
+///
+/// Those below 0x80 are of version 3.1.1, whose brokers answer them to clients of version 5.
 pub(super) fn refusal(code: u8) -> (Reason, &'static str) {
     match code {
+        0x01 => (Reason::Protocol, "unsupported protocol version"),
+        0x02 => (Reason::AuthFailed, "client identifier not valid"),
+        0x03 => (Reason::NotServing, "server unavailable"),
+        0x04 => (Reason::AuthFailed, "bad user name or password"),
+        0x05 => (Reason::AuthFailed, "not authorized"),
+        _ => disconnection(code),
+    }
+}
+
+/// What the code stands for by which a broker ends the connection, and its name in the standard.
+pub(super) fn disconnection(code: u8) -> (Reason, &'static str) {
+    match code {
         0x00 => (Reason::NotServing, "normal disconnection"),
-        // Those below 0x80 are of version 3.1.1, whose brokers answer them to clients of version 5.
-        0x01 | 0x84 => (Reason::Protocol, "unsupported protocol version"),
-        0x02 | 0x85 => (Reason::AuthFailed, "client identifier not valid"),
-        0x03 | 0x88 => (Reason::NotServing, "server unavailable"),
-        0x04 | 0x86 => (Reason::AuthFailed, "bad user name or password"),
-        0x05 | 0x87 => (Reason::AuthFailed, "not authorized"),
+        0x80 => (Reason::Other, "unspecified error"),
         0x81 => (Reason::Protocol, "malformed packet"),
         0x82 => (Reason::Protocol, "protocol error"),
+        0x83 => (Reason::Other, "implementation specific error"),
+        0x84 => (Reason::Protocol, "unsupported protocol version"),
+        0x85 => (Reason::AuthFailed, "client identifier not valid"),
+        0x86 => (Reason::AuthFailed, "bad user name or password"),
+        0x87 => (Reason::AuthFailed, "not authorized"),
+        0x88 => (Reason::NotServing, "server unavailable"),
         0x89 => (Reason::Overloaded, "server busy"),
         0x8a => (Reason::AuthFailed, "banned"),
         0x8b => (Reason::NotServing, "server shutting down"),
         0x8c => (Reason::AuthFailed, "bad authentication method"),
+        0x8d => (Reason::Other, "keep alive timeout"),
         0x8e => (Reason::Other, "session taken over"),
+        0x93 => (Reason::Overloaded, "receive maximum exceeded"),
+        0x95 => (Reason::Protocol, "packet too large"),
         0x96 => (Reason::Overloaded, "message rate too high"),
         0x97 => (Reason::Overloaded, "quota exceeded"),
         0x98 => (Reason::NotServing, "administrative action"),
         0x9c => (Reason::NotServing, "use another server"),
         0x9d => (Reason::NotServing, "server moved"),
         0x9f => (Reason::Overloaded, "connection rate exceeded"),
+        0xa0 => (Reason::NotServing, "maximum connect time"),
         _ => (Reason::Other, "a cause of another name"),
     }
 }
@@ -162,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_are_told_by_their_first_byte() {
+    fn packets_are_known_by_their_first_byte() {
         assert_eq!(packet(&[0x20, 2, 0, 5, 0xd0]), Ok(Some((Packet::Connack(5), 4))));
         assert_eq!(packet(&[0x20, 3, 1, 0, 0]), Ok(Some((Packet::Connack(0), 5))));
         assert_eq!(packet(&[0xd0, 0]), Ok(Some((Packet::Pingresp, 2))));
@@ -180,14 +198,24 @@ mod tests {
 
     #[test]
     fn a_client_asks_with_all_that_it_has() {
-        let short = connect(Version::Three, "id", None, None);
-        assert_eq!(short, b"\x10\x0e\0\x04MQTT\x04\x02\x02\x58\0\x02id");
-        let long = connect(Version::Five, "id", Some("u"), Some("p"));
-        assert_eq!(long, b"\x10\x15\0\x04MQTT\x05\xc2\x02\x58\0\0\x02id\0\x01u\0\x01p");
+        let short = connect(Version::Three, "id", None, None, 60);
+        assert_eq!(short, b"\x10\x0e\0\x04MQTT\x04\x02\0\x3c\0\x02id");
+        let long = connect(Version::Five, "id", Some("u"), Some("p"), 60);
+        assert_eq!(long, b"\x10\x15\0\x04MQTT\x05\xc2\0\x3c\0\0\x02id\0\x01u\0\x01p");
         let text = "x".repeat(200);
-        let longer = connect(Version::Three, &text, None, None);
+        let longer = connect(Version::Three, &text, None, None, 60);
         assert_eq!(longer[..3], [0x10, 0xd4, 0x01]);
         assert_eq!(longer.len(), 3 + 0xd4);
+    }
+
+    #[test]
+    fn a_code_stands_for_what_the_packet_that_holds_it_says() {
+        // Version 5 has 0x04 for the disconnection of a client with a will.
+        assert_eq!(refusal(0x04).0, Reason::AuthFailed);
+        assert_eq!(disconnection(0x04).0, Reason::Other);
+        for code in 0x80..=0xa2 {
+            assert_eq!(refusal(code), disconnection(code), "{code:#x}");
+        }
     }
 
     proptest! {

@@ -4,24 +4,37 @@
 //! would connect again behind its back. Only messages have headers that could carry a trace
 //! context, and none is published, so none is sent.
 
+mod login;
+mod nkey;
 mod options;
 mod text;
+mod tls;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::checks::broker::attributes;
-use crate::config::{KindOptions, Redaction, Secret};
+use crate::config::{KindOptions, Redaction};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
 use crate::net::{self, Endpoint, Session, TlsClient};
 
+use login::{Login, NoNonce};
 pub(crate) use options::NatsOptions;
 use text::{Info, Op, operation};
 
 const PROTOCOL: &str = "the protocol of NATS";
+
+/// Longest time that the greeting of a server is awaited that may want TLS first. Such a server
+/// gives up a client that has begun no TLS within two seconds.
+const LONGEST_SILENCE: Duration = Duration::from_secs(1);
 
 /// A check of one server, made of its options.
 struct Nats {
@@ -30,8 +43,11 @@ struct Nats {
     secure: bool,
     /// How to speak TLS, if need be.
     tls: Option<TlsClient>,
-    /// `CONNECT` with the credentials, and `PING`.
-    commands: Secret,
+    /// Whether TLS comes before the greeting, as configured.
+    handshake_first: bool,
+    /// Whether an earlier run has found that TLS comes before the greeting.
+    is_silent: AtomicBool,
+    login: Login,
     redaction: Redaction,
 }
 
@@ -55,8 +71,60 @@ impl Check for Nats {
 impl Nats {
     async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
         let stream = net::connect(cx, &self.endpoint).await?;
+        if let Some(client) = self.tls.as_ref().filter(|_| self.handshake_first) {
+            return self.ask_within_tls(cx, client, stream).await;
+        }
+        let Some(client) = self.tls.as_ref().filter(|_| self.secure) else {
+            return self.ask_after_greeting(cx, stream, None).await;
+        };
+        if self.is_silent.load(Relaxed) {
+            let answer = self.ask_within_tls(cx, client, stream).await;
+            // It may have been set otherwise since.
+            self.is_silent.store(answer.is_ok(), Relaxed);
+            return answer;
+        }
+        self.ask_after_greeting(cx, stream, Some(client)).await
+    }
+
+    /// Asks a server that takes a client of TLS before it says anything.
+    async fn ask_within_tls(
+        &self,
+        cx: &Context,
+        client: &TlsClient,
+        stream: TcpStream,
+    ) -> Result<Detail, Failure> {
+        let stream = net::handshake(cx, client, &self.endpoint, stream).await?;
         let mut session = Session::new(&self.endpoint, PROTOCOL, stream);
         let info = cx.phase(Phase::Request, self.greeting(&mut session)).await?;
+        self.ping(cx, session, &info).await
+    }
+
+    /// Asks a server that says first what it wants. Where it says nothing for a while, and `silent`
+    /// may speak TLS to it, it is asked within TLS.
+    async fn ask_after_greeting(
+        &self,
+        cx: &Context,
+        stream: TcpStream,
+        silent: Option<&TlsClient>,
+    ) -> Result<Detail, Failure> {
+        let mut session = Session::new(&self.endpoint, PROTOCOL, stream);
+        let greeting = cx.phase(Phase::Request, async {
+            let Some(client) = silent else { return self.greeting(&mut session).await.map(Ok) };
+            let patience = LONGEST_SILENCE.min(cx.remaining() / 3);
+            match timeout(patience, session.first_byte()).await {
+                Ok(first) => first?,
+                Err(_) => return Ok(Err(client)),
+            }
+            self.greeting(&mut session).await.map(Ok)
+        });
+        let info = match greeting.await? {
+            Ok(info) => info,
+            Err(client) => {
+                let answer = self.ask_within_tls(cx, client, session.into_stream()).await;
+                self.is_silent.store(answer.is_ok(), Relaxed);
+                return answer;
+            }
+        };
         if !self.secure && !info.tls_required {
             return self.ping(cx, session, &info).await;
         }
@@ -74,13 +142,22 @@ impl Nats {
         self.ping(cx, Session::new(&self.endpoint, PROTOCOL, stream), &info).await
     }
 
-    /// What a server says first.
+    /// What a server sends first.
     async fn greeting<S>(&self, session: &mut Session<'_, S>) -> Result<Info, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         match session.next(operation).await? {
-            Op::Info(info) => Ok(*info),
+            Op::Info(info) => match info.other_port() {
+                None => Ok(*info),
+                Some(port) => {
+                    let text = format!(
+                        "{} is the port of a NATS server for {port}, not for clients",
+                        self.endpoint
+                    );
+                    Err(Failure::new(Reason::Protocol, text))
+                }
+            },
             Op::Err(text) => Err(self.refused(&text, None)),
             Op::Pong | Op::Other => Err(session.unexpected()),
         }
@@ -96,13 +173,19 @@ impl Nats {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let commands = self.login.commands(self.secure, info.nonce.as_deref());
+        let commands = commands.map_err(|NoNonce| {
+            let text = "knows no clients by keys: it sent nothing to sign";
+            Failure::new(Reason::AuthFailed, format!("{} {text}", self.endpoint)).answered()
+        })?;
         cx.phase(Phase::Request, async {
-            session.send(self.commands.expose().as_bytes()).await;
+            session.send(commands.expose().as_bytes()).await;
             session.first_byte().await
         })
         .await?;
-        let pong = cx.phase(Phase::Transfer, self.pong(&mut session, info));
-        if !(pong.await? || info.ldm) {
+        let leaves = cx.phase(Phase::Transfer, self.pong(&mut session, info)).await? || info.ldm;
+        session.close().await;
+        if !leaves {
             return Ok(Detail::ok());
         }
         let what = "is in lame duck mode: it sheds its clients before it stops";
@@ -129,12 +212,14 @@ impl Nats {
     fn refused(&self, text: &str, info: Option<&Info>) -> Failure {
         let reason = text::reason(text);
         let shown = net::brief(self.redaction.clean(text));
-        let mut told = format!("{} answered: {shown}", self.endpoint);
-        // A nonce is what a client with a key would sign.
-        if reason == Reason::AuthFailed && info.is_some_and(|info| info.nonce.is_some()) {
-            told.push_str("; it knows clients by keys, of which this kind has none");
+        let mut message = format!("{} answered: {shown}", self.endpoint);
+        // A nonce is what a client with a key signs.
+        let wants_keys = info.is_some_and(|info| info.nonce.is_some());
+        let has_key = matches!(self.login, Login::Key(_) | Login::Account { .. });
+        if reason == Reason::AuthFailed && wants_keys && !has_key {
+            message.push_str("; it knows clients by keys: name one by nkey_seed or credentials");
         }
-        Failure::new(reason, told)
+        Failure::new(reason, message)
     }
 
     fn no_tls(&self, what: &str) -> Failure {

@@ -1,4 +1,4 @@
-//! The protocol of NATS, as far as this kind has it said: lines that start with a word.
+//! The protocol of NATS, as far as a server sends it here: lines that start with a word.
 
 use serde::Deserialize;
 
@@ -10,7 +10,7 @@ const END: &[u8] = b"\r\n";
 /// The longest word that a server's line starts with, `HMSG` or `-ERR`, and what follows it.
 const LONGEST_WORD: usize = 5;
 
-/// What a server says in one line.
+/// What a server sends in one line.
 #[derive(Debug)]
 pub(super) enum Op {
     /// What it is and wants.
@@ -23,7 +23,7 @@ pub(super) enum Op {
     Other,
 }
 
-/// What `INFO` tells, as far as it matters here.
+/// What `INFO` says, as far as it matters here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Info {
@@ -35,6 +35,27 @@ pub(super) struct Info {
     pub(super) ldm: bool,
     /// What a client with a key is to sign.
     pub(super) nonce: Option<String>,
+    /// The gateway that a port for gateways belongs to.
+    gateway: Option<String>,
+    /// Whether it takes leaf nodes that echo nothing; routes alone say so.
+    lnoc: Option<bool>,
+    /// Where leaf nodes connect; routes and ports for leaf nodes say so.
+    leafnode_urls: Option<Vec<String>>,
+}
+
+impl Info {
+    /// Whom the port is for, where it is not for clients. They are sent none of these fields.
+    pub(super) fn other_port(&self) -> Option<&'static str> {
+        if self.gateway.is_some() {
+            Some("gateways")
+        } else if self.lnoc.is_some() {
+            Some("routes of its cluster")
+        } else if self.leafnode_urls.is_some() {
+            Some("leaf nodes")
+        } else {
+            None
+        }
+    }
 }
 
 /// The operation that `bytes` start with.
@@ -78,6 +99,9 @@ pub(super) fn reason(text: &str) -> Reason {
         Reason::TlsFailed
     } else if says("shutdown") {
         Reason::NotServing
+    } else if says("attempted to connect to") {
+        // A leaf node's, a route's, a gateway's or the wrong port.
+        Reason::Protocol
     } else if says("parser error") || says("unknown protocol") || says("invalid client protocol") {
         Reason::Protocol
     } else {
@@ -120,6 +144,8 @@ mod tests {
             ("Secure Connection - TLS Required", Reason::TlsFailed),
             ("Server Shutdown", Reason::NotServing),
             ("Unknown Protocol Operation", Reason::Protocol),
+            ("attempted to connect to leaf node port", Reason::Protocol),
+            ("attempted to connect to route port", Reason::Protocol),
             ("Stale Connection", Reason::Other),
         ] {
             assert_eq!(reason(text), wanted, "{text}");

@@ -100,7 +100,14 @@ async fn a_broker_that_closes_when_asked_without_a_login_may_want_one() {
 async fn a_refused_login_is_told_with_its_cause() {
     let refused = step(58, "Invalid username or password", "");
     for (script, cause) in [
-        (script::but_one(SASL_HANDSHAKE, Some(handshake(33))), "the login PLAIN, but PLAIN"),
+        (
+            script::but_one(SASL_HANDSHAKE, Some(handshake(33))),
+            "refuses the login PLAIN, although it offers it",
+        ),
+        (
+            script::but_one(SASL_HANDSHAKE, Some(b"\0\x21\0\0\0\0".to_vec())),
+            "offer the login PLAIN",
+        ),
         (script::but_one(SASL_HANDSHAKE, Some(handshake(34))), "takes no login on this port"),
         (script::but_one(SASL_AUTHENTICATE, Some(refused)), "58: Invalid username or password"),
     ] {
@@ -124,6 +131,58 @@ async fn the_mechanism_plain_sends_the_user_and_the_password() {
     assert_eq!(asked(&format!("kafka://{}{}", app(), peer.address), "").await, Ok(Detail::ok()));
     let said = format!("\0\0\0\u{13}\0app\0{SECRET}");
     assert_eq!(*heard.lock().unwrap(), ["\0\u{5}PLAIN".to_owned(), said]);
+}
+
+#[tokio::test]
+async fn a_token_is_sent_as_it_is() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&heard);
+    let script = script::but(move |key, fields| {
+        if [SASL_HANDSHAKE, SASL_AUTHENTICATE].contains(&key) {
+            hear.lock().unwrap().push(String::from_utf8(fields.to_vec()).unwrap());
+        }
+        None
+    });
+    let peer = Peer::start(script).await;
+    let more = format!("sasl = 'oauthbearer'\ntoken = '{SECRET}'");
+    assert_eq!(asked(&format!("kafka://{}", peer.address), &more).await, Ok(Detail::ok()));
+    let sent = format!("\0\0\0\u{20}n,,\u{1}auth=Bearer {SECRET}\u{1}\u{1}");
+    assert_eq!(*heard.lock().unwrap(), ["\0\u{b}OAUTHBEARER".to_owned(), sent]);
+}
+
+/// A broker may answer with what is wrong, as RFC 7628 has it, or with an error.
+#[tokio::test]
+async fn a_refused_token_is_reported_with_its_cause() {
+    let more = format!("sasl = 'oauthbearer'\ntoken = '{SECRET}'");
+    for (at_last, cause) in [
+        (step(58, "token expired", ""), "refused the login with error 58: token expired"),
+        (step(0, "", ""), "refused the login with {\"status\":\"invalid_token\"}"),
+    ] {
+        let script = script::but(move |key, fields| match (key, &fields[4.min(fields.len())..]) {
+            (SASL_AUTHENTICATE, b"\x01") => Some(at_last.clone()),
+            (SASL_AUTHENTICATE, _) => Some(step(0, "", "{\"status\":\"invalid_token\"}")),
+            _ => None,
+        });
+        let (reason, text) = fails(script, "", &more).await;
+        assert_eq!(reason, Reason::AuthFailed);
+        assert!(text.ends_with(cause), "{text}");
+    }
+    let echoing = script::but_one(SASL_AUTHENTICATE, Some(step(58, SECRET, "")));
+    assert_eq!(fails(echoing, "", &more).await.0, Reason::AuthFailed);
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_a_broker_that_wants_one() {
+    let authority = Authority::new();
+    let server = authority.issue("127.0.0.1").server(Some(&authority));
+    let peer = Peer::start_tls(server, script::but(|_, _| None)).await;
+    let url = format!("kafkas://{}", peer.address);
+    let identity = authority.issue("checker");
+    let [ca, cert, key] = [&authority.pem, &identity.cert, &identity.key].map(|pem| file(pem));
+    let [ca, cert, key] = [&ca, &cert, &key].map(|file| file.path().display().to_string());
+    let with = format!("tls.ca = '{ca}'\ntls.cert = '{cert}'\ntls.key = '{key}'");
+    assert_eq!(asked(&url, &with).await, Ok(Detail::ok()));
+    assert_eq!(failed(&url, &format!("tls.ca = '{ca}'")).await.0, Reason::TlsFailed);
 }
 
 #[tokio::test]
@@ -166,6 +225,7 @@ async fn a_topic_must_be_there_with_a_leader_for_each_partition() {
         (("q", 29, &[]), Some(Reason::AuthFailed), Some("see the topic q"), None),
         (("q", 5, &[]), Some(Reason::NotServing), Some("topic q with error 5"), None),
         (("x", 0, &[]), Some(Reason::UnexpectedBody), Some("nothing of the topic q"), None),
+        (("q", 0, &[]), Some(Reason::NotServing), Some("knows no partition of the topic q"), None),
         (
             ("q", 0, &[(1, 2), (-1, 2)]),
             Some(Reason::NotServing),
@@ -218,6 +278,25 @@ async fn a_cluster_must_have_brokers_and_better_a_controller() {
     }
 }
 
+/// What a broker leaves empty is no figure.
+#[tokio::test]
+async fn a_broker_that_knows_no_broker_and_no_replica_has_measured_nothing() {
+    let peer = Peer::start(script::but_one(METADATA, Some(metadata(0, -1, &[])))).await;
+    let run = checks::run(check("kafka", &format!("url = 'kafka://{}'", peer.address))).await;
+    assert_eq!((run.reason, figure(&run, "brokers")), (Some(Reason::NotServing), None), "{run:?}");
+    // One partition with a leader and empty lists of replicas.
+    let fields = [
+        metadata(1, 1, &[("q", 0, &[])]).strip_suffix(&[0; 4]).unwrap(),
+        b"\0\0\0\x01\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0",
+    ]
+    .concat();
+    let peer = Peer::start(script::but_one(METADATA, Some(fields))).await;
+    let options = format!("url = 'kafka://{}'\ntopic = 'q'", peer.address);
+    let run = checks::run(check("kafka", &options)).await;
+    assert_eq!(run.outcome, Outcome::Warning, "{run:?}");
+    assert_eq!(figure(&run, "under_replicated_partitions"), None);
+}
+
 #[tokio::test]
 async fn an_answer_that_is_not_as_expected_leaves_the_span_without_an_error() {
     for (topic, more) in [
@@ -264,6 +343,10 @@ async fn a_broker_is_asked_by_the_conventions_of_its_spans() {
 async fn a_frozen_broker_times_out_and_a_stopped_one_refuses() {
     let Some(mut server) = Tansu::start(&[]).await else { return };
     let check = check("kafka", &format!("url = 'kafka://{}'", server.address()));
+    for _ in 0..50 {
+        assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
+    }
+    assert_eq!(server.log(), "", "fifty runs leave nothing in its log");
     server.freeze();
     assert_eq!(ask(&*check, SHORT).await.expect_err("it is frozen").reason(), Reason::Timeout);
     server.thaw();

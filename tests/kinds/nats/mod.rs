@@ -1,4 +1,7 @@
-//! The `nats` kind, against the NATS server.
+//! The `nats` kind, against the NATS server: that of Debian, and a current one.
+
+mod current;
+mod keys;
 
 use opentelemetry::trace::Status;
 use rustix::process::Signal;
@@ -127,16 +130,6 @@ async fn credentials_must_be_right_where_they_are_asked_for() {
             assert!(text.ends_with("answered: Authorization Violation"), "{text}");
         }
     }
-}
-
-#[tokio::test]
-async fn a_server_that_knows_its_clients_by_keys_says_so() {
-    let key = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
-    let settings = format!("authorization {{ users: [{{ nkey: {key} }}] }}");
-    let Some(server) = Broker::nats(&settings, &[]).await else { return };
-    let (reason, text) = failed(&format!("nats://{}", server.address()), "").await;
-    assert_eq!(reason, Reason::AuthFailed);
-    assert!(text.ends_with("it knows clients by keys, of which this kind has none"), "{text}");
 }
 
 #[tokio::test]
