@@ -65,6 +65,7 @@ impl Problem {
     }
 
     /// 413.
+    #[cfg(feature = "server")]
     pub(crate) fn payload_too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large")
     }
