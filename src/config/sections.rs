@@ -134,7 +134,8 @@ pub(super) struct HistorySection {
 #[serde(deny_unknown_fields)]
 pub(super) struct AlertmanagerSection {
     /// Base URL of every Alertmanager of the cluster, `http` or `https`; each gets every alert.
-    /// A user name and password in it are sent as basic authentication.
+    /// It may end with `/api/v2/alerts`. A user name and password in it are sent as basic
+    /// authentication.
     pub(super) urls: Vec<Secret>,
     /// Bearer token for each of them. Default none.
     pub(super) token: Option<Secret>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::error::HistoryError;
 use crate::model::Secret;
+use crate::model::log_targets;
 use crate::net::database::PostgresServers;
 
 /// How long a history is kept by default: 30 days.
@@ -90,7 +91,7 @@ impl HistoryOptions {
                     return Err(HistoryError::BadUrl);
                 };
                 if let Some(warning) = servers.warning() {
-                    tracing::warn!("history.url: {warning}");
+                    tracing::warn!(target: log_targets::HISTORY, "history.url: {warning}");
                 }
                 let servers = servers.with(|options| options.application_name(APPLICATION));
                 Place::Postgres(Box::new(servers))

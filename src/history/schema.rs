@@ -13,6 +13,7 @@ use sqlx::migrate::Migrator;
 use super::connection::Connection;
 use super::error::{HistoryError, StoreError};
 use super::value::Value;
+use crate::model::log_targets;
 
 /// Where the applied migrations are recorded; other programs may share the database.
 const MIGRATIONS: &str = "vitalsign_migrations";
@@ -51,7 +52,10 @@ pub(super) async fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
         Found::Newest => return conn.commit().await,
         Found::After(version) => version,
         Found::Dropped => {
-            tracing::warn!("the history's tables were dropped; they are made anew");
+            tracing::warn!(
+                target: log_targets::HISTORY,
+                "the history's tables were dropped; they are made anew"
+            );
             conn.execute(&format!("DELETE FROM {MIGRATIONS}"), &[]).await?;
             0
         }
