@@ -25,14 +25,19 @@ use crate::model::Measurement;
 pub(crate) struct HeartbeatOptions {
     /// Longest time between heartbeats, such as `"25h"` for a daily job.
     grace: Period,
-    /// Token that a heartbeat needs: at least 4 characters.
+    /// Token that a heartbeat needs; one of under 4 characters is warned about.
     token: Secret,
 }
 
 impl KindOptions for HeartbeatOptions {
     const NAME: &'static str = "heartbeat";
-    const SUMMARY: &'static str = "nothing: it is told by `POST /heartbeat/{check}`";
+    const SUMMARY: &'static str = "nothing: a job reports by `POST /heartbeat/{check}`";
     const MEASUREMENTS: &'static [&'static Measurement] = &[&HEARTBEAT_AGE];
+
+    fn warnings(&self) -> Vec<OptionError> {
+        let short = !self.token.expose().is_empty() && self.token.is_too_short();
+        if short { vec![OptionError::new("token", SHORT_TOKEN)] } else { Vec::new() }
+    }
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let token = self.token.expose();
@@ -40,8 +45,6 @@ impl KindOptions for HeartbeatOptions {
             "the token is empty; write one that nobody guesses"
         } else if token.trim() != token || !token.bytes().all(|b| (b' '..=b'~').contains(&b)) {
             "the token holds what no header can; write ASCII without spaces around it"
-        } else if self.token.is_too_short() {
-            SHORT_TOKEN
         } else {
             return Ok(Arc::new(Heartbeat::new(self.grace.0, token)));
         };
