@@ -109,7 +109,7 @@ impl Tls {
     async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
         let stream = net::connect(cx, &self.endpoint).await?;
         let mut stream = net::handshake(cx, &self.client, &self.endpoint, stream).await?;
-        let (version, chain) = (net::version(&stream), Chain::of(&stream));
+        let (version, chain) = (stream.version(), stream.chain());
         // A peer that is told of the end does not log an attack; whether it hears is all one.
         let _ = stream.shutdown().await;
         if self.min_version == Version::V13 && version != Some("1.3") {

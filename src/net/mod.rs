@@ -9,7 +9,6 @@ mod attempts;
 #[cfg(feature = "http")]
 pub(crate) mod body;
 mod carrier;
-mod chain;
 mod connect;
 mod endpoint;
 mod failure;
@@ -40,14 +39,13 @@ mod tls;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 pub(crate) use attempts::{attempt, most_telling};
 pub(crate) use carrier::Carrier;
-pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
 #[cfg(feature = "icmp")]
 pub(crate) use connect::ips;
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 #[cfg(feature = "reqwest-client")]
 pub(crate) use failure::reason_of;
-pub(crate) use failure::{brief, failure, reason_of_tls};
+pub(crate) use failure::{brief, failure};
 #[cfg(any(feature = "memcached", feature = "redis"))]
 pub(crate) use optional_question::OptionalQuestion;
 #[cfg(any(feature = "memcached", feature = "redis"))]
@@ -61,7 +59,10 @@ pub(crate) use srv::{lookup_srv, lookup_txt};
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;
-pub(crate) use tls::{TlsClient, handshake, version};
+pub(crate) use tls::{
+    Chain, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE, date, handshake,
+    reason as reason_of_tls,
+};
 
 use crate::engine::check::{Context, Failure};
 
