@@ -30,7 +30,7 @@ pub(crate) fn reason_of(error: &io::Error) -> Reason {
 }
 
 /// The error of TLS that `error` wraps, if any.
-fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+pub(super) fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     innermost(error).1
 }
 

@@ -14,10 +14,12 @@ mod endpoint;
 mod failure;
 #[cfg(feature = "http")]
 pub(crate) mod headers;
+mod hosts;
 #[cfg(feature = "http")]
 pub(crate) mod http1;
 #[cfg(feature = "http")]
 pub(crate) mod json;
+pub(crate) mod mysql_port;
 #[cfg(any(feature = "memcached", feature = "redis"))]
 mod optional_question;
 mod resolve;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -22,7 +24,8 @@ use crate::config::{ConfigPath, OptionError, TlsOptions};
 use crate::engine::check::{Context, Failure};
 use crate::model::{Phase, Reason};
 use crate::net::endpoint::{Endpoint, Host};
-use crate::net::failure::{brief, failure};
+use crate::net::failure::{brief, failure, tls_error};
+use crate::net::mysql_port;
 
 use super::chain::Chain;
 use super::crypto::{KNOWN_KEYS, provider};
@@ -39,6 +42,8 @@ pub(crate) struct TlsClient {
     peer: Peer,
     /// How long before the end of a chain to warn, where that was configured.
     warn_before: Option<Duration>,
+    /// Whether the server answered a handshake with something else, and may have spoken first.
+    speaks_first: Arc<AtomicBool>,
 }
 
 /// What the peers of a [`TlsClient`] are to its check.
@@ -73,7 +78,8 @@ impl TlsClient {
         let config = configure(&trust, identity, alpn)
             .map_err(|error| vec![OptionError::new("tls.key", error)])?;
         let (config, peer) = (Arc::new(config), Peer::Dependency);
-        Ok(Self { config, trust, name, peer, warn_before: None })
+        let speaks_first = Arc::default();
+        Ok(Self { config, trust, name, peer, warn_before: None, speaks_first })
     }
 
     /// The same trust without what belongs to one peer: its name and the client's certificate.
@@ -128,9 +134,17 @@ pub(crate) async fn handshake(
     stream: TcpStream,
 ) -> Result<Box<TlsConnection>, Failure> {
     let name = client.name_for(endpoint.host())?;
+    let stream = unless_mysql(cx, client, endpoint, stream).await?;
     let (config, verifier) = client.for_one_handshake();
     let handshake = Box::pin(TlsConnector::from(config).connect(name, stream));
     let result = cx.phase(Phase::Tls, handshake).await;
+    let speaks_otherwise = result.as_ref().err().and_then(tls_error).is_some_and(|error| {
+        matches!(
+            error,
+            rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. }
+        )
+    });
+    client.speaks_first.store(speaks_otherwise, Ordering::Relaxed);
     let chain = verifier.chain();
     if let (Peer::Dependency, Some(chain)) = (client.peer, chain) {
         chain.note(cx, client.warn_before);
@@ -142,6 +156,34 @@ pub(crate) async fn handshake(
         cx.attribute(semconv::TLS_PROTOCOL_VERSION, version);
     }
     Ok(Box::new(connection))
+}
+
+/// Gives `stream` back, unless a server of MySQL greets on it: such a talk is ended by a login that
+/// is refused, since MySQL counts a handshake that it did not ask for against this host.
+///
+/// Only a server that answered the last handshake with something else is waited for.
+async fn unless_mysql(
+    cx: &Context,
+    client: &TlsClient,
+    endpoint: &Endpoint,
+    mut stream: TcpStream,
+) -> Result<TcpStream, Failure> {
+    let expected = client.speaks_first.load(Ordering::Relaxed);
+    if !expected && endpoint.port() != mysql_port::PORT {
+        return Ok(stream);
+    }
+    let mut start = [0; 64];
+    let patience = cx.remaining() / 4;
+    match timeout(patience, stream.peek(&mut start)).await {
+        Ok(Ok(length)) if mysql_port::is_greeting(&start[..length]) => {
+            mysql_port::FirstWord::default().part(&mut stream, patience).await;
+            let text = format!(
+                "{endpoint} speaks MySQL, which begins TLS only in its own way; use the kind `mysql`"
+            );
+            Err(Failure::new(Reason::TlsFailed, text))
+        }
+        _ => Ok(stream),
+    }
 }
 
 /// A connection over TLS, and the chain of certificates seen in its handshake.
@@ -158,7 +200,7 @@ impl TlsConnection {
     }
 
     /// How long the peer's certificates last, where they could be read.
-    pub(crate) const fn chain(&self) -> Option<Chain> {
+    pub(crate) const fn certificates(&self) -> Option<Chain> {
         self.chain
     }
 

@@ -5,12 +5,14 @@
 //! - `names`: the same for a certificate that is trusted for itself.
 //! - `crypto`: which keys and signatures are known.
 //! - `chain`: how long the certificates last, as figures of a run.
-//! - `explain`: what an error of TLS means, in words.
+//! - `limits`: what this client cannot verify.
+//! - `explain`: what an error of TLS means, in words and as a reason.
 
 mod chain;
 mod client;
 mod crypto;
 pub(super) mod explain;
+mod limits;
 mod names;
 mod verify;
 

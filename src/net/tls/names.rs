@@ -7,7 +7,7 @@ use rustls::{CertificateError, Error};
 use x509_parser::certificate::X509Certificate;
 
 use super::chain::parse;
-use super::explain::of_path;
+use super::limits::of_path;
 
 /// Whether `own`, which `tls.ca` names, is valid at `now` and for `name`.
 ///
@@ -30,14 +30,12 @@ pub(super) fn named_itself(
     }
     let alternative = read.subject_alternative_name();
     if matches!(alternative, Ok(None)) {
-        return match has_common_name(&read, name) {
-            true => Ok(()),
-            false => Err(CertificateError::NotValidForNameContext {
-                expected: name.to_owned(),
-                presented: common_names(&read).map(str::to_owned).collect(),
-            }
-            .into()),
-        };
+        if has_common_name(&read, name) {
+            return Ok(());
+        }
+        let presented = common_names(&read).map(str::to_owned).collect();
+        let expected = name.to_owned();
+        return Err(CertificateError::NotValidForNameContext { expected, presented }.into());
     }
     webpki::EndEntityCert::try_from(own)
         .and_then(|own| own.verify_is_valid_for_subject_name(name))

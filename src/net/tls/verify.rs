@@ -28,7 +28,7 @@ use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, VerifiedPath};
 
 use super::chain::{Chain, parse};
 use super::crypto::{ALGORITHMS, SCHEMES, any_scheme};
-use super::explain::{Limit, of_path};
+use super::limits::{Limit, of_path};
 use super::names;
 
 /// Which certificates are trusted.
@@ -39,6 +39,9 @@ pub(super) enum Trust {
     /// All.
     Any,
 }
+
+/// Whether a path that verifies is taken.
+type Accept<'a> = &'a dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error>;
 
 /// Certificates that are trusted as they are, or as authorities.
 #[derive(Debug, Default)]
@@ -100,7 +103,7 @@ impl Roots {
                 _ => Ok(()),
             }
         };
-        let search = |lasting: Option<&dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error>>| {
+        let search = |accept: Option<Accept<'_>>| {
             let path = own_read.verify_for_usage(
                 ALGORITHMS,
                 &self.anchors,
@@ -108,7 +111,7 @@ impl Roots {
                 now,
                 KeyUsage::server_auth(),
                 None,
-                lasting,
+                accept,
             )?;
             let between: Vec<_> = path.intermediate_certificates().map(webpki::Cert::der).collect();
             Ok(Chain::of_path(own, others, &between, self.end_of(path.anchor())))
