@@ -1,6 +1,7 @@
 //! The `tcp` kind: whether a port accepts connections and, where asked, says what it should.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use opentelemetry::KeyValue;
@@ -9,16 +10,23 @@ use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use crate::config::{KindOptions, OptionError, Secret, Tls};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Server};
+use crate::net::mysql_port::{self, FirstWord};
 use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 /// Most bytes that are read in search of what is expected.
 const MOST: usize = 64 * 1024;
 
 /// A connection; optionally a text to send and one to expect.
+///
+/// MySQL and MariaDB count connections that end without a login, and refuse a host after
+/// `max_connect_errors` of them in a row: the application on it too. Where a port greets as they
+/// do, this kind ends the talk by a login as the user `vitalsign`, which they refuse and do not
+/// count. The kind `mysql` asks more of them, and logs in.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TcpOptions {
@@ -62,7 +70,13 @@ impl KindOptions for TcpOptions {
         let (Ok(endpoint), Ok(expect), Ok(tls)) = (endpoint, expect, tls) else {
             return Err(errors);
         };
-        Ok(Arc::new(Tcp { endpoint, send: self.send, expect, tls }))
+        Ok(Arc::new(Tcp {
+            endpoint,
+            send: self.send,
+            expect,
+            tls,
+            first_word: FirstWord::default(),
+        }))
     }
 }
 
@@ -71,6 +85,7 @@ struct Tcp {
     send: Option<Secret>,
     expect: Option<Regex>,
     tls: Option<TlsClient>,
+    first_word: FirstWord,
 }
 
 #[async_trait]
@@ -83,6 +98,13 @@ impl Check for Tcp {
         Some(self.endpoint.server())
     }
 
+    fn caveat(&self) -> Option<&'static str> {
+        (self.endpoint.port() == mysql_port::PORT).then_some(
+            "MySQL and MariaDB refuse a host after max_connect_errors connections without a login, \
+             which a check of their port risks; use the kind `mysql`",
+        )
+    }
+
     async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
         let [address, port] = self.endpoint.attributes();
         let attributes = vec![address, port, KeyValue::new(semconv::NETWORK_TRANSPORT, "tcp")];
@@ -92,16 +114,42 @@ impl Check for Tcp {
 
 impl Tcp {
     async fn ask(&self, cx: &Context) -> Result<Detail, Failure> {
-        let mut stream = net::open(cx, &self.endpoint, self.tls.as_ref()).await?;
+        let started = Instant::now();
+        let opened = net::open(cx, &self.endpoint, self.tls.as_ref()).await;
+        let mut stream = opened.inspect_err(|_| self.first_word.forget())?;
         if self.send.is_none() && self.expect.is_none() {
+            self.part(cx, stream, started.elapsed()).await;
             return Ok(Detail::ok());
         }
         let mut received = Vec::new();
-        cx.phase(Phase::Request, self.begin(&mut stream, &mut received)).await?;
-        if let Some(expected) = &self.expect {
-            cx.phase(Phase::Transfer, self.search(&mut stream, &mut received, expected)).await?;
+        let found = self.exchange(cx, &mut stream, &mut received).await;
+        if self.send.is_none() && mysql_port::is_greeting(&received) {
+            mysql_port::part(&mut stream, cx.remaining() / 2).await;
         }
-        Ok(Detail::ok())
+        found.map(|()| Detail::ok())
+    }
+
+    /// Closes a connection over which nothing was sent, in the way of MySQL where the port speaks
+    /// that.
+    async fn part(&self, cx: &Context, mut stream: Stream, connected: Duration) {
+        let plain = self.tls.is_none();
+        let patience = self.first_word.patience(self.endpoint.port(), connected, cx.remaining());
+        if let Some(patience) = patience.filter(|_| plain) {
+            self.first_word.part(&mut stream, patience).await;
+        }
+    }
+
+    async fn exchange(
+        &self,
+        cx: &Context,
+        stream: &mut Stream,
+        received: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        cx.phase(Phase::Request, self.begin(stream, received)).await?;
+        if let Some(expected) = &self.expect {
+            cx.phase(Phase::Transfer, self.search(stream, received, expected)).await?;
+        }
+        Ok(())
     }
 
     /// Sends what is to be sent and waits for the first bytes, where any are expected.

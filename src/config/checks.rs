@@ -96,6 +96,10 @@ impl CheckReader<'_> {
         own.hash(&mut revision);
 
         let check = kind.and_then(|kind| build(*kind, &mut own, prepare.report));
+        if let Some(caveat) = check.as_ref().and_then(Check::caveat) {
+            let (found, _) = common.locate("kind");
+            prepare.report.warning(found.at, found.path.clone(), caveat);
+        }
         if let Some(read) = all_errors(&mut common, prepare.report, &read_options::<CommonOptions>)
         {
             draft.enabled = read.enabled.unwrap_or(true);

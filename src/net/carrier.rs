@@ -1,9 +1,9 @@
-//! How trace context gets into the headers of a request.
+//! The headers of a request, as a carrier of trace context.
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::Injector;
 
-/// Headers, or gRPC metadata, that trace context is written to.
+/// Headers, or gRPC metadata, into which a propagator writes trace context.
 pub(crate) struct Carrier(pub(crate) HeaderMap);
 
 impl Injector for Carrier {

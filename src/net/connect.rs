@@ -42,7 +42,7 @@ pub(crate) async fn connect(cx: &Context, endpoint: &Endpoint) -> Result<TcpStre
     Ok(stream)
 }
 
-/// Notes on the span which address is talked to.
+/// Records the address of the peer on the span.
 pub(crate) fn note_peer(cx: &Context, peer: SocketAddr) {
     cx.attribute(semconv::NETWORK_PEER_ADDRESS, peer.ip().to_string());
     cx.attribute(semconv::NETWORK_PEER_PORT, i64::from(peer.port()));
@@ -65,10 +65,10 @@ pub(crate) async fn ips(cx: &Context, host: &Host) -> Result<Vec<IpAddr>, Failur
     }
 }
 
-/// The first of `addresses` that `open` succeeds for.
+/// Opens `addresses` one after the other and returns the first success.
 ///
-/// Each but the last may take an equal share of the time left, one share being kept for what
-/// follows: an address that swallows packets must not use up the deadline of the others.
+/// Each but the last gets an equal share of the time left, and one share is kept for what follows
+/// the connection. So an address that drops packets does not use up the time of the others.
 async fn first_of<T, F>(
     addresses: &[IpAddr],
     remaining: impl Fn() -> Duration,
@@ -77,7 +77,7 @@ async fn first_of<T, F>(
 where
     F: Future<Output = io::Result<T>>,
 {
-    let mut telling: Option<io::Error> = None;
+    let mut reported: Option<io::Error> = None;
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for address in addresses {
         let attempt = if left == 1 {
@@ -91,14 +91,14 @@ where
             // Another address would need the same resource.
             Err(error) if is_exhausted(&error) => return Err(error),
             Err(error) => {
-                if telling.as_ref().is_none_or(|t| rank(&error) > rank(t)) {
-                    telling = Some(error);
+                if reported.as_ref().is_none_or(|t| rank(&error) > rank(t)) {
+                    reported = Some(error);
                 }
             }
         }
         left -= 1;
     }
-    Err(telling.unwrap_or_else(unanswered))
+    Err(reported.unwrap_or_else(unanswered))
 }
 
 fn unanswered() -> io::Error {
@@ -107,11 +107,11 @@ fn unanswered() -> io::Error {
 
 /// Whether this side is out of descriptors or memory.
 fn is_exhausted(error: &io::Error) -> bool {
-    // An address of a family that this host lacks is "not available", but the other may do.
+    // An address of a family that this host lacks is "not available"; the other family may work.
     error.kind() != io::ErrorKind::AddrNotAvailable && reason_of(error) == Reason::LocalResource
 }
 
-/// How much an attempt's error tells of the dependency, when all of them failed.
+/// How much an error says about the dependency; the highest is reported when all attempts failed.
 fn rank(error: &io::Error) -> u8 {
     match reason_of(error) {
         Reason::LocalResource => 0,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_most_telling_error_is_reported() {
+    async fn the_error_that_says_most_is_reported() {
         use ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable, TimedOut};
         for (first, second, told) in [
             (NetworkUnreachable, ConnectionRefused, ConnectionRefused),

@@ -45,12 +45,12 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of `host` and `port`; port 0 can be no peer's.
+    /// The endpoint of `host` and `port`; `None` for port 0, on which nothing can listen.
     pub(crate) fn new(host: Host, port: u16) -> Option<Self> {
         (port != 0).then_some(Self { host, port })
     }
 
-    /// Reads `host:port`, where the host is a name, an IPv4 address or an IPv6 one in brackets.
+    /// Reads `host:port`. The host is a name, an IPv4 address, or an IPv6 address in brackets.
     ///
     /// # Errors
     /// What is wrong and what would be right; never the text itself.
@@ -74,7 +74,7 @@ impl Endpoint {
             .ok_or_else(|| wrong("the port must be a number from 1 to 65535"))
     }
 
-    /// As [`parse`](Self::parse), but the port may be left out and is `port` then.
+    /// Reads `host:port` as [`parse`](Self::parse) does, or a host alone with `port` as its port.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
@@ -96,7 +96,7 @@ impl Endpoint {
         self.port
     }
 
-    /// The endpoint as the check's address.
+    /// The endpoint as the address that a check reports.
     pub(crate) fn server(&self) -> Server {
         Server { address: self.host.to_string(), port: Some(self.port) }
     }
@@ -110,7 +110,7 @@ impl Endpoint {
     }
 }
 
-/// A value that each span can take without copying the text.
+/// A value of an attribute that spans share instead of copying the text.
 pub(crate) fn shared(text: impl Into<Arc<str>>) -> StringValue {
     StringValue::from(text.into())
 }

@@ -9,7 +9,6 @@ mod attempts;
 #[cfg(feature = "http")]
 pub(crate) mod body;
 mod carrier;
-mod chain;
 mod connect;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod database;
@@ -17,10 +16,12 @@ mod endpoint;
 mod failure;
 #[cfg(feature = "http")]
 pub(crate) mod headers;
+mod hosts;
 #[cfg(feature = "http")]
 pub(crate) mod http1;
 #[cfg(feature = "http")]
 pub(crate) mod json;
+pub(crate) mod mysql_port;
 #[cfg(any(feature = "memcached", feature = "redis"))]
 mod optional_question;
 mod resolve;
@@ -42,14 +43,13 @@ mod tls;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 pub(crate) use attempts::{attempt, most_telling};
 pub(crate) use carrier::Carrier;
-pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
 #[cfg(feature = "icmp")]
 pub(crate) use connect::ips;
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 #[cfg(feature = "reqwest-client")]
 pub(crate) use failure::reason_of;
-pub(crate) use failure::{brief, failure, reason_of_tls};
+pub(crate) use failure::{brief, failure};
 #[cfg(any(feature = "memcached", feature = "redis"))]
 pub(crate) use optional_question::OptionalQuestion;
 #[cfg(any(feature = "memcached", feature = "redis"))]
@@ -63,7 +63,10 @@ pub(crate) use srv::{lookup_srv, lookup_txt};
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;
-pub(crate) use tls::{TlsClient, handshake, version};
+pub(crate) use tls::{
+    Chain, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE, date, handshake,
+    reason as reason_of_tls,
+};
 
 use crate::engine::check::{Context, Failure};
 

@@ -1,16 +1,21 @@
 //! From a name to its addresses, as a new client on this host would find them.
 //!
-//! Nothing is cached: a check that went on using an address which the name no longer has would
-//! miss just what it is there to see.
+//! The hosts file is read first, then the system's name servers are asked. Nothing is cached: a
+//! check that went on using an address which the name no longer has would miss the very fault that
+//! it looks for.
+//!
+//! Every name is asked for as it is written. An underscore is no letter of a host name by RFC 952,
+//! but Compose, Windows and databases have it in theirs, and every name server answers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hickory_resolver::config::ResolverConfig;
+use hickory_resolver::config::{ResolveHosts, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::Name;
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 use tokio::runtime;
 use tokio::time::Instant;
@@ -19,11 +24,12 @@ use crate::engine::check::Failure;
 use crate::model::Reason;
 
 use super::failure::{brief, reason_of};
+use super::hosts::Hosts;
 
 /// Longest wait for one name server, so that a second one still fits into a run's timeout.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often the system's files are looked at for a change.
+/// How often the system's files are checked for a change.
 const REFRESH: Duration = Duration::from_secs(1);
 
 /// The addresses of `name`, at least one: those of IPv6 first, then alternating.
@@ -31,11 +37,16 @@ pub(super) async fn lookup(name: &str) -> Result<Vec<IpAddr>, Failure> {
     if is_localhost(name) {
         return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
     }
-    ask(&shared()?, name).await
+    let (resolver, hosts) = shared()?;
+    if let Some(addresses) = hosts.get(name) {
+        return Ok(alternate(addresses.iter().copied()));
+    }
+    ask(&resolver, name).await
 }
 
 async fn ask(resolver: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, Failure> {
-    let found = resolver.lookup_ip(name).await.map_err(|error| refuse(name, &error))?;
+    let found =
+        resolver.lookup_ip(as_written(name)?).await.map_err(|error| refuse(name, &error))?;
     let addresses = alternate(found.iter());
     if addresses.is_empty() {
         return Err(Failure::new(Reason::DnsNotFound, format!("{name} has no address")));
@@ -43,15 +54,23 @@ async fn ask(resolver: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, Failur
     Ok(addresses)
 }
 
-/// RFC 6761, section 6.3: these names are always this host's.
+/// The name to ask for: any that DNS can carry.
+pub(super) fn as_written(name: &str) -> Result<Name, Failure> {
+    Name::from_str_relaxed(name).map_err(|_| {
+        let text = format!("the name {name} cannot be looked up: no name server knows such names");
+        Failure::new(Reason::DnsNotFound, text)
+    })
+}
+
+/// Whether the name is always an address of this host (RFC 6761, section 6.3).
 fn is_localhost(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let (_, top) = name.rsplit_once('.').unwrap_or(("", name));
     top.eq_ignore_ascii_case("localhost")
 }
 
-/// Alternates the families (RFC 8305, section 4), so that the second address tried is of the
-/// other one; IPv6 goes first, as it does for an ordinary client.
+/// Alternates the two families (RFC 8305, section 4), so that the second address tried is of the
+/// other family. IPv6 is first, as for most clients.
 fn alternate(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
     let (v6, v4): (Vec<_>, Vec<_>) = addresses.partition(IpAddr::is_ipv6);
     let (mut v6, mut v4) = (v6.into_iter(), v4.into_iter());
@@ -79,10 +98,11 @@ pub(super) fn refuse(name: &str, error: &NetError) -> Failure {
     Failure::new(reason, format!("looking up {name} failed: {}", brief(error)))
 }
 
-/// The resolver that all checks share, and what it was made from.
+/// The resolver that all checks share, and the state of the files that it was made from.
 struct Shared {
     resolver: TokioResolver,
-    /// Its sockets belong to the runtime that it was first used on.
+    hosts: Arc<Hosts>,
+    /// The runtime on which it was made: its sockets belong to that one.
     runtime: runtime::Id,
     files: [Option<SystemTime>; 2],
     seen: Instant,
@@ -90,38 +110,46 @@ struct Shared {
 
 static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
 
-/// The shared resolver; it is made anew when the system's name servers or hosts file changed, as
-/// they do when a VPN comes up.
-pub(super) fn shared() -> Result<TokioResolver, Failure> {
+const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+
+/// The shared resolver and hosts file; both are read anew when one of the system's files has
+/// changed, as they do when a VPN comes up.
+pub(super) fn shared() -> Result<(TokioResolver, Arc<Hosts>), Failure> {
     let runtime = runtime::Handle::current().id();
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(current) = shared.as_mut().filter(|s| s.runtime == runtime) {
         if current.seen.elapsed() < REFRESH {
-            return Ok(current.resolver.clone());
+            return Ok((current.resolver.clone(), Arc::clone(&current.hosts)));
         }
         current.seen = Instant::now();
         if current.files == files() {
-            return Ok(current.resolver.clone());
+            return Ok((current.resolver.clone(), Arc::clone(&current.hosts)));
         }
     }
     let files = files();
     let resolver = system().map_err(|error| {
         Failure::new(Reason::DnsFailed, format!("no resolver on this host: {}", brief(error)))
     })?;
-    let made = Shared { resolver: resolver.clone(), runtime, files, seen: Instant::now() };
+    let hosts = Arc::new(Hosts::read(Path::new(FILES[1])));
+    let made = Shared {
+        resolver: resolver.clone(),
+        hosts: Arc::clone(&hosts),
+        runtime,
+        files,
+        seen: Instant::now(),
+    };
     *shared = Some(made);
-    Ok(resolver)
+    Ok((resolver, hosts))
 }
 
 fn files() -> [Option<SystemTime>; 2] {
-    ["/etc/resolv.conf", "/etc/hosts"]
-        .map(|file| Path::new(file).metadata().and_then(|m| m.modified()).ok())
+    FILES.map(|file| Path::new(file).metadata().and_then(|m| m.modified()).ok())
 }
 
-/// A resolver as the system's files say.
+/// A resolver made from the system's files.
 fn system() -> Result<TokioResolver, NetError> {
     let builder = TokioResolver::builder_tokio().unwrap_or_else(|_| {
-        // Without a readable resolv.conf the hosts file still counts; nobody else is asked.
+        // Without a readable resolv.conf only the hosts file counts.
         let nobody = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
         TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())
     });
@@ -132,6 +160,10 @@ fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioReso
     let options = builder.options_mut();
     options.timeout = options.timeout.min(SERVER_TIMEOUT);
     options.cache_size = 0;
+    // Ours is read instead: the resolver's leaves out names with an underscore.
+    options.use_hosts_file = ResolveHosts::Never;
+    // Old name servers answer FORMERR to EDNS, or nothing. Addresses fit without it.
+    options.edns0 = false;
     builder.build()
 }
 
@@ -148,8 +180,9 @@ mod tests {
 
     use super::*;
 
-    /// A resolver whose only name server knows `orders.example`; under `empty.example` it has
-    /// names without addresses, under `broken.example` it fails, and `mute.example` it ignores.
+    /// A resolver whose only name server knows `orders.example` and names with underscores. It has
+    /// no address of `empty.example`, fails for `broken.example`, ignores `mute.example`, and
+    /// answers no query with EDNS.
     async fn resolver() -> (TokioResolver, Arc<AtomicUsize>) {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let port = socket.local_addr().unwrap().port();
@@ -161,6 +194,10 @@ mod tests {
                 let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
                 count.fetch_add(1, Ordering::Relaxed);
                 let mut message = Message::from_vec(&buffer[..length]).unwrap();
+                if message.edns.is_some() {
+                    // As an old server does; it would be asked in vain.
+                    message.metadata.response_code = ResponseCode::FormErr;
+                }
                 message.metadata.message_type = MessageType::Response;
                 let query = message.queries[0].clone();
                 let name = query.name().to_lowercase();
@@ -169,7 +206,7 @@ mod tests {
                     _ => RData::AAAA(AAAA::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)),
                 };
                 match name.to_utf8().as_str() {
-                    "orders.example." => {
+                    "orders.example." | "my_db.example." | "_my.db_." => {
                         message.answers.push(Record::from_rdata(query.name().clone(), 600, data));
                     }
                     "empty.example." => {}
@@ -198,6 +235,17 @@ mod tests {
             assert_eq!(found, expected);
             assert_eq!(asked.load(Ordering::Relaxed), 2 * round);
         }
+    }
+
+    #[tokio::test]
+    async fn names_are_asked_for_as_they_are_written() {
+        let (resolver, _) = resolver().await;
+        for name in ["my_db.example", "MY_DB.example.", "_my.db_", "orders.example."] {
+            let found = ask(&resolver, name).await.unwrap_or_else(|f| panic!("{}", f.message()));
+            assert_eq!(found.len(), 2, "{name}");
+        }
+        let failure = ask(&resolver, "orders..example").await.expect_err("it has an empty label");
+        assert_eq!(failure.reason(), Reason::DnsNotFound, "{}", failure.message());
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use crate::engine::check::{Context, Failure};
 use crate::model::{Phase, Reason};
 
 use super::endpoint::Endpoint;
-use super::resolve::{refuse, shared};
+use super::resolve::{as_written, refuse, shared};
 
 /// Most servers that are taken from one answer.
 const MOST: usize = 50;
@@ -15,16 +15,16 @@ const MOST: usize = 50;
 /// The servers of the service `name`, such as `_mongodb._tcp.cluster.example`, at least one, in the
 /// order in which they are to be asked.
 pub(crate) async fn lookup_srv(cx: &Context, name: &str) -> Result<Vec<Endpoint>, Failure> {
-    cx.phase(Phase::Resolve, Box::pin(srv(&shared()?, name))).await
+    cx.phase(Phase::Resolve, Box::pin(srv(&shared()?.0, name))).await
 }
 
 /// The texts of `name`; none where it has no such record.
 pub(crate) async fn lookup_txt(cx: &Context, name: &str) -> Result<Vec<String>, Failure> {
-    cx.phase(Phase::Resolve, Box::pin(txt(&shared()?, name))).await
+    cx.phase(Phase::Resolve, Box::pin(txt(&shared()?.0, name))).await
 }
 
 async fn srv(resolver: &TokioResolver, name: &str) -> Result<Vec<Endpoint>, Failure> {
-    let found = resolver.lookup(name, RecordType::SRV).await;
+    let found = resolver.lookup(as_written(name)?, RecordType::SRV).await;
     let found = found.map_err(|error| refuse(name, &error))?;
     let mut listed: Vec<_> = found
         .answers()
@@ -47,7 +47,7 @@ async fn srv(resolver: &TokioResolver, name: &str) -> Result<Vec<Endpoint>, Fail
 }
 
 async fn txt(resolver: &TokioResolver, name: &str) -> Result<Vec<String>, Failure> {
-    let found = match resolver.lookup(name, RecordType::TXT).await {
+    let found = match resolver.lookup(as_written(name)?, RecordType::TXT).await {
         Ok(found) => found,
         Err(error) if error.is_nx_domain() || error.is_no_records_found() => {
             return Ok(Vec::new());

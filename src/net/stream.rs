@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::client::TlsStream;
+
+use super::tls::TlsConnection;
 
 /// A byte stream to the peer.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) enum Stream {
     )]
     Unix(UnixStream),
     /// TLS over TCP; boxed, for its state takes more than a kilobyte.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsConnection>),
 }
 
 impl AsyncRead for Stream {

@@ -18,6 +18,7 @@ mod redis;
 mod smtp;
 mod tcp;
 mod tls;
+mod tls_certificates;
 mod websocket;
 
 use std::net::SocketAddr;

@@ -1,12 +1,16 @@
 //! The `tcp` kind.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rcgen::IsCa;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vitalsign::Reason;
 
 use super::{SECRET, Subject, contract_suite};
 use crate::support::certs::{Authority, file, self_signed};
 use crate::support::checks::{PATIENT, ask, check, errors, failure};
-use crate::support::peer::{self, Peer};
+use crate::support::peer::{self, Peer, Script};
 use crate::support::spans::{Spans, attribute, events};
 
 fn subject() -> Subject {
@@ -44,6 +48,47 @@ async fn connecting_is_enough_where_nothing_is_expected() {
     ] {
         assert_eq!(attribute(&span, key).as_deref(), Some(value), "{key}");
     }
+}
+
+#[tokio::test]
+async fn a_port_that_speaks_mysql_is_left_by_a_login_that_it_refuses() {
+    let logins = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&logins);
+    let mysql: Script = Arc::new(move |mut wire| {
+        let count = Arc::clone(&count);
+        Box::pin(async move {
+            wire.write_all(b"\x4a\0\0\0\x0a8.0.36\0rest").await.ok()?;
+            let mut login = vec![0; 256];
+            let length = wire.read(&mut login).await.ok()?;
+            if login[..length].windows(10).any(|part| part == b"vitalsign\0") {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            wire.write_all(b"\x05\0\0\x02\xff\x15\x04no").await.ok()?;
+            Some(wire)
+        })
+    });
+    let peer = Peer::start(mysql).await;
+    let options = format!("address = '{}'", peer.address);
+    let connecting = check("tcp", &options);
+    for asked in 1..=2 {
+        ask(&*connecting, PATIENT).await.expect("it connects");
+        peer.has_seen_closed(asked).await;
+    }
+    let expecting = check("tcp", &format!("{options}\nexpect.regex = '8\\.0'"));
+    ask(&*expecting, PATIENT).await.expect("it is found");
+    peer.has_seen_closed(3).await;
+    assert_eq!(logins.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn a_check_of_the_port_of_mysql_has_a_caveat() {
+    let caveat = |port: u16| check("tcp", &format!("address = 'db:{port}'")).caveat();
+    assert_eq!(caveat(3307), None);
+    let text = caveat(3306).expect("a warning");
+    assert!(
+        text.contains("max_connect_errors") && text.ends_with("use the kind `mysql`"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

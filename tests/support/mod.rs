@@ -15,6 +15,7 @@ pub(crate) mod memcached;
 pub(crate) mod memory;
 pub(crate) mod named;
 pub(crate) mod openapi;
+pub(crate) mod openssl;
 pub(crate) mod otlp;
 pub(crate) mod peer;
 pub(crate) mod pgbouncer;

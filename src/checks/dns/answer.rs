@@ -12,7 +12,7 @@ use crate::net::{self, Endpoint};
 
 pub(super) static TTL: Measurement = Measurement {
     name: "dns_ttl_seconds",
-    help: "Shortest time that a record of the answer may be cached for.",
+    help: "Shortest time that a record of the answer may be cached for, aliases included.",
 };
 
 /// A record that must be in the answer.
@@ -20,13 +20,18 @@ pub(super) static TTL: Measurement = Measurement {
 pub(super) struct Wanted {
     /// As configured.
     text: String,
-    /// As it is compared.
-    normal: String,
+    /// As it is compared: any of these will do.
+    normal: Vec<String>,
 }
 
 /// The record of type `record_type` that reads `text`.
 pub(super) fn wanted(text: &str, record_type: RecordType) -> Wanted {
-    Wanted { text: text.to_owned(), normal: normal(text, record_type) }
+    let mut spellings = vec![normal(text, record_type)];
+    // As zone files and tools show a text. One that has its quotes within is meant by its own.
+    if record_type == RecordType::TXT {
+        spellings.extend(unquoted(text));
+    }
+    Wanted { text: text.to_owned(), normal: spellings }
 }
 
 /// One spelling for all that mean the same record.
@@ -36,14 +41,44 @@ fn normal(text: &str, record_type: RecordType) -> String {
         RecordType::AAAA => {
             text.parse::<Ipv6Addr>().map_or_else(|_| text.to_owned(), |ip| ip.to_string())
         }
-        _ => {
-            let words = text.split_whitespace().map(|word| match word.trim_end_matches('.') {
-                "" => word.to_owned(),
-                word => word.to_ascii_lowercase(),
-            });
-            words.collect::<Vec<_>>().join(" ")
+        RecordType::CAA => {
+            // Flags, tag and value, which tools show with quotes and without.
+            let text = text.trim();
+            let value = text.splitn(3, char::is_whitespace).nth(2).unwrap_or_default().trim();
+            let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+            let head = text.strip_suffix(value).unwrap_or(text);
+            words(&format!("{head} {bare}"))
         }
+        _ => words(text),
     }
+}
+
+/// The words of `text` in small letters, names without their final dot.
+fn words(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| match word.trim_end_matches('.') {
+        "" => word.to_owned(),
+        word => word.to_ascii_lowercase(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The text that a zone file writes as `text`: strings in quotes, put together (RFC 1035, section
+/// 5.1).
+fn unquoted(text: &str) -> Option<String> {
+    let mut rest = text.trim();
+    let mut whole = String::new();
+    while !rest.is_empty() {
+        let mut characters = rest.strip_prefix('"')?.chars();
+        loop {
+            match characters.next()? {
+                '"' => break,
+                '\\' => whole.push(characters.next()?),
+                character => whole.push(character),
+            }
+        }
+        rest = characters.as_str().trim_start();
+    }
+    (!text.trim().is_empty()).then_some(whole)
 }
 
 /// The text of a record as zone files show it; that of TXT without quotes and in one piece.
@@ -52,6 +87,22 @@ fn text(data: &RData) -> String {
         RData::TXT(txt) => String::from_utf8_lossy(&txt.txt_data.concat()).into_owned(),
         data => data.to_string(),
     }
+}
+
+/// The name servers that `message` refers to instead of an answer, if it does: it has no record,
+/// is not the server's own knowledge, and the server asks nobody else for its clients.
+fn referral(message: &Message) -> Option<String> {
+    let metadata = &message.metadata;
+    let answers = metadata.authoritative || metadata.recursion_available;
+    if answers || !message.answers.is_empty() {
+        return None;
+    }
+    let servers = message.authorities.iter().filter_map(|record| match &record.data {
+        RData::NS(server) => Some(server.to_string().trim_end_matches('.').to_owned()),
+        _ => None,
+    });
+    let servers = servers.collect::<Vec<_>>().join(", ");
+    (!servers.is_empty()).then_some(servers)
 }
 
 impl Dns {
@@ -66,12 +117,24 @@ impl Dns {
         if self.code != ResponseCode::NoError {
             return Ok(());
         }
+        if let Some(servers) = referral(message) {
+            let (name, servers) = (self.shown(), net::brief(servers));
+            let text = format!(
+                "{server} gives no answer to {name} {} and refers to {servers} instead: it asks \
+                 nobody else for this client",
+                self.record_type
+            );
+            return Err(Failure::new(Reason::DnsFailed, text));
+        }
         let records = || message.answers.iter().filter(|r| r.record_type() == self.record_type);
-        let Some(ttl) = records().map(|record| record.ttl).min() else {
+        if records().next().is_none() {
             let text = format!("{server} knows no {} record of {}", self.record_type, self.shown());
             return Err(Failure::new(Reason::UnexpectedBody, text).answered());
-        };
-        cx.measure(&TTL, f64::from(ttl));
+        }
+        // A cache drops the whole answer with the first of its records, be it an alias.
+        if let Some(ttl) = message.answers.iter().map(|record| record.ttl).min() {
+            cx.measure(&TTL, f64::from(ttl));
+        }
         self.judge_records(server, records())
     }
 
@@ -99,7 +162,11 @@ impl Dns {
         }
         let found: Vec<String> = records.map(|record| text(&record.data)).collect();
         let normals: Vec<_> = found.iter().map(|text| normal(text, self.record_type)).collect();
-        let Some(missing) = self.contains.iter().find(|w| !normals.contains(&w.normal)) else {
+        let Some(missing) = self
+            .contains
+            .iter()
+            .find(|wanted| !wanted.normal.iter().any(|spelling| normals.contains(spelling)))
+        else {
             return Ok(());
         };
         let (name, found) = (self.shown(), net::brief(found.join(", ")));
@@ -137,12 +204,28 @@ mod tests {
             (RecordType::NS, "NS1.example.", "ns1.example"),
             (RecordType::AAAA, "2001:DB8:0:0::1", "2001:db8::1"),
             (RecordType::SRV, "0 5 5060 sip.example", "0 5 5060 SIP.example."),
+            (RecordType::CAA, "0 issue \"ca.example\"", "0 issue ca.example"),
+            (RecordType::CAA, "0 issuewild \";\"", "0  Issuewild  ;"),
+            (RecordType::CAA, "0 issue \"ca.example; account=1\"", "0 issue ca.example; account=1"),
+            (RecordType::CAA, "128 iodef \"\"", "128 iodef"),
         ] {
             assert_eq!(normal(one, record_type), normal(other, record_type));
         }
         // RFC 7505: mail is not accepted.
         assert_eq!(normal("0 .", RecordType::MX), "0 .");
         assert_ne!(normal("a", RecordType::TXT), normal("A", RecordType::TXT));
+    }
+
+    #[test]
+    fn a_text_is_meant_with_its_quotes_and_without() {
+        let meant = |text| wanted(text, RecordType::TXT).normal;
+        assert_eq!(meant("v=spf1 -all"), ["v=spf1 -all"]);
+        assert_eq!(meant("\"v=spf1 -all\""), ["\"v=spf1 -all\"", "v=spf1 -all"]);
+        assert_eq!(meant("\"v=spf1 \" \"-all\"")[1], "v=spf1 -all");
+        assert_eq!(meant(r#""a \"b\" \\c""#)[1], r#"a "b" \c"#);
+        for text in ["\"open", "\"a\" b", "a \"b\"", ""] {
+            assert_eq!(meant(text).len(), 1, "{text}");
+        }
     }
 
     #[test]

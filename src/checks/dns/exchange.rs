@@ -1,11 +1,21 @@
 //! A query on its way to a name server, and its answer on the way back.
+//!
+//! # EDNS
+//! The query has EDNS first, so that long answers fit into a datagram. Servers older than that
+//! answer FORMERR or NOTIMP, or nothing at all. They are asked again without it: at once after such
+//! an answer, and after a third of the time that is left where none has come.
+//!
+//! # Whose answer it is
+//! A datagram counts only if it has the id and the question of a query of this run. Others are
+//! passed over, and the answer is waited for. Only if none comes is it said that something else did.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hickory_resolver::proto::op::{Edns, Message, MessageType, Query, ResponseCode};
+use hickory_resolver::proto::op::{Edns as Extension, Message, MessageType, Query, ResponseCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::{Instant, timeout_at};
 
 use super::Dns;
 use crate::engine::check::{Context, Failure};
@@ -26,8 +36,15 @@ const HEADER: usize = 12;
 pub(super) enum Datagram {
     /// A complete answer.
     Answer(Box<Message>),
-    /// One that did not fit.
-    Truncated,
+    /// One that did not fit, to a query with EDNS or without.
+    Truncated(Edns),
+}
+
+/// Whether a query has EDNS (RFC 6891).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edns {
+    With,
+    Without,
 }
 
 /// A query with an id of its own.
@@ -35,29 +52,39 @@ struct Sent {
     id: u16,
     query: Query,
     bytes: Vec<u8>,
+    edns: Edns,
 }
 
 impl Sent {
-    fn new(dns: &Dns) -> Result<Self, Failure> {
+    fn new(dns: &Dns, edns: Edns) -> Result<Self, Failure> {
         // Its id is random.
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
         let query = Query::query(dns.name.clone(), dns.record_type);
         message.add_query(query.clone());
-        let mut edns = Edns::new();
-        edns.set_max_payload(PAYLOAD);
-        message.set_edns(edns);
+        if edns == Edns::With {
+            let mut extension = Extension::new();
+            extension.set_max_payload(PAYLOAD);
+            message.set_edns(extension);
+        }
         let bytes = message.to_vec().map_err(|error| {
             let text = format!("{} cannot be asked for: {}", dns.shown(), net::brief(error));
             Failure::new(Reason::Other, text)
         })?;
-        Ok(Self { id: message.metadata.id, query, bytes })
+        Ok(Self { id: message.metadata.id, query, bytes, edns })
     }
 
     /// Whether `bytes` start as an answer to this query does.
     fn heads(&self, bytes: &[u8]) -> bool {
         let response = bytes.get(2).is_some_and(|flags| flags & 0x80 != 0);
-        response && bytes.starts_with(&self.id.to_be_bytes())
+        response && bytes.len() >= HEADER && bytes.starts_with(&self.id.to_be_bytes())
+    }
+
+    /// Whether the answer that starts with `bytes` refuses the query for its EDNS.
+    fn is_refused_by(&self, bytes: &[u8]) -> bool {
+        let code = bytes.get(3).map_or(0, |flags| u16::from(flags & 0x0f));
+        let refusals = [ResponseCode::FormErr, ResponseCode::NotImp].map(u16::from);
+        self.edns == Edns::With && self.heads(bytes) && refusals.contains(&code)
     }
 
     /// Whether `message` answers this query; one that was not understood may come back without.
@@ -73,6 +100,41 @@ impl Sent {
     }
 }
 
+/// The queries of one exchange: the first, and one without EDNS once that was needed.
+struct Queries<'a> {
+    dns: &'a Dns,
+    sent: Vec<Sent>,
+}
+
+impl<'a> Queries<'a> {
+    fn new(dns: &'a Dns, edns: Edns) -> Result<Self, Failure> {
+        Ok(Self { dns, sent: vec![Sent::new(dns, edns)?] })
+    }
+
+    /// The bytes of the query to send next.
+    fn last(&self) -> &[u8] {
+        self.sent.last().map_or(&[], |sent| &sent.bytes)
+    }
+
+    /// Adds the query without EDNS, where it is not there yet.
+    fn step_back(&mut self) -> Result<bool, Failure> {
+        let more = self.may_step_back();
+        if more {
+            self.sent.push(Sent::new(self.dns, Edns::Without)?);
+        }
+        Ok(more)
+    }
+
+    fn may_step_back(&self) -> bool {
+        self.sent.iter().all(|sent| sent.edns == Edns::With)
+    }
+
+    /// The query that `bytes` start an answer to.
+    fn headed_by(&self, bytes: &[u8]) -> Option<&Sent> {
+        self.sent.iter().find(|sent| sent.heads(bytes))
+    }
+}
+
 /// Whether the answer that starts with these bytes says that it did not fit.
 fn is_truncated(bytes: &[u8]) -> bool {
     bytes.get(2).is_some_and(|flags| flags & 0x02 != 0)
@@ -84,41 +146,85 @@ pub(super) async fn over_udp(
     server: &Endpoint,
     dns: &Dns,
 ) -> Result<(Datagram, SocketAddr), Failure> {
-    let sent = Sent::new(dns)?;
+    let mut queries = Queries::new(dns, Edns::With)?;
     let addresses = net::addresses(cx, server).await?;
     let failed = |error: io::Error| net::failure(format_args!("asking {server} over UDP"), &error);
     let (socket, peer) = open(&addresses).await.map_err(failed)?;
     net::note_peer(cx, peer);
     cx.phase(Phase::Request, async {
-        socket.send(&sent.bytes).await.map_err(failed)?;
+        socket.send(queries.last()).await.map_err(failed)?;
+        let (silent, over) = (Instant::now() + cx.remaining() / 3, deadline(cx));
+        let mut strange = None;
         // One byte more, to tell a datagram that is longer.
         let mut buffer = vec![0; MOST + 1];
         loop {
-            let length = socket.recv(&mut buffer).await.map_err(failed)?;
-            if let Some(datagram) = receive(&buffer[..length], &sent, server)? {
-                return Ok((datagram, peer));
+            let until = if queries.may_step_back() { silent } else { over };
+            let length = match timeout_at(until, socket.recv(&mut buffer)).await {
+                Ok(received) => received.map_err(failed)?,
+                Err(_) if queries.step_back()? => {
+                    socket.send(queries.last()).await.map_err(failed)?;
+                    continue;
+                }
+                Err(_) => match strange.take() {
+                    Some(failure) => return Err(failure),
+                    None => std::future::pending().await,
+                },
+            };
+            match receive(&buffer[..length], &queries, server)? {
+                Received::Datagram(datagram) => return Ok((datagram, peer)),
+                Received::Refusal => {
+                    if queries.step_back()? {
+                        socket.send(queries.last()).await.map_err(failed)?;
+                    }
+                }
+                Received::Strange(failure) => strange = Some(failure),
+                Received::Other => {}
             }
         }
     })
     .await
 }
 
-/// What a datagram means to the query that was sent, if anything.
+/// Shortly before the deadline of the run: the last moment to say what came instead of an answer.
+fn deadline(cx: &Context) -> Instant {
+    Instant::now() + cx.remaining().mul_f64(0.95)
+}
+
+/// What a datagram means.
+enum Received {
+    /// It is the answer.
+    Datagram(Datagram),
+    /// The server does not know EDNS.
+    Refusal,
+    /// It is no DNS message.
+    Strange(Failure),
+    /// It answers another query.
+    Other,
+}
+
+/// What a datagram means to the queries that were sent.
 ///
 /// The kernel passes only datagrams from the server's address. Whoever forges that does not know
-/// the id: what answers another query is passed over, and the true answer waited for.
-fn receive(bytes: &[u8], sent: &Sent, server: &Endpoint) -> Result<Option<Datagram>, Failure> {
-    if sent.heads(bytes) && bytes.len() >= HEADER {
-        if is_truncated(bytes) {
-            return Ok(Some(Datagram::Truncated));
-        }
-        if bytes.len() > MOST {
-            let text = format!("{server} answers with a datagram of more than {MOST} bytes");
-            return Err(Failure::new(Reason::TooLarge, text));
-        }
+/// the id.
+fn receive(bytes: &[u8], queries: &Queries<'_>, server: &Endpoint) -> Result<Received, Failure> {
+    let Some(sent) = queries.headed_by(bytes) else {
+        return Ok(read(bytes, server).map_or_else(Received::Strange, |_| Received::Other));
+    };
+    if sent.is_refused_by(bytes) {
+        return Ok(Received::Refusal);
+    }
+    if is_truncated(bytes) {
+        return Ok(Received::Datagram(Datagram::Truncated(sent.edns)));
+    }
+    if bytes.len() > MOST {
+        let text = format!("{server} answers with a datagram of more than {MOST} bytes");
+        return Err(Failure::new(Reason::TooLarge, text));
     }
     let message = read(bytes, server)?;
-    Ok(sent.is_answered_by(&message).then_some(Datagram::Answer(message)))
+    if sent.is_answered_by(&message) {
+        return Ok(Received::Datagram(Datagram::Answer(message)));
+    }
+    Ok(Received::Other)
 }
 
 /// A socket for the first of `addresses` that this host has a route to.
@@ -142,15 +248,32 @@ async fn open(addresses: &[SocketAddr]) -> io::Result<(UdpSocket, SocketAddr)> {
     Err(failed)
 }
 
-/// Asks `server` over a connection.
+/// Asks `server` over a connection, and over another one where it does not know EDNS.
 pub(super) async fn over_tcp(
     cx: &Context,
     server: &Endpoint,
     dns: &Dns,
+    edns: Edns,
 ) -> Result<Box<Message>, Failure> {
-    let sent = Sent::new(dns)?;
+    let answer = match ask_over_tcp(cx, server, Queries::new(dns, edns)?).await? {
+        Some(answer) => Some(answer),
+        None => ask_over_tcp(cx, server, Queries::new(dns, Edns::Without)?).await?,
+    };
+    answer.ok_or_else(|| {
+        let text = format!("{server} answers a question that it was not asked");
+        Failure::new(Reason::Protocol, text)
+    })
+}
+
+/// The answer to `queries` over one connection; none where the server refuses EDNS.
+async fn ask_over_tcp(
+    cx: &Context,
+    server: &Endpoint,
+    mut queries: Queries<'_>,
+) -> Result<Option<Box<Message>>, Failure> {
     let mut stream = net::connect(cx, server).await?;
-    let (mut bytes, rest) = cx.phase(Phase::Request, begin(&mut stream, &sent, server)).await?;
+    let begin = begin(cx, &mut stream, &mut queries, server);
+    let (mut bytes, rest) = cx.phase(Phase::Request, begin).await?;
     cx.phase(Phase::Transfer, async {
         let start = bytes.len();
         bytes.resize(start + rest, 0);
@@ -158,9 +281,13 @@ pub(super) async fn over_tcp(
     })
     .await
     .map_err(|error| net::failure(format_args!("reading from {server}"), &error))?;
+    let sent = queries.headed_by(&bytes);
+    if sent.is_some_and(|sent| sent.is_refused_by(&bytes)) {
+        return Ok(None);
+    }
     let message = read(&bytes, server)?;
-    if sent.is_answered_by(&message) {
-        return Ok(message);
+    if sent.is_some_and(|sent| sent.is_answered_by(&message)) {
+        return Ok(Some(message));
     }
     let text = format!("{server} answers a question that it was not asked");
     Err(Failure::new(Reason::Protocol, text))
@@ -169,26 +296,37 @@ pub(super) async fn over_tcp(
 /// Sends the query and reads the header of the answer, and how much is to follow: at most
 /// 64 KiB, by the form of the protocol.
 async fn begin(
+    cx: &Context,
     stream: &mut TcpStream,
-    sent: &Sent,
+    queries: &mut Queries<'_>,
     server: &Endpoint,
 ) -> Result<(Vec<u8>, usize), Failure> {
+    let failed = |error| net::failure(format_args!("asking {server} over TCP"), &error);
+    send(stream, queries.last()).await.map_err(failed)?;
+    if queries.may_step_back() {
+        let silent = Instant::now() + cx.remaining() / 3;
+        if timeout_at(silent, stream.readable()).await.is_err() && queries.step_back()? {
+            send(stream, queries.last()).await.map_err(failed)?;
+        }
+    }
     let exchanged = async {
-        let length = u16::try_from(sent.bytes.len()).map_err(io::Error::other)?;
-        stream.write_all(&[&length.to_be_bytes()[..], &sent.bytes].concat()).await?;
         let length = usize::from(stream.read_u16().await?);
         let mut header = vec![0; HEADER];
         stream.read_exact(&mut header).await?;
         Ok((header, length))
     };
-    let (header, length) = exchanged
-        .await
-        .map_err(|error| net::failure(format_args!("asking {server} over TCP"), &error))?;
-    // What is something else is told at once, not after as many bytes as it happens to say.
-    match length.checked_sub(HEADER).filter(|_| sent.heads(&header)) {
+    let (header, length) = exchanged.await.map_err(failed)?;
+    // What is something else is reported at once, not after as many bytes as it happens to say.
+    match length.checked_sub(HEADER).filter(|_| queries.headed_by(&header).is_some()) {
         Some(rest) => Ok((header, rest)),
         None => Err(no_dns(server, "it starts otherwise")),
     }
+}
+
+/// Sends `query` with its length in front (RFC 1035, section 4.2.2).
+async fn send(stream: &mut TcpStream, query: &[u8]) -> io::Result<()> {
+    let length = u16::try_from(query.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&length.to_be_bytes()[..], query].concat()).await
 }
 
 fn read(bytes: &[u8], server: &Endpoint) -> Result<Box<Message>, Failure> {

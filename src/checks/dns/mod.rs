@@ -1,7 +1,7 @@
 //! The `dns` kind: one query to one name server, and what is expected of its answer.
 //!
-//! The query goes straight to that server: no cache, no search list and no other server stands
-//! in between, so that the answer is this server's own.
+//! The query goes straight to that server, without a cache, a search list or another server in
+//! between. So the answer is that of this server.
 
 mod answer;
 mod exchange;
@@ -22,15 +22,15 @@ use crate::model::{Reason, Server};
 use crate::net::{self, Endpoint, Host};
 
 use answer::Wanted;
-use exchange::{Datagram, over_tcp, over_udp};
+use exchange::{Datagram, Edns, over_tcp, over_udp};
 pub(crate) use options::DnsOptions;
 use options::{PORT, Transport};
 
-/// A check of one name at one server, made of its options.
+/// A check of one name at one server.
 struct Dns {
     name: Name,
     record_type: RecordType,
-    /// The server to ask; the system's first where there is none.
+    /// The server to ask; without one, the first of the system's.
     resolver: Option<Endpoint>,
     transport: Transport,
     code: ResponseCode,
@@ -53,14 +53,14 @@ impl Check for Dns {
             None => Cow::Owned(system_server()?),
         };
         let over_tcp = match self.transport {
-            Transport::Tcp => Some(server.into_owned()),
+            Transport::Tcp => Some((server.into_owned(), Edns::With)),
             Transport::Udp => {
                 let call = Box::pin(self.by_datagram(cx, &server));
                 cx.client(SPAN, self.attributes(&server, "udp"), call).await?
             }
         };
-        if let Some(server) = over_tcp {
-            let call = Box::pin(self.by_connection(cx, &server));
+        if let Some((server, edns)) = over_tcp {
+            let call = Box::pin(self.by_connection(cx, &server, edns));
             cx.client(SPAN, self.attributes(&server, "tcp"), call).await?;
         }
         Ok(Detail::ok())
@@ -70,22 +70,30 @@ impl Check for Dns {
 const SPAN: &str = "dns query";
 
 impl Dns {
-    /// Asks by a datagram; returns where to ask again over a connection, if it did not fit: at
-    /// the same address, even where the name of the server has several.
+    /// Asks by a datagram. If the answer did not fit, returns where to ask again over a connection:
+    /// the same address, even if the name of the server has several.
     async fn by_datagram(
         &self,
         cx: &Context,
         server: &Endpoint,
-    ) -> Result<Option<Endpoint>, Failure> {
+    ) -> Result<Option<(Endpoint, Edns)>, Failure> {
         let (datagram, peer) = over_udp(cx, server, self).await?;
         match datagram {
-            Datagram::Truncated => Ok(Endpoint::new(Host::Ip(peer.ip()), peer.port())),
+            Datagram::Truncated(edns) => {
+                let server = Endpoint::new(Host::Ip(peer.ip()), peer.port());
+                Ok(server.map(|server| (server, edns)))
+            }
             Datagram::Answer(message) => self.judge(cx, server, &message).map(|()| None),
         }
     }
 
-    async fn by_connection(&self, cx: &Context, server: &Endpoint) -> Result<(), Failure> {
-        let message = over_tcp(cx, server, self).await?;
+    async fn by_connection(
+        &self,
+        cx: &Context,
+        server: &Endpoint,
+        edns: Edns,
+    ) -> Result<(), Failure> {
+        let message = over_tcp(cx, server, self, edns).await?;
         self.judge(cx, server, &message)
     }
 
@@ -110,7 +118,7 @@ impl Dns {
     }
 }
 
-/// The system's first name server; asked for at each run, as it changes when a VPN comes up.
+/// The system's first name server, read in each run: it changes when a VPN comes up.
 fn system_server() -> Result<Endpoint, Failure> {
     let none = |what: String| {
         Failure::new(Reason::DnsFailed, format!("this host names no name server: {what}"))

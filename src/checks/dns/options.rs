@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer};
 
 use super::Dns;
 use super::answer::{self, Wanted};
@@ -28,8 +28,8 @@ pub(crate) struct DnsOptions {
     /// other domains. With `type = "PTR"` also an address.
     name: String,
     /// The type of record to ask for. Default `"A"`.
-    #[serde(default, rename = "type")]
-    kind: Kind,
+    #[serde(default, rename = "type", deserialize_with = "in_any_case")]
+    kind: RecordKind,
     /// The name server to ask: `"10.0.0.53"`, `"[::1]:5353"` or `"ns1.example:53"`; port 53
     /// unless said otherwise. Default: the first of the system's.
     resolver: Option<String>,
@@ -52,7 +52,7 @@ struct ExpectOptions {
     contains: Option<Texts>,
     /// The response code that must come back. Default `"NOERROR"`; with another one, such as
     /// `"NXDOMAIN"` for a name that must not exist, no record is expected.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "in_any_case")]
     rcode: Code,
 }
 
@@ -60,7 +60,7 @@ struct ExpectOptions {
 #[derive(Debug, Default, Clone, Copy, serde::Deserialize, JsonSchema)]
 #[schemars(rename = "DnsType")]
 #[allow(clippy::upper_case_acronyms, reason = "these are the names that everybody knows")]
-enum Kind {
+enum RecordKind {
     /// IPv4 address.
     #[default]
     A,
@@ -84,7 +84,7 @@ enum Kind {
     TXT,
 }
 
-impl Kind {
+impl RecordKind {
     const fn record_type(self) -> RecordType {
         match self {
             Self::A => RecordType::A,
@@ -101,7 +101,7 @@ impl Kind {
     }
 }
 
-/// How the query travels.
+/// The transport of the query.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "DnsTransport")]
@@ -118,18 +118,18 @@ pub(super) enum Transport {
 #[serde(rename_all = "UPPERCASE")]
 #[schemars(rename = "DnsCode")]
 enum Code {
-    /// All is well.
+    /// No error.
     #[default]
     NoError,
-    /// It did not understand the query.
+    /// The server did not understand the query.
     FormErr,
-    /// It failed.
+    /// The server failed.
     ServFail,
-    /// There is no such name.
+    /// The name does not exist.
     NxDomain,
-    /// It does not do this sort of query.
+    /// The server does not implement this sort of query.
     NotImp,
-    /// It does not want to answer.
+    /// The server refuses to answer.
     Refused,
 }
 
@@ -144,6 +144,16 @@ impl Code {
             Self::Refused => ResponseCode::Refused,
         }
     }
+}
+
+/// Reads a value whose names are written in capitals, which people also write in small letters.
+fn in_any_case<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let text = String::deserialize(deserializer)?.to_ascii_uppercase();
+    T::deserialize(text.into_deserializer())
 }
 
 /// One text or a list of them.
@@ -214,8 +224,8 @@ impl KindOptions for DnsOptions {
 }
 
 /// The name to ask for, complete and in its ASCII form.
-fn name(text: &str, kind: Kind) -> Result<Name, String> {
-    if let (Kind::PTR, Ok(ip)) = (kind, text.parse::<IpAddr>()) {
+fn name(text: &str, kind: RecordKind) -> Result<Name, String> {
+    if let (RecordKind::PTR, Ok(ip)) = (kind, text.parse::<IpAddr>()) {
         return Ok(ip.into());
     }
     let name = if text.is_empty() { None } else { Name::from_str_relaxed(text).ok() };
@@ -227,7 +237,7 @@ fn name(text: &str, kind: Kind) -> Result<Name, String> {
     Ok(name)
 }
 
-fn wanted(expect: &ExpectOptions, kind: Kind) -> Result<Vec<Wanted>, Vec<OptionError>> {
+fn wanted(expect: &ExpectOptions, kind: RecordKind) -> Result<Vec<Wanted>, Vec<OptionError>> {
     const PATH: &str = "expect.contains";
     let Some(Texts(texts)) = &expect.contains else { return Ok(Vec::new()) };
     if expect.rcode != Code::NoError {
@@ -249,12 +259,12 @@ fn wanted(expect: &ExpectOptions, kind: Kind) -> Result<Vec<Wanted>, Vec<OptionE
 }
 
 /// What keeps any record of `kind` from being `text`.
-fn objection(text: &str, kind: Kind) -> Option<&'static str> {
+fn objection(text: &str, kind: RecordKind) -> Option<&'static str> {
     match kind {
-        Kind::A if text.parse::<Ipv4Addr>().is_err() => {
+        RecordKind::A if text.parse::<Ipv4Addr>().is_err() => {
             Some("no IPv4 address; write one such as \"10.0.0.1\"")
         }
-        Kind::AAAA if text.parse::<Ipv6Addr>().is_err() => {
+        RecordKind::AAAA if text.parse::<Ipv6Addr>().is_err() => {
             Some("no IPv6 address; write one such as \"2001:db8::1\"")
         }
         _ if text.trim().is_empty() => Some("the text is empty; write that of a record"),

@@ -297,7 +297,7 @@ impl HttpOptions {
         let here = (secure || chosen).then(|| made(TlsClient::new(options, ALPN), true)).flatten();
         let follow = self.follow_redirects;
         let elsewhere =
-            follow.then(|| made(TlsClient::for_strangers(options, ALPN), false)).flatten();
+            follow.then(|| made(TlsClient::for_redirects(options, ALPN), false)).flatten();
         (here, elsewhere)
     }
 }

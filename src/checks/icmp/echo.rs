@@ -1,8 +1,10 @@
 //! Echo requests and their answers over one socket.
 //!
-//! A datagram socket takes no privilege where the system's administrator lets this group have it
-//! (icmp(7)); the kernel then keeps apart whose answer is whose. Otherwise it is a raw one, which
-//! gets every ICMP message of the peer. Both take RFC 792's and RFC 4443's echo alike.
+//! # Sockets
+//! A datagram socket needs no privilege where the system's administrator allows it to the group of
+//! this process (icmp(7)). The kernel then gives each socket only its own answers. Elsewhere a raw
+//! socket is used, which receives every ICMP message of the peer. The echo messages are those of
+//! RFC 792 and RFC 4443 on both.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -23,13 +25,13 @@ const LENGTH: usize = 16;
 /// Longest header of IPv4 and what is looked at behind it.
 const LOOKED_AT: usize = 60 + LENGTH;
 
-/// Why there is no socket.
+/// Why a socket could not be opened.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// For want of a right.
+    /// This process lacks the right to open one.
     Forbidden,
-    /// For want of a route or of something else.
-    NoWay(io::Error),
+    /// There is no route, or something else failed.
+    Failed(io::Error),
 }
 
 /// A socket to one peer, and what was sent over it.
@@ -37,9 +39,9 @@ pub(super) struct Echo {
     socket: UdpSocket,
     peer: IpAddr,
     raw: bool,
-    /// What the answers to this run carry.
+    /// A random number that each request carries and its answer repeats.
     token: u64,
-    /// When each request was sent; those that were answered are none.
+    /// When each request was sent; `None` once it was answered.
     sent: Vec<Option<Instant>>,
     answered: u32,
     sum: Duration,
@@ -57,19 +59,19 @@ impl Echo {
         let forbidden = |error| matches!(error, Errno::ACCESS | Errno::PERM);
         let (socket, raw) = match open(SocketType::DGRAM) {
             Ok(socket) => (socket, false),
-            Err(error) if !forbidden(error) => return Err(Refused::NoWay(error.into())),
+            Err(error) if !forbidden(error) => return Err(Refused::Failed(error.into())),
             Err(_) => match open(SocketType::RAW) {
                 Ok(socket) => (socket, true),
                 Err(error) if forbidden(error) => return Err(Refused::Forbidden),
-                Err(error) => return Err(Refused::NoWay(error.into())),
+                Err(error) => return Err(Refused::Failed(error.into())),
             },
         };
         connect(&socket, &SocketAddr::new(peer, 0)).map_err(|error| match error {
-            // How routes that prohibit and that swallow are told.
-            Errno::ACCESS | Errno::INVAL => Refused::NoWay(Errno::HOSTUNREACH.into()),
-            error => Refused::NoWay(error.into()),
+            // The kernel reports prohibiting and blackhole routes so.
+            Errno::ACCESS | Errno::INVAL => Refused::Failed(Errno::HOSTUNREACH.into()),
+            error => Refused::Failed(error.into()),
         })?;
-        let socket = UdpSocket::from_std(StdSocket::from(socket)).map_err(Refused::NoWay)?;
+        let socket = UdpSocket::from_std(StdSocket::from(socket)).map_err(Refused::Failed)?;
         let token = RandomState::new().build_hasher().finish();
         let (sent, sum) = (Vec::new(), Duration::ZERO);
         Ok(Self { socket, peer, raw, token, sent, answered: 0, sum })
@@ -96,7 +98,7 @@ impl Echo {
         self.socket.send(&request(self.peer, self.token, sequence)).await.map(drop)
     }
 
-    /// Waits for the answer to the last request; what comes late for one before it counts too.
+    /// Waits for the answer to the last request. A late answer to an earlier one counts too.
     pub(super) async fn answer(&mut self) -> io::Result<()> {
         loop {
             let mut buffer = [0; LOOKED_AT];
@@ -134,7 +136,7 @@ fn request(peer: IpAddr, token: u64, sequence: u16) -> [u8; LENGTH] {
     let mut message = [0; LENGTH];
     message[0] = types(peer).0;
     let token = token.to_be_bytes();
-    // The identifier is the kernel's on a datagram socket, and any will do on a raw one.
+    // The kernel sets the identifier of a datagram socket; a raw one takes any.
     message[4..6].copy_from_slice(&token[..2]);
     message[6..8].copy_from_slice(&sequence.to_be_bytes());
     message[8..].copy_from_slice(&token);
@@ -152,7 +154,7 @@ fn answered(peer: IpAddr, token: u64, message: &[u8]) -> Option<u16> {
     ours.then_some(u16::from_be_bytes([*message.get(6)?, *message.get(7)?]))
 }
 
-/// RFC 1071; of ICMPv6 the kernel computes it.
+/// The checksum of RFC 1071. The kernel computes that of ICMPv6.
 fn checksum(message: &[u8; LENGTH]) -> u16 {
     let words =
         message.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));

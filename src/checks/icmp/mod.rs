@@ -30,17 +30,17 @@ static ROUND_TRIP: Measurement = Measurement {
     help: "Mean time from an echo request to its answer.",
 };
 
-/// More would be a flood.
+/// Most requests of one run: more would be a flood.
 const MOST: u32 = 100;
 
 /// Whether a host answers ICMP echo requests, as `ping` sends them.
 ///
-/// A request follows when the one before it was answered, or its share of the timeout has passed.
-/// One answer is enough; where others are missing the run is a warning. Of a name's addresses the
-/// first that there is a route to is asked.
+/// The next request is sent when the one before was answered or its share of the timeout has
+/// passed. One answer is enough; if others are missing, the run is a warning. A name with several
+/// addresses is asked at the first one to which there is a route.
 ///
-/// It takes the right to send echo requests: a group within `net.ipv4.ping_group_range`, or
-/// `CAP_NET_RAW`. Without it the run is `unknown`.
+/// The process needs the right to send echo requests: a group within `net.ipv4.ping_group_range`,
+/// or `CAP_NET_RAW`. Without it the run is `unknown`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IcmpOptions {
@@ -131,7 +131,7 @@ impl Icmp {
                                 net.ipv4.ping_group_range, or it needs CAP_NET_RAW";
                     return Err(Failure::new(Reason::LocalResource, text));
                 }
-                Err(Refused::NoWay(error)) => telling = telling.or(Some(error)),
+                Err(Refused::Failed(error)) => telling = telling.or(Some(error)),
             }
         }
         let error = telling.unwrap_or_else(|| io::ErrorKind::HostUnreachable.into());
@@ -140,10 +140,10 @@ impl Icmp {
 
     async fn exchange(&self, cx: &Context, echo: &mut Echo) -> Result<Detail, Failure> {
         let mut telling = None;
-        // Until there is an answer; a run that is cancelled tells it too.
+        // The figure until there is an answer; a run that is cancelled reports it too.
         cx.measure(&LOSS, 1.0);
         for left in (1..=self.count).rev() {
-            // What is left is kept in equal shares, one of them for the verdict.
+            // The time left is divided into equal shares, one of them for the verdict.
             let last_hope = left == 1 && echo.answered() == 0;
             let shares = if last_hope { 1 } else { left + 1 };
             let asked = async {

@@ -13,7 +13,8 @@ use super::path::ConfigPath;
 #[derive(Debug, Clone, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsOptions {
-    /// PEM file with the authorities to trust instead of the system's.
+    /// PEM file with the authorities to trust instead of the system's. A server's own certificate
+    /// in it is trusted as it is, such as a self-signed one.
     #[schemars(extend("x-pem" = "certificates"))]
     pub ca: Option<ConfigPath>,
     /// PEM file with the client certificate chain; needs `key`.
@@ -24,7 +25,7 @@ pub struct TlsOptions {
     pub key: Option<ConfigPath>,
     /// Name to ask for and to verify instead of the host's.
     pub server_name: Option<String>,
-    /// Accept any certificate. Default false.
+    /// Accept any certificate, whatever its key, version, name and dates. Default false.
     #[serde(default)]
     pub insecure: bool,
 }

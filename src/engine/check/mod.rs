@@ -64,6 +64,12 @@ pub trait Check: Send + Sync + 'static {
         None
     }
 
+    /// What may go wrong with this check although its options are allowed, and what would be
+    /// better: `vitalsign validate` lists it, and the service logs it at the start.
+    fn caveat(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The check as a [`Heartbeat`], when it waits for heartbeats instead of asking: it gets those of
     /// `/heartbeat/{check}`, and one that ends a silence triggers a run at once.
     fn heartbeat(&self) -> Option<&Heartbeat> {
@@ -231,6 +237,10 @@ impl Check for Arc<dyn Check> {
 
     fn server(&self) -> Option<Server> {
         (**self).server()
+    }
+
+    fn caveat(&self) -> Option<&'static str> {
+        (**self).caveat()
     }
 
     fn heartbeat(&self) -> Option<&Heartbeat> {

@@ -45,7 +45,7 @@ impl Connection {
     pub(crate) fn new(stream: Stream) -> Self {
         let (peer, chain) = match &stream {
             Stream::Plain(stream) => (stream.peer_addr().ok(), None),
-            Stream::Tls(stream) => (stream.get_ref().0.peer_addr().ok(), Chain::of(stream)),
+            Stream::Tls(stream) => (stream.get_ref().0.peer_addr().ok(), stream.certificates()),
             Stream::Unix(_) => (None, None),
         };
         let received = BytesMut::new();

@@ -11,7 +11,8 @@ use crate::support::spans::{Spans, attribute};
 
 const RECORDS: &str = "@ 600 IN A 10.0.0.1\n@ 120 IN A 10.0.0.2\n@ IN AAAA 2001:db8::1\n\
     @ IN MX 10 mail\n@ IN TXT \"v=spf1 \" \"-all\"\n@ IN CAA 0 issue \"ca.example\"\n\
-    www IN CNAME @\n_sip._tcp IN SRV 0 5 5060 sip\n1 IN PTR host.orders.test.\nonly4 IN A 10.0.0.3";
+    www IN CNAME @\n_sip._tcp IN SRV 0 5 5060 sip\n1 IN PTR host.orders.test.\nonly4 IN A 10.0.0.3\n\
+    sub IN NS ns.sub\nns.sub IN A 127.0.0.9";
 
 fn options(named: &Named, name: &str, more: &str) -> String {
     format!("name = '{name}'\nresolver = '{}'\n{more}", named.resolver())
@@ -31,6 +32,9 @@ async fn records_of_every_type_are_found_in_any_spelling() {
         ("orders.test", "type = 'MX'\nexpect.contains = '10 Mail.Orders.Test'"),
         ("orders.test", "type = 'TXT'\nexpect.contains = 'v=spf1 -all'"),
         ("orders.test", "type = 'CAA'\nexpect.contains = '0 issue \"ca.example\"'"),
+        ("orders.test", "type = 'caa'\nexpect.contains = '0 issue ca.example'"),
+        ("orders.test", "type = 'TXT'\nexpect.contains = '\"v=spf1 \" \"-all\"'"),
+        ("orders.test", "type = 'txt'\nexpect.contains = '\"v=spf1 -all\"'"),
         ("orders.test", "type = 'NS'\nexpect.contains = 'ns1.orders.test.'"),
         (
             "orders.test",
@@ -66,6 +70,13 @@ async fn each_way_of_being_wrong_has_its_reason() {
         ("missing.orders.test", "", Reason::DnsNotFound, true, "answers NXDOMAIN to"),
         ("broken.test", "", Reason::DnsFailed, true, "answers SERVFAIL to broken.test A, not"),
         ("elsewhere.test", "", Reason::DnsFailed, true, "answers REFUSED to elsewhere.test"),
+        (
+            "www.sub.orders.test",
+            "",
+            Reason::DnsFailed,
+            true,
+            "no answer to www.sub.orders.test A and refers to ns.sub.orders.test instead",
+        ),
         (
             "orders.test",
             "expect.rcode = 'NXDOMAIN'",

@@ -1,10 +1,11 @@
 //! The `dns` kind over UDP.
 
 use std::net::UdpSocket;
+use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
-use hickory_resolver::proto::rr::rdata::TXT;
-use hickory_resolver::proto::rr::{RData, Record};
+use hickory_resolver::proto::rr::rdata::{A, CNAME, TXT};
+use hickory_resolver::proto::rr::{Name, RData, Record};
 use opentelemetry::trace::Status;
 use tokio::time::timeout;
 use vitalsign::{Check, Failure, Outcome, Reason};
@@ -25,8 +26,15 @@ fn bytes(message: &Message) -> Vec<u8> {
 
 /// Why a peer that answers so fails a run.
 async fn failing(answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Failure {
+    failing_within(PATIENT, answer).await
+}
+
+async fn failing_within(
+    limit: Duration,
+    answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + Sync + 'static,
+) -> Failure {
     let peer = UdpPeer::start(answer).await;
-    let failure = ask(&*asking(&peer, ""), PATIENT).await.expect_err("it fails");
+    let failure = ask(&*asking(&peer, ""), limit).await.expect_err("it fails");
     assert!(failure.message().contains(&peer.address.to_string()), "{}", failure.message());
     failure
 }
@@ -100,8 +108,12 @@ async fn a_silent_server_is_left_at_the_deadline_and_the_socket_freed() {
 #[tokio::test]
 async fn what_is_no_dns_message_is_a_protocol_error() {
     for garbage in [&b""[..], b"\x01", b"no DNS at all, but long enough for a header"] {
-        let failure = failing(move |_| vec![garbage.to_vec()]).await;
+        let failure = failing_within(SHORT, move |_| vec![garbage.to_vec()]).await;
         assert_eq!(failure.reason(), Reason::Protocol, "{}", failure.message());
+        // It may be a stranger's: the answer is waited for.
+        let before = move |query: &[u8]| vec![garbage.to_vec(), bytes(&answer(query))];
+        let peer = UdpPeer::start(before).await;
+        ask(&*asking(&peer, ""), PATIENT).await.expect("the answer comes last");
     }
     let cut = |query: &[u8]| {
         let mut bytes = bytes(&answer(query));
@@ -183,6 +195,77 @@ async fn an_error_without_the_question_is_an_answer() {
     let failure = failing(refusing).await;
     assert_eq!(failure.reason(), Reason::DnsFailed);
     assert!(failure.message().contains(" answers FORMERR to "), "{}", failure.message());
+}
+
+/// The flags of a response with this code.
+fn flags(code: u8) -> [u8; 2] {
+    [0x84, code]
+}
+
+#[tokio::test]
+async fn a_server_without_edns_is_asked_again_without_it() {
+    const FORMERR: u8 = 1;
+    const NOTIMP: u8 = 4;
+    type Refusal = fn(&[u8]) -> Vec<Vec<u8>>;
+    let refusals: [(&str, Refusal); 5] = [
+        ("FORMERR with the question", |query| {
+            let mut message = Message::from_vec(query).expect("a query");
+            message.edns = None;
+            let mut bytes = bytes(&message);
+            bytes[2..4].copy_from_slice(&flags(FORMERR));
+            vec![bytes]
+        }),
+        ("FORMERR in a header alone", |query| {
+            vec![[&query[..2], &flags(FORMERR)[..], &[0; 8]].concat()]
+        }),
+        // As servers do that cut the query off where they no longer understand it.
+        ("FORMERR with counts of what is missing", |query| {
+            vec![[&query[..2], &flags(FORMERR)[..], &query[4..12]].concat()]
+        }),
+        ("NOTIMP", |query| vec![[&query[..2], &flags(NOTIMP)[..], &[0; 8]].concat()]),
+        ("nothing", |_| Vec::new()),
+    ];
+    for (what, refuse) in refusals {
+        let old = move |query: &[u8]| {
+            let knows_edns = Message::from_vec(query).expect("a query").edns.is_some();
+            if knows_edns { refuse(query) } else { vec![bytes(&answer(query))] }
+        };
+        let peer = UdpPeer::start(old).await;
+        let limit = if what == "nothing" { 10 * SHORT } else { PATIENT };
+        let answered = ask(&*asking(&peer, "expect.contains = '10.0.0.1'"), limit).await;
+        assert!(answered.is_ok(), "{what}: {answered:?}");
+        assert_eq!(peer.heard(), 2, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn the_shortest_time_of_the_answer_counts_aliases_included() {
+    let peer = UdpPeer::start(|query| {
+        let mut message = answer(query);
+        let [alias, last] = ["a.test.", "b.test."].map(|name| name.parse().expect("a name"));
+        let first = message.queries[0].name().clone();
+        message.answers = vec![
+            Record::from_rdata(first, 30, RData::CNAME(CNAME(Name::clone(&alias)))),
+            Record::from_rdata(alias, 20, RData::CNAME(CNAME(Name::clone(&last)))),
+            Record::from_rdata(last, 3600, RData::A(A::new(10, 0, 0, 1))),
+        ];
+        vec![bytes(&message)]
+    })
+    .await;
+    let run = run(asking(&peer, "expect.contains = '10.0.0.1'")).await;
+    assert_eq!(run.outcome, Outcome::Success, "{:?}", run.message);
+    assert_eq!(figure(&run, "dns_ttl_seconds"), Some(20.0));
+}
+
+#[tokio::test]
+async fn the_letters_of_the_question_may_come_back_in_another_case() {
+    let peer = UdpPeer::start(|query| {
+        let mut message = answer(query);
+        message.queries[0].set_name("ORDERS.test.".parse().expect("a name"));
+        vec![bytes(&message)]
+    })
+    .await;
+    ask(&*asking(&peer, "type = 'a'\nexpect.rcode = 'noerror'"), PATIENT).await.expect("it is");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 mod bind;
 mod datagrams;
 
-use hickory_resolver::proto::op::{Message, MessageType};
+use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::A;
 use hickory_resolver::proto::rr::{RData, Record};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,6 +83,38 @@ async fn an_answer_in_pieces_over_a_connection_is_put_together() {
     let (spans, _guard) = Spans::record();
     ask(&*subject().check(peer.address), PATIENT).await.expect("an answer");
     assert_eq!(events(&spans.only()), ["connect", "request", "transfer"]);
+}
+
+#[tokio::test]
+async fn a_server_without_edns_is_asked_again_over_another_connection() {
+    let old = |query: &[u8]| {
+        let mut answer = answer(query);
+        if answer.edns.is_some() {
+            answer.answers.clear();
+            answer.metadata.response_code = ResponseCode::FormErr;
+        }
+        let bytes = answer.to_vec().expect("an answer");
+        [&u16::try_from(bytes.len()).expect("it is short").to_be_bytes()[..], &bytes].concat()
+    };
+    let peer = Peer::start(serving(old, std::time::Duration::ZERO)).await;
+    ask(&*subject().check(peer.address), PATIENT).await.expect("an answer");
+    assert_eq!(peer.accepted(), 2);
+    // One that is silent is asked again over the same.
+    let silent: Script = std::sync::Arc::new(|mut wire| {
+        Box::pin(async move {
+            for _ in 0..2 {
+                let mut query = vec![0; usize::from(wire.read_u16().await.ok()?)];
+                wire.read_exact(&mut query).await.ok()?;
+                if Message::from_vec(&query).ok()?.edns.is_none() {
+                    wire.write_all(&framed(&query)).await.ok()?;
+                }
+            }
+            Some(wire)
+        })
+    });
+    let peer = Peer::start(silent).await;
+    ask(&*subject().check(peer.address), 10 * SHORT).await.expect("an answer");
+    assert_eq!(peer.accepted(), 1);
 }
 
 #[tokio::test]

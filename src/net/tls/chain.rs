@@ -1,20 +1,13 @@
-//! How long a peer's certificates last, seen also where the peer is then not trusted.
+//! How long the certificates of a peer last.
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use opentelemetry_semantic_conventions::attribute as semconv;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::engine::check::Context;
 use crate::model::Measurement;
-
-use super::tls::Verifier;
 
 pub(crate) static NOT_AFTER: Measurement = Measurement {
     name: "tls_certificate_not_after_timestamp_seconds",
@@ -48,10 +41,25 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// The chain shown in the handshake of `stream`.
-    pub(crate) fn of(stream: &TlsStream<TcpStream>) -> Option<Self> {
-        let (own, others) = stream.get_ref().1.peer_certificates()?.split_first()?;
-        Self::by_names(own, others)
+    /// The chain of `own`, the certificates `between`, and an authority that expires at `root`.
+    pub(super) fn of_path(
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        between: &[CertificateDer<'_>],
+        root: Option<i64>,
+    ) -> Option<Self> {
+        let (not_before, not_after) = validity(&parse(own)?);
+        let end = |certificate| parse(certificate).map(|read| validity(&read).1);
+        let needed = between.iter().filter_map(end).chain(root);
+        let unused = others.iter().filter(|other| !between.contains(other) && *other != own);
+        // A root that is sent along is part of the chain, though a client has its own copy.
+        let unused = unused.filter_map(end).filter(|end| root != Some(*end));
+        Some(Self {
+            not_before,
+            not_after,
+            earliest: needed.fold(not_after, i64::min),
+            unused: unused.min(),
+        })
     }
 
     /// The chain that leads from `own` to the certificate of its issuer among `others`, and so on.
@@ -112,75 +120,11 @@ pub(crate) fn date(time: i64) -> Option<String> {
     jiff::Timestamp::from_second(time).ok().map(|time| time.to_string())
 }
 
-fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+pub(super) fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
     X509Certificate::from_der(certificate).ok().map(|(_, certificate)| certificate)
 }
 
 fn validity(certificate: &X509Certificate<'_>) -> (i64, i64) {
     let validity = certificate.validity();
     (validity.not_before.timestamp(), validity.not_after.timestamp())
-}
-
-/// Looks at the chain of one handshake and leaves the verdict on it to another.
-#[derive(Debug)]
-pub(super) struct Witness {
-    verifier: Verifier,
-    seen: OnceLock<Chain>,
-}
-
-impl Witness {
-    pub(super) fn of(verifier: Verifier) -> Self {
-        Self { verifier, seen: OnceLock::new() }
-    }
-
-    /// The chain, once it was shown.
-    pub(super) fn seen(self: &Arc<Self>) -> Option<Chain> {
-        self.seen.get().copied()
-    }
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        own: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(chain) = Chain::by_names(own, others) {
-            let _ = self.seen.set(chain);
-        }
-        self.verifier.verify_server_cert(own, others, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        self.verifier.requires_raw_public_keys()
-    }
-
-    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
-        self.verifier.root_hint_subjects()
-    }
 }

@@ -2,51 +2,57 @@
 //! runs.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use opentelemetry_semantic_conventions::attribute as semconv;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::{ConfigPath, OptionError, TlsOptions};
 use crate::engine::check::{Context, Failure};
-use crate::model::Phase;
+use crate::model::{Phase, Reason};
+use crate::net::endpoint::{Endpoint, Host};
+use crate::net::failure::{brief, failure, tls_error};
+use crate::net::mysql_port;
 
-use super::chain::Witness;
-use super::failure::{brief, failure};
-use super::{Endpoint, Host};
+use super::chain::Chain;
+use super::crypto::{KNOWN_KEYS, provider};
+use super::verify::{Roots, Trust, Verifier};
 
 /// How a check speaks TLS; made once, from its options.
 #[derive(Clone)]
 pub(crate) struct TlsClient {
     config: Arc<ClientConfig>,
-    verifier: Verifier,
+    trust: Trust,
     /// The name to ask for and to verify, where it is not the host's.
     name: Option<ServerName<'static>>,
-    /// Whose certificates they are that it gets to see.
-    party: Party,
+    /// Whose certificates it sees.
+    peer: Peer,
     /// How long before the end of a chain to warn, where that was configured.
     warn_before: Option<Duration>,
+    /// Whether the server answered a handshake with something else, and may have spoken first.
+    speaks_first: Arc<AtomicBool>,
 }
 
-/// Which side of a check the peers of a [`TlsClient`] are on.
+/// What the peers of a [`TlsClient`] are to its check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Party {
+enum Peer {
     /// The dependency: how long its certificates last is a figure of the run.
     Dependency,
-    /// A host that the dependency pointed to.
-    Stranger,
+    /// A host that the dependency redirects to.
+    RedirectTarget,
 }
 
 impl fmt::Debug for TlsClient {
@@ -63,34 +69,30 @@ impl TlsClient {
     pub(crate) fn new(options: &TlsOptions, alpn: &[&[u8]]) -> Result<Self, Vec<OptionError>> {
         let mut errors = Vec::new();
         let mut keep = |error: OptionError| errors.push(error);
-        let verifier = verifier(options).map_err(&mut keep).ok();
+        let trust = trust(options).map_err(&mut keep).ok();
         let identity = identity(options).map_err(&mut keep).ok();
         let name = server_name(options).map_err(&mut keep).ok();
-        let (Some(verifier), Some(identity), Some(name)) = (verifier, identity, name) else {
+        let (Some(trust), Some(identity), Some(name)) = (trust, identity, name) else {
             return Err(errors);
         };
-        let config = configure(Arc::clone(&verifier), identity, alpn)
+        let config = configure(&trust, identity, alpn)
             .map_err(|error| vec![OptionError::new("tls.key", error)])?;
-        Ok(Self {
-            config: Arc::new(config),
-            verifier,
-            name,
-            party: Party::Dependency,
-            warn_before: None,
-        })
+        let (config, peer) = (Arc::new(config), Peer::Dependency);
+        let speaks_first = Arc::default();
+        Ok(Self { config, trust, name, peer, warn_before: None, speaks_first })
     }
 
     /// The same trust without what belongs to one peer: its name and the client's certificate.
     ///
     /// # Errors
     /// As [`TlsClient::new`].
-    pub(crate) fn for_strangers(
+    pub(crate) fn for_redirects(
         options: &TlsOptions,
         alpn: &[&[u8]],
     ) -> Result<Self, Vec<OptionError>> {
         let TlsOptions { ca, insecure, .. } = options.clone();
         let client = Self::new(&TlsOptions { ca, insecure, ..TlsOptions::default() }, alpn)?;
-        Ok(Self { party: Party::Stranger, ..client })
+        Ok(Self { peer: Peer::RedirectTarget, ..client })
     }
 
     /// The same client, whose runs report `warn_before` as the time before the end of a chain at
@@ -99,12 +101,12 @@ impl TlsClient {
         Self { warn_before, ..self }
     }
 
-    /// Its configuration for one handshake, and what that will get to see.
-    fn witnessed(&self) -> (Arc<ClientConfig>, Arc<Witness>) {
+    /// Its configuration for one handshake, and what verifies that.
+    fn for_one_handshake(&self) -> (Arc<ClientConfig>, Arc<Verifier>) {
         let mut config = ClientConfig::clone(&self.config);
-        let witness = Arc::new(Witness::of(Arc::clone(&self.verifier)));
-        config.dangerous().set_certificate_verifier(Arc::clone(&witness) as Verifier);
-        (Arc::new(config), witness)
+        let verifier = Arc::new(Verifier::new(self.trust.clone()));
+        config.dangerous().set_certificate_verifier(Arc::clone(&verifier) as _);
+        (Arc::new(config), verifier)
     }
 
     fn name_for(&self, host: &Host) -> Result<ServerName<'static>, Failure> {
@@ -116,7 +118,7 @@ impl TlsClient {
             Host::Name(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
                 .map_err(|_| {
                     let text = format!("{name} is no name that a certificate can hold");
-                    Failure::new(crate::model::Reason::TlsNameMismatch, text)
+                    Failure::new(Reason::TlsNameMismatch, text)
                 }),
         }
     }
@@ -124,47 +126,141 @@ impl TlsClient {
 
 /// Speaks TLS over `stream`, which leads to `endpoint`.
 ///
-/// How long the dependency's certificates last is noted even when they are not trusted.
+/// How long the dependency's certificates last is recorded even when they are not trusted.
 pub(crate) async fn handshake(
     cx: &Context,
     client: &TlsClient,
     endpoint: &Endpoint,
     stream: TcpStream,
-) -> Result<Box<TlsStream<TcpStream>>, Failure> {
+) -> Result<Box<TlsConnection>, Failure> {
     let name = client.name_for(endpoint.host())?;
-    let (config, witness) = client.witnessed();
+    let stream = unless_mysql(cx, client, endpoint, stream).await?;
+    let (config, verifier) = client.for_one_handshake();
     let handshake = Box::pin(TlsConnector::from(config).connect(name, stream));
     let result = cx.phase(Phase::Tls, handshake).await;
-    if let (Party::Dependency, Some(chain)) = (client.party, witness.seen()) {
+    let speaks_otherwise = result.as_ref().err().and_then(tls_error).is_some_and(|error| {
+        matches!(
+            error,
+            rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. }
+        )
+    });
+    client.speaks_first.store(speaks_otherwise, Ordering::Relaxed);
+    let chain = verifier.chain();
+    if let (Peer::Dependency, Some(chain)) = (client.peer, chain) {
         chain.note(cx, client.warn_before);
     }
     let stream = result
         .map_err(|error| failure(format_args!("the TLS handshake with {endpoint}"), &error))?;
-    if let Some(version) = version(&stream) {
+    let connection = TlsConnection { stream, chain };
+    if let Some(version) = connection.version() {
         cx.attribute(semconv::TLS_PROTOCOL_VERSION, version);
     }
-    Ok(Box::new(stream))
+    Ok(Box::new(connection))
 }
 
-/// The version of TLS that the two sides agreed on, such as `1.3`.
-pub(crate) fn version(stream: &TlsStream<TcpStream>) -> Option<&'static str> {
-    match stream.get_ref().1.protocol_version()? {
-        ProtocolVersion::TLSv1_2 => Some("1.2"),
-        ProtocolVersion::TLSv1_3 => Some("1.3"),
-        _ => None,
+/// Gives `stream` back, unless a server of MySQL greets on it: such a talk is ended by a login that
+/// is refused, since MySQL counts a handshake that it did not ask for against this host.
+///
+/// Only a server that answered the last handshake with something else is waited for.
+async fn unless_mysql(
+    cx: &Context,
+    client: &TlsClient,
+    endpoint: &Endpoint,
+    mut stream: TcpStream,
+) -> Result<TcpStream, Failure> {
+    let expected = client.speaks_first.load(Ordering::Relaxed);
+    if !expected && endpoint.port() != mysql_port::PORT {
+        return Ok(stream);
+    }
+    let mut start = [0; 64];
+    let patience = cx.remaining() / 4;
+    match timeout(patience, stream.peek(&mut start)).await {
+        Ok(Ok(length)) if mysql_port::is_greeting(&start[..length]) => {
+            mysql_port::FirstWord::default().part(&mut stream, patience).await;
+            let text = format!(
+                "{endpoint} speaks MySQL, which begins TLS only in its own way; use the kind `mysql`"
+            );
+            Err(Failure::new(Reason::TlsFailed, text))
+        }
+        _ => Ok(stream),
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
+/// A connection over TLS, and the chain of certificates seen in its handshake.
+#[derive(Debug)]
+pub(crate) struct TlsConnection {
+    stream: TlsStream<TcpStream>,
+    chain: Option<Chain>,
 }
 
-pub(super) type Verifier = Arc<dyn ServerCertVerifier>;
+impl TlsConnection {
+    /// The connection below it, and its state.
+    pub(crate) fn get_ref(&self) -> (&TcpStream, &ClientConnection) {
+        self.stream.get_ref()
+    }
+
+    /// How long the peer's certificates last, where they could be read.
+    pub(crate) const fn certificates(&self) -> Option<Chain> {
+        self.chain
+    }
+
+    /// The version of TLS that the two sides agreed on, such as `1.3`.
+    pub(crate) fn version(&self) -> Option<&'static str> {
+        match self.get_ref().1.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => Some("1.2"),
+            ProtocolVersion::TLSv1_3 => Some("1.3"),
+            _ => None,
+        }
+    }
+}
+
+impl AsyncRead for TlsConnection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsConnection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn configure(
-    verifier: Verifier,
+    trust: &Trust,
     identity: Option<Identity>,
     alpn: &[&[u8]],
 ) -> Result<ClientConfig, String> {
@@ -172,11 +268,18 @@ fn configure(
         .with_safe_default_protocol_versions()
         .map_err(brief)?
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
+        .with_custom_certificate_verifier(Arc::new(Verifier::new(trust.clone())));
     let mut config = match identity {
-        Some((chain, key)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| format!("{}; it must be the private key of tls.cert", brief(error)))?,
+        Some((chain, key)) => {
+            // Asked on its own, so that a key that is not known is not taken for one that does
+            // not fit.
+            provider().key_provider.load_private_key(key.clone_key()).map_err(|_| {
+                format!("the private key is not supported; {KNOWN_KEYS}, P-521 apart, would be")
+            })?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| {
+                format!("{}; it must be the private key of tls.cert", brief(error))
+            })?
+        }
         None => builder.with_no_client_auth(),
     };
     // A resumed session shows no certificate: its expiry or exchange would go unseen.
@@ -185,15 +288,15 @@ fn configure(
     Ok(config)
 }
 
-fn verifier(options: &TlsOptions) -> Result<Verifier, OptionError> {
+fn trust(options: &TlsOptions) -> Result<Trust, OptionError> {
     match (&options.ca, options.insecure) {
         (Some(_), true) => Err(OptionError::new(
             "tls.insecure",
             "any certificate is accepted, so `ca` has no effect; leave out one of the two",
         )),
-        (None, true) => Ok(Arc::new(AnyCertificate(provider()))),
+        (None, true) => Ok(Trust::Any),
         (Some(ca), false) => {
-            let mut roots = RootCertStore::empty();
+            let mut roots = Roots::default();
             for certificate in certificates(ca, "tls.ca")? {
                 roots.add(certificate).map_err(|error| {
                     let text =
@@ -201,31 +304,27 @@ fn verifier(options: &TlsOptions) -> Result<Verifier, OptionError> {
                     OptionError::new("tls.ca", format!("{text}; it must hold authorities as PEM"))
                 })?;
             }
-            trust(roots).map_err(|error| OptionError::new("tls.ca", error))
+            Ok(Trust::Roots(Arc::new(roots)))
         }
         (None, false) => system_trust().map_err(|error| OptionError::new("tls.ca", error)),
     }
 }
 
-fn trust(roots: RootCertStore) -> Result<Verifier, String> {
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-        .build()
-        .map(|verifier| verifier as Verifier)
-        .map_err(brief)
-}
-
 /// Trust in the system's authorities, which are read once.
-fn system_trust() -> Result<Verifier, String> {
-    static TRUST: OnceLock<Result<Verifier, String>> = OnceLock::new();
+fn system_trust() -> Result<Trust, String> {
+    static TRUST: OnceLock<Result<Trust, String>> = OnceLock::new();
     let trust = TRUST.get_or_init(|| {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut roots = Roots::default();
+        for certificate in rustls_native_certs::load_native_certs().certs {
+            // Some systems have certificates among them that nobody can read.
+            let _ = roots.add(certificate);
+        }
         if roots.is_empty() {
             return Err("this system has no authorities to trust; \
                         install its ca-certificates or name a PEM file"
                 .to_owned());
         }
-        trust(roots)
+        Ok(Trust::Roots(Arc::new(roots)))
     });
     trust.clone()
 }
@@ -253,7 +352,7 @@ fn identity(options: &TlsOptions) -> Result<Option<Identity>, OptionError> {
 
 fn server_name(options: &TlsOptions) -> Result<Option<ServerName<'static>>, OptionError> {
     let Some(name) = &options.server_name else { return Ok(None) };
-    ServerName::try_from(name.clone()).map(Some).map_err(|_| {
+    ServerName::try_from(name.trim_end_matches('.').to_owned()).map(Some).map_err(|_| {
         let text = "this is no host name or address; write the name on the certificate";
         OptionError::new("tls.server_name", text)
     })
@@ -280,43 +379,4 @@ fn read(file: &ConfigPath, option: &str) -> Result<Vec<u8>, OptionError> {
 
 fn shown(file: &ConfigPath) -> std::path::Display<'_> {
     Path::display(&file.0)
-}
-
-/// Accepts any certificate, for `insecure = true`; the handshake must still be signed by its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
