@@ -31,10 +31,10 @@ fn trusting(openssl: &OpenSsl, ca: &str) -> String {
 async fn asked(
     openssl: &OpenSsl,
     name: &str,
-    served: &str,
+    settings: &str,
     tls: &str,
 ) -> Result<(), (Reason, String)> {
-    let server = openssl.serve(name, served).await;
+    let server = openssl.serve(name, settings).await;
     let options = format!("address = 'localhost:{}'\n{tls}", server.port);
     let run = run(check("tls", &options)).await;
     match run.outcome {
@@ -177,8 +177,11 @@ fn after(lines: &'static [&'static str], config: Arc<ServerConfig>) -> Script {
         Box::pin(async move {
             for line in lines {
                 wire.write_all(line.as_bytes()).await.ok()?;
-                if line.ends_with("\n") && !line.starts_with("INFO") && *line != "220 go\r\n" {
-                    wire.read(&mut [0; 1024]).await.ok()?;
+                if line.ends_with('\n') && !line.starts_with("INFO") && *line != "220 go\r\n" {
+                    let heard = wire.read(&mut [0; 1024]).await.ok()?;
+                    if heard == 0 {
+                        return None;
+                    }
                 }
             }
             Some(Box::new(acceptor.accept(wire).await.ok()?) as _)
