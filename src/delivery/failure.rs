@@ -84,8 +84,7 @@ pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
 
 /// The error of TLS that `error` is, or that it carries as an error of a stream.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
-    let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.downcast_ref().or_else(|| carried?.downcast_ref())
+    error.downcast_ref().or_else(|| tls_error(error.downcast_ref::<io::Error>()?.get_ref()?))
 }
 
 /// What went wrong, in place of the text of rustls, which prints its own types.
@@ -124,6 +123,7 @@ mod tests {
         assert_eq!(innermost(&error()), words);
         let of_stream = io::Error::new(io::ErrorKind::InvalidData, error());
         assert_eq!(innermost(&of_stream), words);
+        assert_eq!(innermost(&io::Error::other(of_stream)), words);
         assert_eq!(innermost(&io::Error::other("plain")), "plain");
     }
 }

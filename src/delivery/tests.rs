@@ -167,7 +167,7 @@ async fn the_same_request_is_sent_again_before_the_next() {
 #[tokio::test(start_paused = true)]
 async fn a_request_is_given_up_at_its_time_and_the_next_is_sent() {
     let replies = [Reply::Fail(Retry::Soon); 3];
-    let scene = Scene::new(same(4), &replies);
+    let scene = Scene::new(same(5), &replies);
     scene.add(1);
     scene.add(2);
     // Pauses of 1 s and 2 s and up to half of each, then one of 4 s that would end too late.

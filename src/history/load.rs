@@ -83,11 +83,13 @@ pub(super) async fn ids(
 /// A roll-up of a check, as the store has it.
 type Stored = (Width, Millis, Arc<str>, Rollup);
 
-/// The roll-ups of checks that were removed and are back, as far back as memory reaches.
+/// The roll-ups of checks that were removed and are back: as far back as memory reaches, and from
+/// the first period on that is `waiting` to be written, since a row holds all of its period.
 pub(super) async fn past(
     conn: &mut Connection,
     instance: i64,
     checks: HashMap<Arc<str>, i64>,
+    waiting: &[(Width, Millis)],
 ) -> Result<Vec<Stored>, StoreError> {
     let now = super::shared::now();
     let names: Vec<(i64, Arc<str>)> = checks.into_iter().map(|(name, id)| (id, name)).collect();
@@ -102,6 +104,9 @@ pub(super) async fn past(
         ] {
             // A whole hour of minutes, day of hours or month of days before the current one.
             let from = width.floor(now - reach) - width.millis();
+            let first =
+                waiting.iter().filter(|(of, _)| *of == width).map(|(_, start)| *start).min();
+            let from = first.map_or(from, |first| first.min(from));
             let sql = format!(
                 "SELECT check_id, start, runs, good, slo_good, slo_counted, max_micros, worst, \
                  sketch FROM vitalsign_rollups WHERE instance_id = $1 AND width = $2 \

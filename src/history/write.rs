@@ -60,11 +60,12 @@ pub(super) async fn register(
     let before = load::ids(conn, instance, &unknown).await?;
     see(conn, instance, &unknown).await?;
     let ids = load::ids(conn, instance, &unknown).await?;
-    let returned = {
+    let (returned, waiting) = {
         let aggregates = shared.aggregates();
-        before.into_iter().filter(|(check, _)| aggregates.lacks_past(check)).collect()
+        let returned = before.into_iter().filter(|(check, _)| aggregates.lacks_past(check));
+        (returned.collect(), aggregates.pending.rollups.keys().copied().collect::<Vec<_>>())
     };
-    let past = load::past(conn, instance, returned).await?;
+    let past = load::past(conn, instance, returned, &waiting).await?;
     // All at once, so that an error before leaves nothing counted twice.
     let mut aggregates = shared.aggregates();
     for (width, start, check, rollup) in &past {

@@ -143,7 +143,7 @@ async fn readers_that_never_read_slow_nobody_take_no_memory_and_are_closed() {
             + "kind = \"disk\"\npath = \"/\"\ninterval = \"1h\"\ngates = []\n";
     }
     let service = Service::start_with(&config, |command| {
-        command.env("RUST_LOG", "info,vitalsign::http=debug");
+        command.env("RUST_LOG", "info,vitalsign::server=debug");
     })
     .await;
     let mut reader = EventStream::open(service.address, &[]).await;

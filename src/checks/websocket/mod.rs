@@ -82,7 +82,7 @@ impl Websocket {
         let mut connection = Connection::new(stream);
         let head = cx.phase(Phase::Request, connection.send(&request)).await;
         let head = head.map_err(|error| error.failure(self.endpoint()))?;
-        http1::note(cx, &head);
+        cx.attribute(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(head.status.as_u16()));
         self.judge(&head, &key)?;
         let (stream, rest) = connection.into_parts();
         let config = WebSocketConfig::default()
