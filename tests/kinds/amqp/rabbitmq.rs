@@ -6,7 +6,6 @@ use vitalsign::{Check, Detail, Outcome, Reason, Run};
 use super::{asked, failed};
 use crate::support::certs::{Authority, file};
 use crate::support::checks::{self, PATIENT, SHORT, ask, check, figure};
-use crate::support::daemon::wait_for;
 use crate::support::rabbitmq::{CERTIFIED, LIMITED, PASSWORD, RabbitMq, WATCHER};
 use crate::support::spans::{Spans, attribute, events};
 
