@@ -8,6 +8,18 @@ pub(super) struct Import {
 
 /// Every path that `text`, the file of `module`, starts with `crate`, `self` or `super`.
 pub(super) fn imports(module: &[String], text: &str) -> Vec<Import> {
+    imports_with(module, text, &[])
+}
+
+/// The modules that `text` declares in files of their own.
+pub(super) fn imports_of_children(text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let declared = tokens.windows(3).filter(|three| three[0].text == "mod" && three[2].text == ";");
+    declared.map(|three| three[1].text.to_owned()).collect()
+}
+
+/// The same, and the paths that start with one of the `children` of the module.
+pub(super) fn imports_with(module: &[String], text: &str, children: &[String]) -> Vec<Import> {
     let tokens = tokens(text);
     let mut found = Vec::new();
     let mut depth = 0;
@@ -26,7 +38,11 @@ pub(super) fn imports(module: &[String], text: &str) -> Vec<Import> {
                 depth = depth.saturating_sub(1);
                 inner.pop_if(|(_, around)| *around == depth);
             }
-            "crate" | "self" | "super" if tokens.get(at + 1).is_some_and(|t| t.text == "::") => {
+            name if tokens.get(at + 1).is_some_and(|t| t.text == "::")
+                && (matches!(name, "crate" | "self" | "super")
+                    || (children.iter().any(|child| child == name)
+                        && !(at > 0 && tokens[at - 1].text == "::"))) =>
+            {
                 let names = inner.iter().map(|(name, _)| (*name).to_owned());
                 let here: Vec<String> = module.iter().cloned().chain(names).collect();
                 at = tree(&tokens, at, &here, &mut found);
@@ -83,12 +99,13 @@ struct Token<'a> {
 fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut rest = text;
+    let mut line = 1;
     while let Some(first) = rest.chars().next() {
-        let line = 1 + text[..text.len() - rest.len()].matches('\n').count();
         let (length, kept) = token(rest, first);
         if kept {
             tokens.push(Token { text: &rest[..length], line });
         }
+        line += rest[..length].matches('\n').count();
         rest = &rest[length..];
     }
     tokens
