@@ -54,6 +54,7 @@ const TOP_LEVEL: &[&str] = &[
     "dashboards",
     "docs",
     "examples",
+    "findings",
     "src",
     "target",
     "tests",
