@@ -294,7 +294,7 @@
 #[cfg_attr(not(feature = "kinds"), allow(dead_code, unused_imports))]
 pub mod checks;
 #[cfg(feature = "config")]
-#[cfg_attr(not(feature = "kinds"), allow(dead_code))]
+#[cfg_attr(not(feature = "kinds"), allow(dead_code, unused_imports))]
 pub mod config;
 #[cfg(any(feature = "alertmanager", feature = "otlp"))]
 mod delivery;

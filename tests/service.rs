@@ -12,6 +12,7 @@ mod heartbeat;
 mod history_routes;
 mod lifecycle;
 mod maintenance;
+mod no_history;
 mod openapi;
 mod page;
 mod probes;

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "amqp")]
 mod amqp;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "amqp", feature = "kafka", feature = "mqtt", feature = "nats"))]
 mod broker;
 #[cfg(feature = "config")]
 mod command;

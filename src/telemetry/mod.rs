@@ -10,6 +10,8 @@ mod export;
 mod logs;
 pub mod metrics;
 #[cfg(feature = "otlp")]
+mod settings;
+#[cfg(feature = "otlp")]
 mod setup;
 pub mod tail_sampling;
 
@@ -20,4 +22,6 @@ pub use export::Problem;
 #[cfg(feature = "otlp")]
 pub use logs::Output;
 #[cfg(feature = "otlp")]
-pub use setup::{Guard, Service, Settings, SharedPropagator, Telemetry, TelemetryError};
+pub use settings::{Service, Settings};
+#[cfg(feature = "otlp")]
+pub use setup::{Guard, SharedPropagator, Telemetry, TelemetryError};

@@ -53,7 +53,7 @@ pub(super) fn circles(files: &BTreeMap<PathBuf, String>) -> Vec<String> {
 
 fn file(path: &Path, text: &str) -> File {
     let module = module_path(path);
-    let text = text.find("\n#[cfg(test)]\nmod tests {").map_or(text, |end| &text[..end]);
+    let text = text.find("\nmod tests {").map_or(text, |end| &text[..end]);
     let found = imports_with(&module, text, &imports_of_children(text));
     File { module, paths: found.into_iter().map(|import| import.path).collect() }
 }

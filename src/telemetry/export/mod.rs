@@ -9,8 +9,9 @@ mod processor;
 mod spans;
 mod target;
 mod tls;
+mod variables;
 
-pub use environment::Problem;
 pub(super) use environment::{Plan, Propagator, Sampling, plan};
 pub(super) use otlp::Client;
 pub(super) use processor::BatchProcessor;
+pub use variables::Problem;

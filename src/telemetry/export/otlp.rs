@@ -23,7 +23,7 @@ use tonic_types::StatusExt;
 use url::Url;
 
 use super::super::Protocol;
-use super::spans::{Batch, SpanSource};
+use super::spans::{Accepted, Batch, SpanSource};
 use super::target::Target;
 use crate::config::Redaction;
 use crate::delivery::{
@@ -33,15 +33,6 @@ use crate::delivery::{
 const USER_AGENT: &str = concat!("vitalsign/", env!("CARGO_PKG_VERSION"));
 /// A collector's answer holds a number and a sentence.
 const MAX_ANSWER: usize = 64 * 1024;
-
-/// What the collector says of a request that it took.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::telemetry) struct Accepted {
-    /// Spans that it rejected.
-    pub(in crate::telemetry) rejected: u64,
-    /// Its own words about them or about the request, cleaned; empty when it says nothing.
-    pub(in crate::telemetry) remark: String,
-}
 
 /// A collector and the connection to it.
 pub(in crate::telemetry) struct Client {

@@ -14,9 +14,17 @@ use tracing::Dispatch;
 use tracing::dispatcher::{self, WeakDispatch};
 
 use super::meters::{Meters, Processed};
-use super::otlp::Accepted;
 use crate::delivery::{BatchQueue, ErrorType, Failure, Outage, Retry, Source};
 use crate::model::log_targets;
+
+/// What the collector says of a request that it took.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::telemetry) struct Accepted {
+    /// Spans that it rejected.
+    pub(in crate::telemetry) rejected: u64,
+    /// Its own words about them or about the request, cleaned; empty when it says nothing.
+    pub(in crate::telemetry) remark: String,
+}
 
 /// What the span processor and the sender share.
 pub(in crate::telemetry) struct Shared {

@@ -9,8 +9,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::super::{Protocol, Settings};
-use super::environment::{Reader, bad_pair, pairs};
 use super::tls::TlsMaterial;
+use super::variables::{Reader, bad_pair, pairs};
 
 /// A collector and how to talk to it.
 pub(in crate::telemetry) struct Target {

@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use url::Url;
 
-use super::environment::Problem;
+use super::variables::Problem;
 
 /// Contents of the PEM files, checked to be such.
 #[derive(Default)]

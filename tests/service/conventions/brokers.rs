@@ -55,7 +55,8 @@ async fn brokers_follow_the_conventions() {
     for (kind, system) in
         [("amqp", "rabbitmq"), ("kafka", "kafka"), ("mqtt", "mqtt"), ("nats", "nats")]
     {
-        let said = clients[format!("{kind}-good").as_str()].attribute(super::MESSAGING_SYSTEM_NAME);
+        let said =
+            clients[format!("{kind}-good").as_str()].attribute(super::names::MESSAGING_SYSTEM_NAME);
         assert_eq!(said.as_deref(), Some(system), "{kind}");
     }
     let destination = clients["amqp-good"].attribute(semconv::MESSAGING_DESTINATION_NAME);
