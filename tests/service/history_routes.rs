@@ -269,6 +269,7 @@ async fn incidents_are_told_newest_first_with_their_causes_and_traces() {
         panic!("three: {page}");
     };
     assert_eq!((&open["check"], &open["end"]), (&json!("cache"), &Value::Null));
+    assert_eq!((&open["status"], &ended["status"]), (&json!("degraded"), &json!("down")));
     assert_eq!((&open["reason"], &open["message"]), (&Value::Null, &Value::Null));
     assert_eq!((&ended["check"], &ended["reason"]), (&json!("queue"), &json!("timeout")));
     assert_eq!(ended["message"], "queue was silent");
@@ -313,7 +314,7 @@ async fn incidents_withhold_their_details_from_those_without_the_right() {
     let page: Value = serde_json::from_str(&answer.body).expect("JSON");
     for incident in page["incidents"].as_array().expect("incidents") {
         let keys: Vec<_> = incident.as_object().expect("an object").keys().collect();
-        assert_eq!(keys, ["check", "end", "start"]);
+        assert_eq!(keys, ["check", "end", "start", "status"]);
     }
     assert!(!answer.body.contains("silent") && !answer.body.contains("tempo"), "{}", answer.body);
 }

@@ -17,7 +17,7 @@ use crate::http::Routes;
 use crate::http::openapi::{Operation, Parameter, Surface};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
-use crate::model::{Reason, Trace};
+use crate::model::{Reason, Status, Trace};
 
 /// Incidents of one page, when no number is asked for and at most.
 const USUAL_LIMIT: usize = 50;
@@ -55,6 +55,8 @@ struct Page<'a> {
 struct Incident<'a> {
     /// Name of the check.
     check: &'a str,
+    /// The worst status that the check had in it.
+    status: Status,
     /// When it stopped being up.
     start: Time,
     /// When it was up again; null while it is not.
@@ -91,6 +93,7 @@ impl<'a> Incident<'a> {
         };
         Self {
             check: &incident.check,
+            status: incident.worst,
             start: Time(incident.start),
             end: incident.end.map(Time),
             cause: details.then(cause),
@@ -145,14 +148,13 @@ mod tests {
 
     use super::*;
     use crate::health::Health;
-    use crate::model::Status;
 
     fn read(query: &str) -> Result<IncidentFilter, Problem> {
         filter(&Query::of(&format!("/?{query}").parse().expect("a path with a query")))
     }
 
     #[test]
-    fn fifty_of_every_check_are_told_unless_others_are_asked_for() {
+    fn fifty_of_every_check_are_listed_unless_others_are_asked_for() {
         let all = read("").expect("nothing is asked");
         assert_eq!(
             (all.check, all.from, all.to, all.after, all.limit),
@@ -185,16 +187,16 @@ mod tests {
         }
     }
 
-    /// An incident as it is told, where traces can be looked at or not.
-    async fn told(incident: history::Incident, trace_url: Option<&str>, details: bool) -> Value {
+    /// An incident as JSON, where traces can be looked at or not.
+    async fn shown(incident: history::Incident, trace_url: Option<&str>, details: bool) -> Value {
         let mut health = Health::builder("orders");
         if let Some(template) = trace_url {
             health = health.trace_url(template);
         }
         let health = health.build().expect("no checks");
-        let told = Incident::of(&incident, health.state(), details);
+        let shown = Incident::of(&incident, health.state(), details);
         tokio::task::yield_now().await;
-        serde_json::to_value(told).expect("JSON")
+        serde_json::to_value(shown).expect("JSON")
     }
 
     fn incident() -> history::Incident {
@@ -213,28 +215,31 @@ mod tests {
     async fn an_incident_reads_as_the_document_says() {
         let id = "000000000000000000000000000000ab";
         let mut expected = json!({
-            "check": "cache", "start": "1970-01-01T00:00:00.000Z", "end": "1970-01-01T00:00:01.500Z",
+            "check": "cache", "status": "down",
+            "start": "1970-01-01T00:00:00.000Z", "end": "1970-01-01T00:00:01.500Z",
             "reason": "timeout", "message": "no answer within 2 s", "trace_id": id,
         });
-        assert_eq!(told(incident(), None, true).await, expected);
+        assert_eq!(shown(incident(), None, true).await, expected);
         expected["trace_url"] = format!("http://tempo/trace/{id}").into();
-        assert_eq!(told(incident(), Some("http://tempo/trace/{trace_id}"), true).await, expected);
+        assert_eq!(shown(incident(), Some("http://tempo/trace/{trace_id}"), true).await, expected);
     }
 
     #[tokio::test]
     async fn without_the_right_to_details_their_keys_are_absent() {
-        let open = history::Incident { end: None, ..incident() };
-        let expected =
-            json!({ "check": "cache", "start": "1970-01-01T00:00:00.000Z", "end": null });
-        assert_eq!(told(open, Some("http://tempo/{trace_id}"), false).await, expected);
+        let open = history::Incident { end: None, worst: Status::Degraded, ..incident() };
+        let expected = json!({
+            "check": "cache", "status": "degraded",
+            "start": "1970-01-01T00:00:00.000Z", "end": null,
+        });
+        assert_eq!(shown(open, Some("http://tempo/{trace_id}"), false).await, expected);
     }
 
     #[tokio::test]
     async fn with_the_right_every_key_is_there_null_where_nothing_is_known() {
         let bare = history::Incident { reason: None, message: None, trace_id: None, ..incident() };
-        let told = told(bare, Some("http://tempo/{trace_id}"), true).await;
-        assert_eq!(told["reason"], Value::Null);
-        let keys: Vec<_> = told.as_object().expect("an object").keys().collect();
-        assert_eq!(keys, ["check", "end", "message", "reason", "start", "trace_id"]);
+        let shown = shown(bare, Some("http://tempo/{trace_id}"), true).await;
+        assert_eq!(shown["reason"], Value::Null);
+        let keys: Vec<_> = shown.as_object().expect("an object").keys().collect();
+        assert_eq!(keys, ["check", "end", "message", "reason", "start", "status", "trace_id"]);
     }
 }
