@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use ::reqwest::{Client, Response, StatusCode, Url};
+use ::reqwest::{Client, Response, Url};
 use async_trait::async_trait;
 use hyper::HeaderMap;
 use opentelemetry::KeyValue;
@@ -73,24 +73,11 @@ impl Get {
         let status = response.status();
         cx.attribute(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
         if !status.is_success() {
-            return Err(self.unexpected(status));
+            return Err(net::unexpected_status(self.place(), status, "2xx"));
         }
         let reading = drain(response);
         cx.phase(Phase::Transfer, reading).await.map_err(|e| self.failed(e))?;
         Ok(Detail::ok())
-    }
-
-    fn unexpected(&self, status: StatusCode) -> Failure {
-        let reason = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                Reason::AuthFailed
-            }
-            _ => Reason::UnexpectedStatus,
-        };
-        let text = format!("{} answered {status}; expected 2xx", self.place());
-        let failure = Failure::new(reason, text);
-        let is_error = status.is_client_error() || status.is_server_error();
-        if is_error { failure } else { failure.answered() }
     }
 
     /// The failure that an error of the client stands for.
@@ -121,15 +108,36 @@ fn shown(url: &Url) -> String {
 }
 
 /// Reads the body as far as the bound.
+///
+/// An answer that breaks off is a failure. A body that the client cannot decode is none: only the
+/// status is asked for.
 async fn drain(mut response: Response) -> Result<(), ::reqwest::Error> {
     let mut left = MOST;
-    while let Some(chunk) = response.chunk().await? {
+    loop {
+        let chunk = match response.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Ok(()),
+            Err(error) if is_of_the_encoding(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         left = left.saturating_sub(chunk.len());
         if left == 0 {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+}
+
+/// Whether a body was read whose encoding is broken. The client calls every error of a body one of
+/// decoding; one of the connection has an error of hyper beneath it.
+fn is_of_the_encoding(error: &::reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if inner.is::<hyper::Error>() {
+            return false;
+        }
+        cause = inner.source();
+    }
+    error.is_decode() && !error.is_timeout()
 }
 
 fn reason(error: &::reqwest::Error) -> Reason {
@@ -166,5 +174,52 @@ fn of_io(error: &io::Error) -> Reason {
         ) => Reason::DnsNotFound,
         Some(_) => Reason::DnsFailed,
         None => net::reason_of(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task;
+
+    use ::reqwest::Body;
+    use bytes::Bytes;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// A body of four bytes and then an error, as a client's decoder makes one of an encoding that
+    /// is broken or has something behind its end.
+    struct Broken(Option<Box<dyn Error + Send + Sync>>, bool);
+
+    impl hyper::body::Body for Broken {
+        type Data = Bytes;
+        type Error = Box<dyn Error + Send + Sync>;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut task::Context<'_>,
+        ) -> task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            let begun = std::mem::replace(&mut self.1, true);
+            let frame = if begun {
+                self.0.take().map(Err)
+            } else {
+                Some(Ok(Frame::data(Bytes::from_static(b"fine"))))
+            };
+            task::Poll::Ready(frame)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_decoded_decides_nothing() {
+        for error in [
+            io::Error::new(io::ErrorKind::InvalidData, "corrupt deflate stream").into(),
+            io::Error::from(io::ErrorKind::UnexpectedEof).into(),
+            "there are extra bytes after body has been decompressed".into(),
+        ] {
+            let body = Body::wrap(Broken(Some(error), false));
+            let response = hyper::Response::new(body);
+            drain(response.into()).await.expect("the status was good");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder};
+use reqwest::{Client, ClientBuilder, StatusCode};
 use rustls::ClientConfig;
 
 use super::{ErrorType, Failure, Retry, innermost};
@@ -35,6 +35,16 @@ pub(crate) fn client_builder(tls: ClientConfig) -> ClientBuilder {
 pub(crate) fn transport_failure(error: &reqwest::Error) -> Failure {
     let error_type = if error.is_connect() { ErrorType::Unreachable } else { ErrorType::Other };
     Failure { error_type, detail: innermost(error), retry: Retry::Soon }
+}
+
+/// Whether an answer of this status says that the credentials are wrong, or missing.
+pub(crate) const fn refuses_login(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+    )
 }
 
 /// The time that an answer's `Retry-After` asks for: seconds, or a date.

@@ -30,7 +30,7 @@ mod sender;
 mod tests;
 
 pub(crate) use failure::{ErrorType, Failure, innermost};
-pub(crate) use http::{client_builder, retry_after, transport_failure};
+pub(crate) use http::{client_builder, refuses_login, retry_after, transport_failure};
 pub(crate) use outage::Outage;
 #[cfg(feature = "otlp")]
 pub(crate) use queue::{BatchQueue, Refused};

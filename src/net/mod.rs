@@ -49,6 +49,8 @@ pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 #[cfg(feature = "reqwest-client")]
 pub(crate) use failure::reason_of;
+#[cfg(any(feature = "http", feature = "reqwest-client"))]
+pub(crate) use failure::unexpected_status;
 pub(crate) use failure::{brief, failure};
 #[cfg(any(feature = "memcached", feature = "redis"))]
 pub(crate) use optional_question::OptionalQuestion;

@@ -89,6 +89,7 @@ async fn any_other_status_than_2xx_fails() {
         ("500 Internal Server Error", Reason::UnexpectedStatus, true),
         ("404 Not Found", Reason::UnexpectedStatus, true),
         ("401 Unauthorized", Reason::AuthFailed, true),
+        ("407 Proxy Authentication Required", Reason::AuthFailed, true),
         ("302 Found", Reason::UnexpectedStatus, false),
     ] {
         let peer = Peer::http(move |_| http_answer(status, "Location: /\r\n", "")).await;

@@ -14,7 +14,7 @@ use serde_json_path::{JsonPath, LocatedNode};
 use crate::engine::check::Failure;
 use crate::model::Reason;
 use crate::net::json::Document;
-use crate::net::{Endpoint, body, http1};
+use crate::net::{self, Endpoint, body};
 
 /// A status or several: `"2xx"`, `"404"`, `404` or `"200-204"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl Expect {
 
     fn unexpected(&self, from: &Endpoint, status: StatusCode) -> Failure {
         let expected: Vec<_> = self.statuses.iter().map(ToString::to_string).collect();
-        http1::unexpected(from, status, &expected.join(", "))
+        net::unexpected_status(from, status, &expected.join(", "))
     }
 
     /// Judges the body.

@@ -77,7 +77,7 @@ impl Vitalsign {
         let head = cx.phase(Phase::Request, connection.send(&request)).await.map_err(failed)?;
         http1::note(cx, &head);
         if head.status != StatusCode::OK {
-            return Err(http1::unexpected(endpoint, head.status, "200"));
+            return Err(net::unexpected_status(endpoint, head.status, "200"));
         }
         let reading = Box::pin(body::read(&mut connection, &head, LONGEST, true));
         let read = cx.phase(Phase::Transfer, reading).await;

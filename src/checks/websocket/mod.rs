@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use crate::config::{KindOptions, Secret};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
-use crate::net::http1::{self, Connection, Outgoing, USER_AGENT};
+use crate::net::http1::{Connection, Outgoing, USER_AGENT};
 use crate::net::{self, Endpoint, Stream, Target, TlsClient};
 
 use bounded::Bounded;
@@ -136,7 +136,7 @@ impl Websocket {
                 let text = format!("{from} answered {}", head.status);
                 return Err(Failure::new(Reason::AuthFailed, text));
             }
-            status => return Err(http1::unexpected(from, status, "101")),
+            status => return Err(net::unexpected_status(from, status, "101")),
         }
         if let Some(objection) = handshake::objection(&head.headers, key, self.protocol.as_deref())
         {

@@ -21,7 +21,7 @@ use std::io;
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::http::response;
-use hyper::{Request, StatusCode, Version};
+use hyper::{Request, Version};
 use opentelemetry_semantic_conventions::attribute as semconv;
 
 use crate::config::Secret;
@@ -95,27 +95,6 @@ pub(crate) fn note(cx: &Context, head: &response::Parts) {
     cx.attribute(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(head.status.as_u16()));
     let version = if head.version == Version::HTTP_10 { "1.0" } else { "1.1" };
     cx.attribute(semconv::NETWORK_PROTOCOL_VERSION, version);
-}
-
-/// The reason for an answer whose status is none of those expected.
-pub(crate) fn reason_of_status(status: StatusCode) -> Reason {
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Reason::AuthFailed,
-        _ => Reason::UnexpectedStatus,
-    }
-}
-
-/// The failure of an answer `from` a peer whose status is none of those expected.
-pub(crate) fn unexpected(
-    from: impl std::fmt::Display,
-    status: StatusCode,
-    expected: &str,
-) -> Failure {
-    let text = format!("{from} answered {status}; expected {expected}");
-    let failure = Failure::new(reason_of_status(status), text);
-    // By HTTP's own convention.
-    let failed = status.is_client_error() || status.is_server_error();
-    if failed { failure } else { failure.answered() }
 }
 
 /// `token` as credentials: RFC 6750, section 2.1. An empty one is a secret that somebody forgot.

@@ -27,7 +27,8 @@ use super::spans::{Accepted, Batch, SpanSource};
 use super::target::Target;
 use crate::config::Redaction;
 use crate::delivery::{
-    ErrorType, Exporter, Failure, Retry, client_builder, innermost, retry_after, transport_failure,
+    ErrorType, Exporter, Failure, Retry, client_builder, innermost, refuses_login, retry_after,
+    transport_failure,
 };
 
 const USER_AGENT: &str = concat!("vitalsign/", env!("CARGO_PKG_VERSION"));
@@ -190,7 +191,7 @@ fn http_failure(status: StatusCode, headers: &HeaderMap) -> Failure {
     let (error_type, retry) = match status.as_u16() {
         429 => (ErrorType::RateLimited, Retry::Soon),
         502..=504 => (ErrorType::Unavailable, Retry::Soon),
-        401 | 403 => (ErrorType::AuthFailed, Retry::Never),
+        _ if refuses_login(status) => (ErrorType::AuthFailed, Retry::Never),
         400 | 413 => (ErrorType::Rejected, Retry::Never),
         _ => (ErrorType::Other, Retry::Never),
     };
@@ -315,8 +316,11 @@ mod tests {
         for code in [429, 502, 503, 504] {
             assert_eq!(http(code, None).1, Retry::Soon, "{code}");
         }
-        for code in [302, 400, 401, 403, 404, 408, 413, 500, 501] {
+        for code in [302, 400, 401, 403, 404, 407, 408, 413, 500, 501] {
             assert_eq!(http(code, Some("7")).1, Retry::Never, "{code}");
+        }
+        for code in [401, 403, 407] {
+            assert_eq!(http(code, None).0, ErrorType::AuthFailed, "{code}");
         }
     }
 
