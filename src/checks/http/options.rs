@@ -9,7 +9,6 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json_path::JsonPath;
 use url::Url;
 
 use crate::config::{ByteSize, KindOptions, OptionError, Secret, Tls, TlsOptions};
@@ -17,6 +16,7 @@ use crate::engine::check::Check;
 use crate::model::Measurement;
 use crate::net::headers::{BasicAuth, HeaderOptions};
 use crate::net::http1::{ALPN, sensitive};
+use crate::net::json::parse_path;
 use crate::net::{NOT_AFTER, Target, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::Http;
@@ -83,7 +83,8 @@ struct ExpectOptions {
     not_body_regex: Option<String>,
     /// Values that a JSON body must hold, by JSONPath (RFC 9535). A path must lead to something,
     /// and each value it leads to must be the one given. Numbers are compared by value: 1 is 1.0,
-    /// and integers are compared exactly, however large.
+    /// and integers are compared exactly, however large. A filter (`[?…]`) compares numbers as
+    /// doubles, so one that names a number from 2^53 on is refused.
     #[serde(default)]
     json: BTreeMap<String, serde_json::Value>,
     /// Regular expressions to be found in headers, by name. Of a header sent more than once, one
@@ -223,11 +224,9 @@ impl HttpOptions {
             json: Vec::new(),
         };
         for (text, value) in &options.json {
-            if let Ok(path) = JsonPath::parse(text) {
-                expect.json.push((text.clone(), path, value.clone()));
-            } else {
-                let text = format!("{text} is no JSONPath; write one such as $.status");
-                errors.push(OptionError::new("expect.json", text));
+            match parse_path(text) {
+                Ok(path) => expect.json.push((text.clone(), path, value.clone())),
+                Err(text) => errors.push(OptionError::new("expect.json", text)),
             }
         }
         if method == Some(&Method::HEAD) && expect.wants_body() {

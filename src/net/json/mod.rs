@@ -11,6 +11,7 @@
 //! - A byte order mark is passed over (RFC 8259, section 8.1).
 
 mod number;
+mod path;
 
 use std::collections::HashMap;
 
@@ -18,6 +19,7 @@ use serde_json::{Map, Number, Value};
 
 use super::body::text;
 use number::is_same;
+pub(crate) use path::parse as parse_path;
 
 /// Most levels of a document that are read; each takes room on the stack.
 const DEEPEST: usize = 400;
