@@ -9,6 +9,7 @@ mod configuration;
 mod configuration_built_in;
 mod configuration_damage;
 mod configuration_loading;
+mod configuration_urls;
 mod configuration_watch;
 mod dashboards;
 mod documents;

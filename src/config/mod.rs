@@ -42,6 +42,7 @@ mod settings;
 mod tree;
 pub mod values;
 mod watch;
+mod web_url;
 mod windows;
 
 pub use crate::model::Details;
@@ -64,3 +65,5 @@ pub use watch::Watch;
 #[cfg(any(feature = "sql", feature = "tls"))]
 pub(crate) use redaction::Redaction;
 pub(crate) use values::SHORT_TOKEN;
+#[cfg(feature = "tls")]
+pub(crate) use web_url::{names_several_hosts, web_url};

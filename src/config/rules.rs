@@ -13,10 +13,14 @@ use super::sections::{
 };
 use super::tree::Node;
 use super::values::{SHORT_TOKEN, Secret};
+use super::web_url::{has_credentials, names_several_hosts, web_url};
 use super::{defaults, settings};
 use crate::model::Details;
 
-const NO_URL: &str = "not an http or https URL; write one such as \"http://host:port\"";
+const CREDENTIALS_IN_LINK: &str =
+    "everybody who sees a link sees the credentials in it; leave them out";
+
+const CREDENTIALS_OF_COLLECTOR: &str = "holds credentials; put them in OTEL_EXPORTER_OTLP_HEADERS";
 
 pub(super) fn service(section: &ServiceSection, node: &Node, report: &mut Report) {
     let options = [
@@ -67,16 +71,28 @@ pub(super) fn server(
 }
 
 pub(super) fn telemetry(section: &TelemetrySection, node: &Node, report: &mut Report) {
-    if section.traces_endpoint.as_ref().is_some_and(|url| !is_web_url(url.expose())) {
-        report.option(node, "traces_endpoint", NO_URL);
+    match section.traces_endpoint.as_ref().map(|url| web_url(url.expose())) {
+        Some(Err(wrong)) => report.option(node, "traces_endpoint", wrong),
+        Some(Ok(url)) if has_credentials(&url) => {
+            report.option(node, "traces_endpoint", CREDENTIALS_OF_COLLECTOR);
+        }
+        _ => {}
     }
     if section.keep_healthy_traces.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
         report.option(node, "keep_healthy_traces", "out of range; write a share from 0 to 1");
     }
-    if section.trace_url.as_ref().is_some_and(|url| !url.contains("{trace_id}") || !is_web_url(url))
-    {
-        let message = "no link to a trace; write an http or https URL with {trace_id} in it";
-        report.option(node, "trace_url", message);
+    if let Some(wrong) = section.trace_url.as_ref().and_then(|url| wrong_with_link(url)) {
+        report.option(node, "trace_url", wrong);
+    }
+}
+
+/// What is wrong with a link to a trace, if anything.
+fn wrong_with_link(text: &str) -> Option<&'static str> {
+    match web_url(text) {
+        Ok(url) if has_credentials(&url) => Some(CREDENTIALS_IN_LINK),
+        Ok(_) if text.contains("{trace_id}") && text.trim() == text => None,
+        Err(wrong) if names_several_hosts(text) => Some(wrong),
+        _ => Some("no link to a trace; write an http or https URL with {trace_id} in it"),
     }
 }
 
@@ -127,8 +143,8 @@ pub(super) fn alertmanager(section: &AlertmanagerSection, node: &Node, report: &
         report.option(node, "urls", "no URL is listed; write at least one");
     }
     for (index, url) in section.urls.iter().enumerate() {
-        if !is_web_url(url.expose()) {
-            report.option(node, &format!("urls[{index}]"), NO_URL);
+        if let Err(wrong) = web_url(url.expose()) {
+            report.option(node, &format!("urls[{index}]"), wrong);
         }
     }
     let urls: Vec<String> = section.urls.iter().map(|url| url.expose().to_owned()).collect();
@@ -191,10 +207,4 @@ pub(super) fn no_duplicates<T: PartialEq>(
             report.option(node, &format!("{key}[{index}]"), "listed twice; list it once");
         }
     }
-}
-
-fn is_web_url(text: &str) -> bool {
-    let names_one_host = |url: &Url| url.host_str().is_some_and(|host| !host.contains(','));
-    Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && names_one_host(&url))
 }

@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::config::{OptionError, Redaction, Secret, Tls, TlsOptions};
+use crate::config::{OptionError, Redaction, Secret, Tls, TlsOptions, names_several_hosts};
 
 use super::{Endpoint, TlsClient};
 
@@ -99,14 +99,6 @@ impl UrlForm {
             _ => None,
         })
     }
-}
-
-/// Whether a list of hosts stands where URLs have one, as some client libraries take it.
-fn names_several_hosts(url: &str) -> bool {
-    let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
-    let hosts = authority.rsplit('@').next().unwrap_or_default();
-    hosts.contains(',')
 }
 
 /// The TLS client for a URL and the option `tls`. Where the URL is wrong itself and therefore

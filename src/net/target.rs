@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, percent_encode};
 use url::{Position, Url};
 
 use super::{Endpoint, shared};
+use crate::config::names_several_hosts;
 
 /// A URL without user name, password and fragment, and what a request needs of it.
 pub(crate) struct Target {
@@ -21,7 +22,21 @@ pub(crate) struct Target {
     attributes: [KeyValue; 3],
 }
 
+const SEVERAL_HOSTS: &str =
+    "it names several hosts, while one check asks one; write a check for each";
+
 impl Target {
+    /// Reads the URL of an option.
+    ///
+    /// # Errors
+    /// What is wrong with it, and that `example` would be right; never the text itself.
+    pub(crate) fn read_url(text: &str, example: &str) -> Result<Url, String> {
+        if names_several_hosts(text) {
+            return Err(SEVERAL_HOSTS.to_owned());
+        }
+        Url::parse(text).map_err(|error| format!("this is no URL ({error}); write {example:?}"))
+    }
+
     /// Takes `url` apart.
     ///
     /// # Errors
@@ -49,7 +64,7 @@ impl Target {
     fn parts(mut url: Url, wrong: &'static str) -> Result<Self, &'static str> {
         let host = url.host().ok_or(wrong)?;
         if url.host_str().is_some_and(|hosts| hosts.contains(',')) {
-            return Err("it names several hosts, while one check asks one; write a check for each");
+            return Err(SEVERAL_HOSTS);
         }
         let port = url.port_or_known_default().ok_or(wrong)?;
         let endpoint = Endpoint::new(host.into(), port)

@@ -175,14 +175,9 @@ impl HttpOptions {
     }
 
     fn url(&self, errors: &mut Vec<OptionError>) -> Option<Url> {
-        match Url::parse(self.url.expose()) {
-            Ok(url) => Some(url),
-            Err(error) => {
-                let text = format!("this is no URL ({error}); write \"http://host/path\"");
-                errors.push(OptionError::new("url", text));
-                None
-            }
-        }
+        Target::read_url(self.url.expose(), "http://host/path")
+            .map_err(|text| errors.push(OptionError::new("url", text)))
+            .ok()
     }
 
     fn method(&self, errors: &mut Vec<OptionError>) -> Option<Method> {

@@ -63,8 +63,7 @@ impl KindOptions for VitalsignOptions {
 impl VitalsignOptions {
     /// The URL of the status document.
     fn url(&self) -> Result<Url, String> {
-        let mut url = Url::parse(self.url.expose())
-            .map_err(|error| format!("this is no URL ({error}); write \"http://host:8080\""))?;
+        let mut url = Target::read_url(self.url.expose(), "http://host:8080")?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err("a vitalsign takes no user name; write its token as `token`".to_owned());
         }

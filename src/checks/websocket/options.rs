@@ -7,7 +7,6 @@ use hyper::header::{self, HeaderName};
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::Url;
 
 use crate::config::{KindOptions, OptionError, Secret, Tls, TlsOptions};
 use crate::engine::check::Check;
@@ -83,10 +82,8 @@ impl WebsocketOptions {
     /// Makes the check of options that are right.
     pub(super) fn make(self) -> Result<Websocket, Vec<OptionError>> {
         let mut errors = Vec::new();
-        let url = Url::parse(self.url.expose()).map_err(|error| {
-            let text = format!("this is no URL ({error}); write \"ws://host/path\"");
-            errors.push(OptionError::new("url", text));
-        });
+        let url = Target::read_url(self.url.expose(), "ws://host/path")
+            .map_err(|text| errors.push(OptionError::new("url", text)));
         let url = url.ok();
         let sent = HeaderOptions {
             headers: &self.headers,

@@ -10,8 +10,10 @@ use url::Url;
 
 use super::receiver_state::Batch;
 use super::source::AlertSource;
+use crate::config::web_url;
 use crate::delivery::{
-    ErrorType, Exporter, Failure, Retry, client_builder, innermost, retry_after, transport_failure,
+    ErrorType, Exporter, Failure, Retry, client_builder, innermost, refuses_login, retry_after,
+    transport_failure,
 };
 
 /// The path of the API behind the base URL.
@@ -31,15 +33,13 @@ impl fmt::Debug for ApiClient {
 }
 
 impl ApiClient {
-    /// A client for the Alertmanager at `base`: `None` unless that is an `http` or `https` URL.
+    /// A client for the Alertmanager at `base`: `None` unless that is an `http` or `https` URL of
+    /// one host.
     ///
     /// `base` may end with the path of the API, as other senders want it. Credentials of the URL
     /// take the place of an `Authorization` among `headers`.
     pub(super) fn new(client: Client, base: &str, mut headers: HeaderMap) -> Option<Self> {
-        let mut url = Url::parse(base).ok()?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return None;
-        }
+        let mut url = web_url(base).ok()?;
         if !url.username().is_empty() || url.password().is_some() {
             headers.remove(AUTHORIZATION);
         }
@@ -89,7 +89,7 @@ fn http_failure(status: StatusCode, headers: &HeaderMap) -> Failure {
         429 => (ErrorType::RateLimited, Retry::Soon),
         503 => (ErrorType::Unavailable, Retry::Soon),
         408 | 500..=599 => (ErrorType::Other, Retry::Soon),
-        401 | 403 => (ErrorType::AuthFailed, Retry::Never),
+        _ if refuses_login(status) => (ErrorType::AuthFailed, Retry::Never),
         _ => (ErrorType::Rejected, Retry::Never),
     };
     let retry = match status.as_u16() {
@@ -125,7 +125,7 @@ mod tests {
         for code in [408, 429, 500, 502, 503, 504] {
             assert_eq!(retry(code, None), Retry::Soon, "{code}");
         }
-        for code in [301, 400, 401, 403, 404, 413, 422] {
+        for code in [301, 400, 401, 403, 404, 407, 413, 422] {
             assert_eq!(retry(code, Some("7")), Retry::Never, "{code}");
         }
     }

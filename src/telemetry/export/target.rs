@@ -8,6 +8,8 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use crate::config::{names_several_hosts, web_url};
+
 use super::super::{Protocol, Settings};
 use super::tls::TlsMaterial;
 use super::variables::{Reader, bad_pair, pairs};
@@ -101,9 +103,13 @@ impl Reader<'_> {
         let bare = protocol == Protocol::Grpc && !value.contains("://");
         let scheme = if insecure { "http" } else { "https" };
         let text = if bare { format!("{scheme}://{value}") } else { value.to_owned() };
-        let mut url = match Url::parse(&text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
-            _ => {
+        let mut url = match web_url(&text) {
+            Ok(url) => url,
+            Err(wrong) if names_several_hosts(&text) => {
+                self.problem(name, wrong);
+                return None;
+            }
+            Err(_) => {
                 let message = "not an http or https URL; use one such as http://127.0.0.1:4317";
                 self.problem(name, message);
                 return None;

@@ -47,9 +47,14 @@ pub(crate) struct ProbeArgs {
 /// An http or https URL.
 fn web_url(text: &str) -> Result<Url, String> {
     match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        Ok(url) if matches!(url.scheme(), "http" | "https") && names_one_host(&url) => Ok(url),
         _ => Err("not an http or https URL, such as http://127.0.0.1:8080/ready".into()),
     }
+}
+
+/// No name of a host holds a comma, which separates several.
+fn names_one_host(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| !host.contains(','))
 }
 
 /// A host name.
