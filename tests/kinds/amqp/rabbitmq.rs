@@ -6,6 +6,7 @@ use vitalsign::{Check, Detail, Outcome, Reason, Run};
 use super::{asked, failed};
 use crate::support::certs::{Authority, file};
 use crate::support::checks::{self, PATIENT, SHORT, ask, check, figure};
+use crate::support::daemon::wait_for;
 use crate::support::rabbitmq::{CERTIFIED, LIMITED, PASSWORD, RabbitMq, WATCHER};
 use crate::support::spans::{Spans, attribute, events};
 
@@ -158,13 +159,32 @@ async fn measures_no_stream(server: &RabbitMq) {
     ] {
         let check = queue(server, "app", &format!("queue = '{stream}'\n{option}"));
         let wanted = format!("the queue {stream} is a stream");
+        // It is seen at the first run, which makes the broker log an error, and remembered.
+        let before = errors_about(server, stream).await;
+        is_warned_of(&checks::run(check.clone()).await, &wanted);
+        let learned = errors_about(server, stream).await;
+        assert!(learned > before, "{stream}: {}", server.log());
         for _ in 0..5 {
             is_warned_of(&checks::run(check.clone()).await, &wanted);
         }
+        assert_eq!(errors_about(server, stream).await, learned, "{stream}: {}", server.log());
     }
     let without_options = queue(server, "app", "queue = 'silent'");
     let run = checks::run(without_options).await;
     assert_eq!((run.outcome, figure(&run, "queue_messages")), (Outcome::Success, None), "{run:?}");
+}
+
+/// How many errors about a queue it has logged. It writes its log some time after it answers, so a
+/// question of its own, which fails, is put behind those before and awaited in the log.
+async fn errors_about(server: &RabbitMq, queue: &str) -> usize {
+    let logged = |queue: &str| {
+        let name = format!("queue '{queue}'");
+        server.complaints().iter().filter(|line| line.contains(&name)).count()
+    };
+    let before = logged("last");
+    failed(&server.url(&app(), ""), "queue = 'last'").await;
+    wait_for("the last error", async || logged("last") > before).await;
+    logged(queue)
 }
 
 async fn takes_a_zero_for_none_until_it_is_confirmed(server: &RabbitMq) {
