@@ -237,17 +237,23 @@ def dependency():
                    "Time until the first certificate of the chain expires (tls; http and tcp over "
                    "TLS).",
                    [query(certificate_seconds("job, check"), "{{check}}")],
-                   "s", width=6, thresholds=CERTIFICATE, limit=True),
-            series("Replication lag", "How far a replica is behind (postgres, mysql, redis).",
+                   "s", width=8, thresholds=CERTIFICATE, limit=True),
+            series("Replication lag", "How far a replica is behind in time (postgres, mysql).",
                    [query(f"max by (job, check) "
                           f"({checks('health_check_replication_lag_seconds')})", "{{check}}")],
-                   "s", width=6),
+                   "s", width=8),
+            series("Replication lag in bytes",
+                   "What a replica has received and not applied, or the slowest replica of a "
+                   "primary has not acknowledged (redis).",
+                   [query(f"max by (job, check) "
+                          f"({checks('health_check_replication_lag_bytes')})", "{{check}}")],
+                   "bytes", width=8),
             series("Disk free", "Share of the space and of the inodes that is free (disk).",
                    [query(f"min by (job, check) ({checks('health_check_free_ratio')})",
                           "{{check}} space"),
                     query(f"min by (job, check) ({checks('health_check_inodes_free_ratio')})",
                           "{{check}} inodes")],
-                   "percentunit", width=6, high=1),
+                   "percentunit", width=12, high=1),
             series("Connections of pools",
                    "Connections of an application's own pool that are lent out, against how many "
                    "it may hold.",
@@ -256,7 +262,7 @@ def dependency():
                           "{{check}} in use"),
                     query(f"max by (job, check) ({checks('health_check_pool_max_connections')})",
                           "{{check}} at most")],
-                   "none", width=6),
+                   "none", width=12),
             table("As configured",
                   "What each check asks, which probes it gates, how often it runs and how long a "
                   "run may take.",
@@ -393,16 +399,16 @@ def service():
                    [query(rate(checks("health_check_skipped_total"), "check, reason"),
                           "{{check}} {{reason}}")], "cps", width=8),
             row("HTTP"),
-            series("Requests", "Requests by the route that answered them.",
-                   [query(rate(requests, "http_route"), "{{http_route}}")], "reqps", width=8,
-                   stack=True),
+            series("Requests", "How many requests came, by the route that answered them.",
+                   [query(born(requests, scraped, "http_route"), "{{http_route}}")],
+                   "none", width=8, bars=True, stack=True),
             series("Share of errors",
                    "Answers of 4xx and 5xx; the probes are left out, whose 503 is an answer.",
                    [query(f"({born(errors, scraped)} or vector(0)) / {born(answers, scraped)}",
                           "errors")],
                    "percentunit", width=8, high=1),
             series("Duration of requests", "Time from a request's head to the head of its answer.",
-                   [query(quantile(share_, durations), name_)
+                   [query(f"histogram_quantile({share_}, {born(durations, scraped, 'le')})", name_)
                     for share_, name_ in [(0.5, "p50"), (0.95, "p95"), (0.99, "p99")]],
                    "s", width=8),
             series("Active requests", "Requests whose answer has not begun yet.",

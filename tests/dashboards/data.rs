@@ -6,17 +6,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::process::Signal;
 use serde_json::Value as Json;
 
+use super::promql::parse;
 use super::{Query, choices, dashboards, queries};
 use crate::support::certs::{Authority, file};
 use crate::support::daemon::free_port;
 use crate::support::otlp::Collector;
 use crate::support::peer::{Peer, http_answer};
 use crate::support::prometheus::Prometheus;
+use crate::support::redis::Redis;
 use crate::support::service::Service;
 
 /// Parts of queries that have no data here, and why.
 const WITHOUT_DATA: &[(&str, &str)] = &[
-    ("health_check_replication_lag_seconds", "no replica is asked"),
+    ("health_check_replication_lag_seconds", "no replica of a database is asked"),
     ("health_check_pool_", "pools are those of applications"),
     ("changes(process_start_time_seconds", "the service is not restarted"),
     ("error_type!=\"\"", "no span is dropped"),
@@ -67,6 +69,9 @@ async fn every_query_of_the_dashboards_has_data() {
     let server = authority.issue("localhost").server(None);
     let web = Peer::https(server, |_| http_answer("200 OK", "", "")).await;
     let ca = file(&authority.pem);
+    let Some(original) = Redis::start().await else { return };
+    let follow = format!("replicaof 127.0.0.1 {}", original.port());
+    let Some(copy) = Redis::start_with(&[&follow], &[]).await else { return };
     let config = format!(
         r#"
         [telemetry]
@@ -87,6 +92,9 @@ async fn every_query_of_the_dashboards_has_data() {
         kind = "tcp"
         address = "127.0.0.1:{}"
         gates = []
+        [checks.copy]
+        kind = "redis"
+        url = "{}"
         [checks.space]
         kind = "disk"
         path = "/"
@@ -96,7 +104,8 @@ async fn every_query_of_the_dashboards_has_data() {
         api.address,
         web.address,
         ca.path().display(),
-        free_port()
+        free_port(),
+        copy.url(),
     );
     let service = Service::start_with(&config, |command| {
         command.env("OTEL_BSP_SCHEDULE_DELAY", "20");
@@ -136,6 +145,47 @@ async fn every_query_of_the_dashboards_has_data() {
         }
     }
     assert_eq!(service.stop().await.0.code(), Some(0));
+}
+
+/// Growth shows only from a value that was there before: a counter that appears with its first
+/// event has grown by nothing, unless the query adds what appears.
+#[tokio::test]
+async fn every_counter_whose_growth_is_shown_is_there_before_its_first_event() {
+    let service = Service::start(
+        r#"
+        [telemetry]
+        traces_endpoint = "http://127.0.0.1:9"
+        [alertmanager]
+        urls = ["http://127.0.0.1:9"]
+        [checks.idle]
+        kind = "heartbeat"
+        token = "a token for it"
+        grace = "1h"
+        "#,
+    )
+    .await;
+    let page = service.get("/metrics").await.body;
+    let is_there = |metric: &str| {
+        let begins =
+            |line: &str| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        page.lines().any(begins)
+    };
+    assert!(is_there("health_check_runs_total") && !is_there("health_check_failures_total"));
+    for query in queries() {
+        let adds_what_appears = |metric: &str| {
+            let before = format!("{metric}{{");
+            query.expression.contains(&before) && query.expression.contains(" unless ")
+        };
+        for selector in parse(&query.expression).selectors {
+            let metric = &selector.metric;
+            let grows = ["rate", "irate", "increase"].contains(&&*selector.function);
+            assert!(
+                !grows || is_there(metric) || adds_what_appears(metric),
+                "{}: the first event of {metric} does not show",
+                query.at
+            );
+        }
+    }
 }
 
 #[test]
