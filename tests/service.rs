@@ -17,6 +17,7 @@ mod openapi;
 mod page;
 mod probes;
 mod proxies;
+mod proxies_files;
 mod reload;
 mod reload_files;
 mod reload_load;

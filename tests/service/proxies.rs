@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,17 +13,30 @@ use tokio::time::timeout;
 
 use crate::support::daemon::{Daemon, free_port, left_out, server_dir, wait_for};
 use crate::support::http::{Answer, Client};
+use crate::support::peer::{Peer, http_answer};
 use crate::support::service::Service;
+
+/// What keeps Caddy from asking for certificates and from listening elsewhere.
+const CADDY_ALONE: &str = "{\n\tadmin off\n\tauto_https off\n}\n";
 
 const PAGE: &str = include_str!("../../docs/BEHIND_A_PROXY.md");
 
-/// The page's lines for `language`, with the addresses of this test.
-fn lines(language: &str, service: SocketAddr, port: u16) -> String {
-    let fence = format!("```{language}\n");
-    let mut blocks = PAGE.split(&fence).skip(1);
-    let block = blocks.next().and_then(|rest| rest.split("```").next()).expect("a block");
-    assert!(blocks.next().is_none(), "one block of {language}");
-    assert!(block.contains("8000") || language == "vcl", "{block}");
+/// The lines that the page shows under this heading.
+pub(super) fn block(heading: &str) -> &'static str {
+    let start = format!("\n## {heading}\n");
+    let (_, section) = PAGE.split_once(&start).unwrap_or_else(|| panic!("a section {heading}"));
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let mut fences = section.split("```");
+    let block = fences.nth(1).and_then(|block| block.split_once('\n')).expect("a block").1;
+    assert_eq!(fences.count(), 1, "{heading} has one block");
+    block
+}
+
+/// The page's lines under `heading`, with the addresses of this test.
+fn lines(heading: &str, service: SocketAddr, port: u16) -> String {
+    let block = block(heading);
+    assert!(block.contains("8000") || heading == "Varnish", "{block}");
+    assert!(block.contains("8080"), "{block}");
     block.replace("8080", &service.port().to_string()).replace("8000", &port.to_string())
 }
 
@@ -132,7 +146,7 @@ fn write(dir: &Path, name: &str, text: &str) -> String {
 #[tokio::test]
 async fn haproxy_passes_on_what_the_page_says() {
     let (service, port, dir) = (service().await, free_port(), server_dir());
-    let file = write(dir.path(), "haproxy.cfg", &lines("haproxy", service.address, port));
+    let file = write(dir.path(), "haproxy.cfg", &lines("HAProxy", service.address, port));
     let Some(proxy) = Proxy::start("haproxy", port, dir, &["-f", &file]).await else { return };
     is_passed_on(&proxy).await;
 }
@@ -162,7 +176,7 @@ async fn apache_passes_on_what_the_page_says() {
     let modules: String = ["mpm_event", "authz_core", "proxy", "proxy_http"]
         .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
         .concat();
-    let host = lines("apache", service.address, port);
+    let host = lines("Apache", service.address, port);
     let text = format!(
         "{modules}ServerRoot {folder}\nServerName status.example\nDefaultRuntimeDir {folder}\n\
          PidFile {folder}/pid\nErrorLog /dev/stderr\nListen 127.0.0.1:{port}\n{host}"
@@ -176,7 +190,7 @@ async fn apache_passes_on_what_the_page_says() {
 #[tokio::test]
 async fn varnish_passes_on_what_the_page_says() {
     let (service, port, dir) = (service().await, free_port(), server_dir());
-    let file = write(dir.path(), "vitals.vcl", &lines("vcl", service.address, port));
+    let file = write(dir.path(), "vitals.vcl", &lines("Varnish", service.address, port));
     let (at, state) = (format!("127.0.0.1:{port}"), dir.path().join("state").display().to_string());
     let arguments =
         ["-F", "-j", "none", "-a", &at, "-f", &file, "-n", &state, "-s", "malloc,8m", "-T", "none"];
@@ -187,12 +201,60 @@ async fn varnish_passes_on_what_the_page_says() {
 #[tokio::test]
 async fn caddy_passes_on_what_the_page_says() {
     let (service, port, dir) = (service().await, free_port(), server_dir());
-    let site = lines("caddyfile", service.address, port);
-    let text = format!("{{\n\tadmin off\n\tauto_https off\n}}\n{site}");
+    let site = lines("Caddy", service.address, port);
+    let text = format!("{CADDY_ALONE}{site}");
     let file = write(dir.path(), "Caddyfile", &text);
     let arguments = ["run", "--adapter", "caddyfile", "--config", &file];
     let Some(proxy) = Proxy::start("caddy", port, dir, &arguments).await else { return };
     is_passed_on(&proxy).await;
+}
+
+#[tokio::test]
+async fn envoy_passes_on_what_the_page_says() {
+    let (service, port, dir) = (service().await, free_port(), server_dir());
+    let file = write(dir.path(), "envoy.yaml", &lines("Envoy", service.address, port));
+    let arguments = ["-c", &file, "--disable-hot-restart", "--concurrency", "1"];
+    let Some(proxy) = Proxy::start("envoy", port, dir, &arguments).await else { return };
+    is_passed_on(&proxy).await;
+}
+
+/// After SIGTERM the application beside the service is asked no more, while the service still
+/// listens. The proxies ask more often than the page has them, to save time.
+#[tokio::test]
+async fn a_draining_instance_is_out_before_its_listener_closes() {
+    let arguments: [(&str, &str, &[&str]); 3] = [
+        ("HAProxy", "haproxy", &["-f"]),
+        ("Caddy", "caddy", &["run", "--adapter", "caddyfile", "--config"]),
+        ("Envoy", "envoy", &["--disable-hot-restart", "--concurrency", "1", "-c"]),
+    ];
+    for (heading, program, arguments) in arguments {
+        let service = Service::start("[history]\nurl = \"off\"\n").await;
+        service.ready_is(200, r#"{"status":"up"}"#).await;
+        let application = Peer::http(|_| http_answer("200 OK", "", "served")).await;
+        let (port, dir) = (free_port(), server_dir());
+        let mut text = lines(heading, service.address, port);
+        for (of_page, of_test) in [
+            ("3000", &*application.address.port().to_string()),
+            (" check addr", " check inter 200ms addr"),
+            ("health_interval 2s", "health_interval 200ms"),
+            ("interval: 5s", "interval: 0.2s"),
+        ] {
+            text = text.replace(of_page, of_test);
+        }
+        if program == "caddy" {
+            text = format!("{CADDY_ALONE}{text}");
+        }
+        let file = write(dir.path(), "proxy.yaml", &text);
+        let arguments = [arguments, &[&*file]].concat();
+        let Some(proxy) = Proxy::start(program, port, dir, &arguments).await else { return };
+        let answer = async || proxy.get("/application", "").await;
+        wait_for("the application", async || answer().await.body == "served").await;
+
+        service.signal(Signal::TERM);
+        wait_for("the proxy to take it out", async || answer().await.status == 503).await;
+        let ready = service.get("/ready").await;
+        assert_eq!((ready.status, &*ready.body), (503, r#"{"status":"draining"}"#), "{heading}");
+    }
 }
 
 /// The page says it of HAProxy and nginx: without a header nobody can know that they forward.
@@ -206,7 +268,7 @@ async fn behind_a_proxy_that_adds_no_header_auto_shows_no_details() {
     .await;
     service.ready_is(503, r#"{"status":"down","cache":"down"}"#).await;
     let (port, dir) = (free_port(), server_dir());
-    let bare = lines("haproxy", service.address, port).replace("  option forwardfor\n", "");
+    let bare = lines("HAProxy", service.address, port).replace("  option forwardfor\n", "");
     assert!(!bare.contains("forwardfor"), "{bare}");
     let file = write(dir.path(), "haproxy.cfg", &bare);
     let Some(proxy) = Proxy::start("haproxy", port, dir, &["-f", &file]).await else { return };
