@@ -64,6 +64,30 @@ async fn a_client_that_closes_its_sending_half_gets_its_answer() {
     assert_eq!(running.stop().await.requests_cut, 0);
 }
 
+/// A body and the end of sending that arrive at once, after the head was read.
+#[tokio::test]
+async fn the_end_of_sending_may_come_with_the_last_of_a_body() {
+    let running = Running::start(patient(), router(&stage().0)).await;
+    for (head, body) in [
+        ("content-length: 5", "there"),
+        ("transfer-encoding: chunked", "5\r\nthere\r\n0\r\n\r\n"),
+        ("transfer-encoding: chunked", "2\r\nth\r\n3\r\nere\r\n0\r\nx: y\r\n\r\n"),
+    ] {
+        for _ in 0..20 {
+            let mut client = Client::connect(running.address).await;
+            client.send(format!("POST /echo HTTP/1.1\r\nhost: test\r\n{head}\r\n\r\n")).await;
+            // The server has read the head by the time that another client is answered.
+            Client::connect(running.address).await.get("/").await;
+            client.send(body).await;
+            client.end_sending().await;
+            let answer = client.answer().await.unwrap_or_else(|| panic!("no answer to {body:?}"));
+            assert_eq!(answer.body, "there", "{body:?}");
+            assert_eq!(client.closed().await, 0, "{body:?}");
+        }
+    }
+    assert_eq!(running.stop().await.requests_cut, 0);
+}
+
 #[tokio::test]
 async fn a_request_that_is_cut_short_is_not_waited_for() {
     let running = Running::start(patient(), router(&stage().0)).await;

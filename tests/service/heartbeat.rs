@@ -125,6 +125,7 @@ async fn it_is_heard_by_every_method_and_with_its_token_in_any_place() {
             client.send(format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")).await;
             let answer = client.head().await.expect("an answer");
             assert_eq!(answer.status, 204, "{method} {path}");
+            assert_eq!(answer.header("content-length"), None, "{method} {path}");
         }
     }
     let wrong = service.ask("GET", "/heartbeat/nightly?token=wrong", &[]).await;

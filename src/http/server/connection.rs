@@ -15,7 +15,7 @@ use axum::response::IntoResponse;
 use futures_util::future::Either;
 use futures_util::poll;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Version};
@@ -239,6 +239,10 @@ impl Shared {
         let send = move |mut response: Response<Body>| {
             if closes && draining.as_ref().is_some_and(Draining::has_begun) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            // What has no content has no length either, which HEAD would get (RFC 9110, 8.6).
+            if response.status() == StatusCode::NO_CONTENT {
+                response.headers_mut().remove(CONTENT_LENGTH);
             }
             let endless = is_event_stream(&response);
             Ok(response.map(|body| Sent::new(body, in_flight, endless)))

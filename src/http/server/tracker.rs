@@ -245,6 +245,11 @@ impl Connection {
         may_end
     }
 
+    /// Whether a request's body is not read to its end.
+    pub(super) fn is_reading_body(&self) -> bool {
+        self.activity().bodies > 0
+    }
+
     /// The requests begun so far, while none of them is in flight.
     pub(super) fn answered(&self) -> Option<u64> {
         let activity = self.activity();

@@ -44,6 +44,8 @@ pub(super) struct Watched<S> {
     /// stays the same, whatever is written comes from hyper alone.
     answered: u64,
     refusal: Option<Refusal>,
+    /// The client's end of sending was put off once since the last byte.
+    put_off: bool,
 }
 
 /// What is sent instead of an answer of hyper's own.
@@ -62,7 +64,8 @@ struct Closing {
 
 impl<S> Watched<S> {
     pub(super) const fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, blocked: false, closing: None, answered: 0, refusal: None }
+        let (blocked, put_off) = (false, false);
+        Self { stream, connection, blocked, closing: None, answered: 0, refusal: None, put_off }
     }
 
     /// Notes what a write or a flush came to.
@@ -133,13 +136,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.connection.received();
-        } else if matches!(result, Poll::Ready(Ok(())))
-            && buf.remaining() > 0
-            && !self.connection.may_end(cx)
-        {
+            self.put_off = false;
+            return result;
+        }
+        if !matches!(result, Poll::Ready(Ok(()))) || buf.remaining() == 0 {
+            return result;
+        }
+        // hyper looks for the end as soon as it has read the last chunk of a body, before the
+        // handler could learn that this was the last.
+        if self.connection.is_reading_body() && !std::mem::replace(&mut self.put_off, true) {
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        result
+        if self.connection.may_end(cx) { result } else { Poll::Pending }
     }
 }
 
