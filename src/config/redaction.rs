@@ -1,5 +1,7 @@
 //! Keeps secrets out of what a peer says.
 
+use std::cmp::Reverse;
+
 use super::Secret;
 
 /// Stands for a whole text that holds a short secret.
@@ -16,7 +18,10 @@ pub(crate) struct Redaction(Vec<Secret>);
 impl Redaction {
     /// Hides `secrets` from every message.
     pub(crate) fn of(secrets: impl IntoIterator<Item = String>) -> Self {
-        Self(secrets.into_iter().filter(|s| !s.is_empty()).map(Secret::new).collect())
+        let mut secrets: Vec<_> = secrets.into_iter().filter(|s| !s.is_empty()).collect();
+        // The longest first: one that is a part of another would leave the rest of that in the text.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        Self(secrets.into_iter().map(Secret::new).collect())
     }
 
     /// `text` on one line, bounded and without secrets: a long secret is cut out, and a text that
@@ -25,10 +30,12 @@ impl Redaction {
         if self.0.iter().any(|secret| secret.is_too_short() && text.contains(secret.expose())) {
             return WITHHELD.to_owned();
         }
-        let mut text = text.replace(|c: char| c.is_control(), " ");
+        let mut text = text.to_owned();
         for secret in &self.0 {
             text = text.replace(secret.expose(), "[secret]");
         }
+        // After the secrets, which may hold such characters.
+        let text = text.replace(|c: char| c.is_control(), " ");
         match text.char_indices().nth(MAX_TEXT) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,
@@ -58,6 +65,13 @@ mod tests {
         let both = Redaction::of(["hunter2".to_owned(), "x".to_owned()]);
         assert_eq!(both.clean("no hunter2"), "no [secret]");
         assert_eq!(both.clean("no hunter2 in x"), WITHHELD);
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_secret_that_holds_another_or_a_control_character() {
+        let redaction = Redaction::of(["hunt", "hunter2", "ter2", "tab\there"].map(str::to_owned));
+        let clean = redaction.clean("hunter2, hunt, ter2, tab\there");
+        assert_eq!(clean, "[secret], [secret], [secret], [secret]");
     }
 
     #[test]
