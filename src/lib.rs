@@ -215,7 +215,8 @@
 //!
 //! Each run is a trace of its own, of `tracing` spans with the target [`traces::TARGET`]: they go to
 //! the host's subscriber, and to its collector where that has a layer of `tracing-opentelemetry`.
-//! [`tail_sampling`] has a processor that keeps the traces of failures and slow runs, and few of the others.
+//! [`tail_sampling`] keeps the traces of failures and slow runs, and few of the others; it leaves the
+//! host's own traces alone. [`Builder::run_spans`] gives a share of the runs spans, or none.
 //!
 //! # In the host's own tests
 //!
@@ -323,7 +324,8 @@ pub use engine::check::{
     Check, Context, Declared, Detail, Failure, Heartbeat, Options, every, from_fn, is_check_name,
     is_label_name, secs,
 };
-pub use engine::state::{Answer, CheckView, HealthState, ServiceInfo, Snapshot};
+pub use engine::state::{Answer, CheckView, GroupView, HealthState, ServiceInfo, Snapshot};
+pub use engine::traces::RunSpans;
 pub use engine::{Changes, Defaults, PlanError, Propagator, Revision, check, state, traces};
 #[cfg(feature = "maintenance")]
 pub use engine::{Day, Window, WindowError};

@@ -25,6 +25,7 @@ pub(crate) use maintenance::Maintenance;
 pub use plan::{Defaults, PlanError};
 pub(crate) use plan::{plan, refuse_labels};
 pub use run::Propagator;
+pub(crate) use run::Tracing;
 #[cfg(feature = "bench")]
 pub(crate) use run::run;
 pub use scheduler::{Changes, Revision};

@@ -13,25 +13,39 @@ use tracing::Instrument;
 use crate::engine::check::{Check, Context, Detail, Failure, Observed};
 use crate::engine::state::{Entry, HealthState, slowness};
 use crate::engine::traces;
-use crate::engine::traces::Verdict;
+use crate::engine::traces::{Root, RunSpans, SpanSampler, Verdict};
 use crate::model::{CheckInfo, Outcome, Reason, Run};
 
 /// Writes the trace context that goes to dependencies.
 pub type Propagator = Arc<dyn TextMapPropagator + Send + Sync>;
+
+/// How runs are traced.
+#[derive(Default)]
+pub(crate) struct Tracing {
+    /// Writes the trace context that goes to dependencies; without it none is sent.
+    propagator: Option<Propagator>,
+    spans: SpanSampler,
+}
+
+impl Tracing {
+    pub(crate) fn new(propagator: Option<Propagator>, spans: RunSpans) -> Self {
+        Self { propagator, spans: SpanSampler::new(spans) }
+    }
+}
 
 /// Runs `check` once and records the result: in state, metrics, span and sinks.
 pub(crate) async fn run(
     check: &dyn Check,
     entry: &Arc<Entry>,
     state: &HealthState,
-    propagator: Option<&Propagator>,
+    tracing: &Tracing,
 ) {
-    let root = traces::root(&entry.info);
-    let run = once(check, &entry.info, propagator, &root).await;
+    let root = tracing.spans.root(&entry.info);
+    let run = once(check, &entry.info, tracing.propagator.as_ref(), &root).await;
     let (outcome, reason) = (run.outcome, run.reason);
-    let Some(recorded) = state.record(entry, run) else { return };
+    let Some(recorded) = state.record(entry, run, root.is_judged()) else { return };
     traces::conclude(
-        &root,
+        root.span(),
         Verdict {
             outcome,
             reason,
@@ -43,21 +57,22 @@ pub(crate) async fn run(
 }
 
 /// Runs `check` once inside `root`, without recording the result.
-pub(crate) async fn once(
+async fn once(
     check: &dyn Check,
     info: &CheckInfo,
     propagator: Option<&Propagator>,
-    root: &tracing::Span,
+    root: &Root,
 ) -> Run {
-    let trace = traces::identify(root);
+    let trace = traces::identify(root.span());
     let at = SystemTime::now();
     let started = Instant::now();
     let deadline = started + info.timeout;
-    let cx = Context::new(deadline, propagator.filter(|_| info.propagate).cloned());
+    let cx = Context::new(deadline, propagator.filter(|_| info.propagate).cloned())
+        .traced(!root.span().is_disabled());
     // Made and dropped inside the guard: a check may panic before its first await, and while it is
     // cancelled.
     let call = AssertUnwindSafe(async { timeout_at(deadline, check.run(&cx)).await });
-    let ended = call.catch_unwind().instrument(root.clone()).await;
+    let ended = call.catch_unwind().instrument(root.span().clone()).await;
     let duration = started.elapsed();
     let observed = cx.take_observed();
     let (outcome, reason, message) = match ended {

@@ -2,11 +2,17 @@
 //!
 //! Spans are `tracing` spans of target [`TARGET`]; a `tracing-opentelemetry` layer, the host's or
 //! the binary's, turns them into OpenTelemetry spans. Without such a layer they cost next to
-//! nothing and carry no trace id.
+//! nothing and carry no trace id. [`RunSpans`] says which runs have spans at all.
+//!
+//! The OpenTelemetry context of a run holds a [`RunMark`], so that samplers and processors know the
+//! traces of runs from those of a host on the same provider.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry::trace::{Status as SpanStatus, TraceContextExt};
-use opentelemetry::{KeyValue, StringValue, Value};
+use opentelemetry::{Context, KeyValue, StringValue, Value};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -32,8 +38,124 @@ pub(crate) const RPC_STATUS_CODE: &str = "rpc.status_code";
 #[cfg(any(feature = "amqp", feature = "kafka", feature = "mqtt", feature = "nats"))]
 pub(crate) const MESSAGING_SYSTEM_NAME: &str = "messaging.system.name";
 
-/// Opens the root span of a run; it has no parent, whatever span is current.
-pub(crate) fn root(info: &CheckInfo) -> Span {
+/// Which runs have spans: every one by default.
+///
+/// It is a setting of [`Builder::run_spans`](crate::Builder::run_spans). A run without spans sends no
+/// trace context to its dependency, and has no `trace_id` in the status, the log and the history.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub enum RunSpans {
+    /// Every run has spans. What is exported of them is for the host's sampler to decide, or for
+    /// [`tail_sampling`](crate::tail_sampling), which keeps the traces of all failures.
+    #[default]
+    All,
+    /// This share of the runs has spans, from 0 to 1, evenly spread. It is drawn before a run and so
+    /// leaves out failures as often as successes.
+    Share(f64),
+    /// No run has spans.
+    Off,
+}
+
+impl RunSpans {
+    /// Whether it can be used: a share lies from 0 to 1.
+    pub(crate) fn is_valid(self) -> bool {
+        match self {
+            Self::Share(share) => (0.0..=1.0).contains(&share),
+            Self::All | Self::Off => true,
+        }
+    }
+}
+
+/// Draws which runs have spans.
+#[derive(Debug, Default)]
+pub(crate) struct SpanSampler {
+    spans: RunSpans,
+    runs: AtomicU64,
+}
+
+impl SpanSampler {
+    pub(crate) const fn new(spans: RunSpans) -> Self {
+        Self { spans, runs: AtomicU64::new(0) }
+    }
+
+    /// Whether the next run has spans.
+    fn draw(&self) -> bool {
+        let share = match self.spans {
+            RunSpans::All => return true,
+            RunSpans::Off => return false,
+            RunSpans::Share(share) => share,
+        };
+        // Steps by the golden ratio cover the circle evenly, so that no check of a fixed rhythm is
+        // always left out.
+        let step = self.runs.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (step >> 11) as f64 / ((1_u64 << 53) as f64) < share
+    }
+
+    /// Opens the root span of a run; it has no parent, whatever span is current.
+    pub(crate) fn root(&self, info: &CheckInfo) -> Root {
+        if self.draw() { Root::open(info) } else { Root::none() }
+    }
+}
+
+/// Says in an OpenTelemetry context that its spans are those of a run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RunMark(Arc<AtomicBool>);
+
+impl RunMark {
+    /// The mark of `cx`, which its children inherit.
+    pub(crate) fn of(cx: &Context) -> Option<&Self> {
+        cx.get()
+    }
+
+    /// Takes note that a processor judges the trace by its outcome.
+    pub(crate) fn judge(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether a processor judges the trace by its outcome: it obeys [`KEEP`].
+    pub(crate) fn is_judged(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// An OpenTelemetry context without a span that holds this mark.
+    pub(crate) fn context(&self) -> Context {
+        Context::new().with_value(self.clone())
+    }
+}
+
+/// The root span of a run.
+#[derive(Debug)]
+pub(crate) struct Root {
+    span: Span,
+    mark: RunMark,
+}
+
+impl Root {
+    fn none() -> Self {
+        Self { span: Span::none(), mark: RunMark::default() }
+    }
+
+    fn open(info: &CheckInfo) -> Self {
+        let span = open(info);
+        let mark = RunMark::default();
+        if !span.is_disabled() {
+            // Where no layer of tracing-opentelemetry is found there is no trace to be marked.
+            let _ = span.set_parent(mark.context());
+        }
+        Self { span, mark }
+    }
+
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Whether a processor judges the trace by its outcome.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.mark.is_judged()
+    }
+}
+
+fn open(info: &CheckInfo) -> Span {
     let span = tracing::info_span!(
         target: TARGET, parent: None, "health.check",
         otel.name = tracing::field::Empty, otel.kind = "internal",
@@ -112,6 +234,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A call of a run without spans.
+    pub(crate) fn none() -> Self {
+        Self { span: Span::none(), finished: false }
+    }
+
     /// Opens the span as a child of the current one.
     pub(crate) fn open(name: &str, attributes: Vec<KeyValue>) -> Self {
         let span = tracing::info_span!(
@@ -188,6 +315,32 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+
+    #[test]
+    fn a_share_of_the_runs_is_drawn_evenly() {
+        for (share, least, most) in
+            [(0.0, 0, 0), (0.1, 98, 102), (0.5, 498, 502), (1.0, 1_000, 1_000)]
+        {
+            let sampler = SpanSampler::new(RunSpans::Share(share));
+            let drawn = (0..1_000).filter(|_| sampler.draw()).count();
+            assert!((least..=most).contains(&drawn), "{drawn} of 1000 for {share}");
+        }
+        // Nor is every second run, as one of two checks makes it, favoured.
+        let sampler = SpanSampler::new(RunSpans::Share(0.5));
+        let drawn: Vec<bool> = (0..1_000).map(|_| sampler.draw()).collect();
+        let of_one = drawn.iter().step_by(2).filter(|drawn| **drawn).count();
+        assert!((245..=255).contains(&of_one), "{of_one}");
+    }
+
+    #[test]
+    fn a_share_outside_0_to_1_is_none() {
+        for bad in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            assert!(!RunSpans::Share(bad).is_valid(), "{bad}");
+        }
+        for good in [RunSpans::Off, RunSpans::All, RunSpans::Share(0.0), RunSpans::Share(1.0)] {
+            assert!(good.is_valid(), "{good:?}");
+        }
+    }
 
     #[test]
     fn a_field_without_a_value_is_not_sent() {

@@ -12,6 +12,9 @@ pub enum BuildError {
     /// The call was made outside a runtime.
     #[error("checks need a tokio runtime; build inside of one, or name one with `check_runtime`")]
     NoRuntime,
+    /// A share of runs with spans that is none.
+    #[error("the share of runs that have spans lies from 0 to 1; give one such as 0.05")]
+    RunSpans,
     /// A label that series cannot have.
     #[error("metric label {key:?}: {problem}")]
     MetricLabel {

@@ -1,37 +1,29 @@
-//! How a [`Health`] is described and started.
+//! How a [`Health`](super::Health) is described.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tokio::runtime::Handle;
-use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
-use super::build_error::BuildError;
-use super::{Access, Health, Inner};
-use crate::engine;
-use crate::engine::check::{Declared, is_label_name};
-use crate::engine::state::{HealthState, Labels, Remembered, ServiceInfo, Setup};
-use crate::engine::{Defaults, Propagator, Scheduler};
+use super::Access;
 #[cfg(feature = "maintenance")]
-use crate::engine::{Maintenance, Window};
-use crate::events::Feed;
+use crate::engine::Window;
+use crate::engine::check::Declared;
+use crate::engine::state::ServiceInfo;
+use crate::engine::traces::RunSpans;
+use crate::engine::{Defaults, Propagator};
 #[cfg(feature = "history")]
 use crate::history::History;
-#[cfg(feature = "page")]
-use crate::history::recent::Recent;
-use crate::model::Sink;
-use crate::model::{Details, Secret};
-use crate::telemetry::metrics::{Claim, Exposition, is_own_label};
+use crate::model::{Details, Secret, Sink};
+use crate::telemetry::metrics::Exposition;
 
-/// Describes a [`Health`]; see [`Health::builder`].
+/// Describes a [`Health`](crate::Health); see [`Health::builder`](crate::Health::builder).
 pub struct Builder {
-    service: ServiceInfo,
-    checks: Vec<(String, Declared)>,
+    pub(super) service: ServiceInfo,
+    pub(super) checks: Vec<(String, Declared)>,
     #[cfg(feature = "maintenance")]
     windows: Vec<Window>,
     defaults: Defaults,
@@ -47,7 +39,7 @@ pub struct Builder {
     metric_labels: BTreeMap<String, String>,
     exporter: Option<PrometheusHandle>,
     #[cfg(feature = "history")]
-    history: Option<History>,
+    pub(super) history: Option<History>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -74,6 +66,7 @@ impl Builder {
             runtime: None,
             limit: 512,
             propagator: Some(Arc::new(TraceContextPropagator::new())),
+            run_spans: RunSpans::All,
             keeps_tail: false,
             trace_url: None,
             sinks: Vec::new(),
@@ -191,8 +184,29 @@ impl Builder {
         self
     }
 
-    /// Says whether a [trace-keeping processor](crate::telemetry::tail_sampling) obeys: traces are then kept by
-    /// outcome, not only by the sampled flag. Default false.
+    /// Which runs have spans. Default [`RunSpans::All`].
+    ///
+    /// ```
+    /// use vitalsign::{Health, RunSpans};
+    ///
+    /// let quiet = Health::builder("orders").run_spans(RunSpans::Off);
+    /// let few = Health::builder("orders").run_spans(RunSpans::Share(0.01));
+    /// # drop((quiet, few));
+    /// ```
+    ///
+    /// A share leaves out failures, too. To export the spans of every failure and of few of the other
+    /// runs, leave this alone and put [`tail_sampling`](crate::tail_sampling) on the provider of spans.
+    #[must_use]
+    pub fn run_spans(mut self, spans: RunSpans) -> Self {
+        self.run_spans = spans;
+        self
+    }
+
+    /// Says that a processor of the host's own keeps the traces that [`traces::KEEP`](crate::traces::KEEP)
+    /// marks, and so decides by outcome and not only by the sampled flag. Default false.
+    ///
+    /// [`tail_sampling::KeepProcessor`](crate::tail_sampling::KeepProcessor) needs none of this: it
+    /// reports to the engine itself.
     #[must_use]
     pub fn keep_traces_by_outcome(mut self, obeyed: bool) -> Self {
         self.keeps_tail = obeyed;
@@ -239,7 +253,7 @@ impl Builder {
     /// Adds a label to each series of the checks and of the state of this service, wherever they are
     /// shown.
     ///
-    /// Two [`Health`] values that record to one recorder need it, with distinct values. What is
+    /// Two [`Health`](crate::Health) values that record to one recorder need it, with distinct values. What is
     /// measured of HTTP requests, and the figures of a history (`health_history_…`) and of alerts,
     /// are the process's and go without it.
     #[must_use]
@@ -252,7 +266,7 @@ impl Builder {
     ///
     /// Each `/metrics` that is given an exporter shows what it holds: when two are given the same,
     /// both do. Where the checks' series are the route's own, it leaves out families of their names
-    /// that the exporter holds too, such as those of another [`Health`] that records there; they are
+    /// that the exporter holds too, such as those of another [`Health`](crate::Health) that records there; they are
     /// on the page of a host that shows that exporter, or on the route of that other one.
     #[must_use]
     pub fn exporter(mut self, exporter: PrometheusHandle) -> Self {
@@ -267,113 +281,5 @@ impl Builder {
         self.sinks.push(history.sink());
         self.history = Some(history);
         self
-    }
-
-    /// Starts the checks: the first run of each begins within a second.
-    ///
-    /// # Errors
-    /// [`BuildError`] when the checks cannot be run, there is no runtime to run them on, or their
-    /// series have the same labels as others.
-    pub fn build(self) -> Result<Health, BuildError> {
-        let plan = engine::plan(self.checks, &self.defaults)?;
-        let labels = metric_labels(self.metric_labels)?;
-        engine::refuse_labels(&plan, |label| labels.contains(label))?;
-        let here = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
-        let claim = Claim::new(&self.exposition, &labels)
-            .map_err(|()| BuildError::SameSeries { labels: labels.text().to_owned() })?;
-        let _guard = here.enter();
-        let seconds = self.liveness_timeout.as_secs_f64().ceil();
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
-        let tolerated_ticks = seconds as u32;
-        let (feed, notifier) = Feed::new();
-        let mut sinks = self.sinks;
-        sinks.push(Arc::clone(&feed) as _);
-        #[cfg(feature = "page")]
-        let recent = Arc::new(Recent::default());
-        #[cfg(feature = "page")]
-        {
-            sinks.push(Arc::clone(&recent) as _);
-            if let Some(history) = &self.history {
-                let names = plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)).collect();
-                here.spawn(Arc::clone(&recent).recall(history.clone(), names));
-            }
-        }
-        #[cfg(feature = "history")]
-        let remembered = self.history.as_ref().map_or_else(Remembered::default, |history| {
-            history.plan(plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)));
-            let known = history.remembered();
-            Remembered { checks: known.checks, service: known.service }
-        });
-        #[cfg(not(feature = "history"))]
-        let remembered = Remembered::default();
-        let state = Arc::new(HealthState::new(Setup {
-            remembered,
-            service: self.service,
-            keeps_tail: self.keeps_tail,
-            trace_url: self.trace_url,
-            sinks,
-            series_sink: self.exposition.series_sink(&labels),
-            labels,
-            tolerated_ticks,
-        }));
-        // Before the checks, so that they are in a window that is open from their first moment.
-        #[cfg(feature = "maintenance")]
-        let maintenance = Maintenance::new(Arc::clone(&state), self.windows);
-        #[cfg(feature = "maintenance")]
-        let maintenance_task = here.spawn(Arc::clone(&maintenance).keep()).abort_handle();
-        let checks_on = self.runtime.unwrap_or_else(|| here.clone());
-        let scheduler = Scheduler::new(checks_on, Arc::clone(&state), self.limit, self.propagator);
-        scheduler.apply(plan);
-        let ticker = here.spawn(tick(Arc::clone(&state))).abort_handle();
-        let notifier = here.spawn(notifier.run()).abort_handle();
-        let access = Arc::new(ArcSwap::from_pointee(self.access));
-        let inner = Inner {
-            state,
-            scheduler,
-            defaults: self.defaults,
-            access,
-            exporter: self.exporter,
-            #[cfg(feature = "history")]
-            history: self.history,
-            #[cfg(feature = "page")]
-            recent,
-            feed,
-            streams: CancellationToken::new(),
-            #[cfg(feature = "maintenance")]
-            maintenance,
-            ticker,
-            #[cfg(feature = "maintenance")]
-            maintenance_task,
-            notifier,
-            _claim: claim,
-        };
-        Ok(Health { inner: Arc::new(inner) })
-    }
-}
-
-/// Labels of every series, if they may be.
-fn metric_labels(labels: BTreeMap<String, String>) -> Result<Labels, BuildError> {
-    for (key, value) in &labels {
-        let problem = if !is_label_name(key) || is_own_label(key) {
-            "it must match [a-zA-Z_][a-zA-Z0-9_]* and be no label that series have already, such as \
-             check, kind, status or le; choose another name"
-        } else if value.is_empty() {
-            "a label without a value is none; give it one"
-        } else {
-            continue;
-        };
-        return Err(BuildError::MetricLabel { key: key.clone(), problem });
-    }
-    Ok(Labels::new(labels))
-}
-
-/// The HTTP side's clock: it notices a check runtime that stands still, and stale statuses.
-async fn tick(state: Arc<HealthState>) {
-    let mut seconds = interval(Duration::from_secs(1));
-    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    seconds.tick().await;
-    loop {
-        seconds.tick().await;
-        state.tick();
     }
 }

@@ -223,9 +223,9 @@ impl Pipeline {
             // What is sent nowhere must not be announced as sampled: dependencies would store
             // traces without a root.
             Sampling::Share(_) if plan.target.is_none() => {
-                builder.with_sampler(HeadSampler::new(0.0))
+                builder.with_sampler(HeadSampler::of_runs_alone(0.0))
             }
-            Sampling::Share(share) => builder.with_sampler(HeadSampler::new(share)),
+            Sampling::Share(share) => builder.with_sampler(HeadSampler::of_runs_alone(share)),
         };
         let mut processor = None;
         if let Some(target) = plan.target {
@@ -238,7 +238,7 @@ impl Pipeline {
             let started =
                 BatchProcessor::start(client, collector, attempt, plan.batching, &resource)?;
             builder =
-                builder.with_span_processor(KeepProcessor::with_bounds(started.clone(), bounds));
+                builder.with_span_processor(KeepProcessor::of_runs_alone(started.clone(), bounds));
             processor = Some(started);
         }
         Ok(Self { provider: builder.build(), processor })

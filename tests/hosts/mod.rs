@@ -7,4 +7,5 @@ mod grpc;
 mod redis;
 #[cfg(feature = "reqwest-client")]
 mod reqwest;
+mod sampling;
 mod testing;

@@ -119,6 +119,8 @@ impl From<()> for Detail {
 pub struct Context {
     deadline: Instant,
     propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
+    /// Whether the run has spans.
+    traced: bool,
     observed: Mutex<Observed>,
 }
 
@@ -143,7 +145,12 @@ impl Context {
         deadline: Instant,
         propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
     ) -> Self {
-        Self { deadline, propagator, observed: Mutex::default() }
+        Self { deadline, propagator, traced: true, observed: Mutex::default() }
+    }
+
+    /// The same, of a run that has spans or has none.
+    pub(crate) fn traced(self, traced: bool) -> Self {
+        Self { traced, ..self }
     }
 
     /// When the run is cancelled.
@@ -199,7 +206,11 @@ impl Context {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let client = traces::Client::open(name, attributes);
+        let client = if self.traced {
+            traces::Client::open(name, attributes)
+        } else {
+            traces::Client::none()
+        };
         let result = call.instrument(client.span().clone()).await;
         client.finish(result.as_ref().err().filter(|f| !f.answered).map(|f| f.reason));
         result

@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::engine::check::{Check, Heartbeat};
 use crate::engine::run;
-use crate::engine::run::Propagator;
+use crate::engine::run::Tracing;
 use crate::engine::state::{Entry, HealthState, Planned};
 use crate::model::{CheckInfo, SkipReason};
 use runtime_ticker::RuntimeTicker;
@@ -81,7 +81,7 @@ pub(crate) struct Scheduler {
 struct Shared {
     state: Arc<HealthState>,
     limit: Semaphore,
-    propagator: Option<Propagator>,
+    tracing: Tracing,
     /// The origin of all phases.
     epoch: Instant,
 }
@@ -99,7 +99,7 @@ impl Scheduler {
         handle: Handle,
         state: Arc<HealthState>,
         limit: usize,
-        propagator: Option<Propagator>,
+        tracing: Tracing,
     ) -> Self {
         state.beat();
         let liveness_task = tokio::spawn(beat(handle.clone(), Arc::clone(&state))).abort_handle();
@@ -107,8 +107,8 @@ impl Scheduler {
         let at_home = Handle::current().id() == handle.id();
         let ticker = at_home.then(|| RuntimeTicker::start(handle.clone())).flatten();
         let limit = Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS));
-        let shared = Arc::new(Shared { state, limit, propagator, epoch: Instant::now() });
-        Self { shared, handle, running: Mutex::default(), liveness_task, _ticker: ticker }
+        let shared = Arc::new(Shared { state, limit, tracing, epoch: Instant::now(), ticker });
+        Self { shared, handle, running: Mutex::default(), liveness_task }
     }
 
     /// Makes `checks` the plan: unchanged checks go on, the others are started or stopped.
@@ -232,7 +232,7 @@ async fn keep_running(
             match shared.limit.try_acquire() {
                 Ok(_permit) => {
                     // On the heap while it lasts, so that checks that wait need not have room for it.
-                    Box::pin(run::run(&*check, &entry, state, shared.propagator.as_ref())).await;
+                    Box::pin(run::run(&*check, &entry, state, &shared.tracing)).await;
                 }
                 Err(_) => state.skip(&entry, SkipReason::Limit),
             }

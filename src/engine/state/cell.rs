@@ -56,8 +56,8 @@ pub(super) enum Newest {
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The check itself, in a run.
-    Check,
+    /// The check itself, in a run; `judged` says that a processor keeps its trace by the outcome.
+    Check { judged: bool },
     /// The host, in a call that it observed.
     Host,
 }

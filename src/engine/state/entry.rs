@@ -134,15 +134,9 @@ impl Entry {
         Thresholds { failure: self.info.failure_threshold, success: self.info.success_threshold }
     }
 
-    /// Folds a finished run in, of the check itself or of a call that was observed. `keeps_tail`
-    /// says that traces are kept by outcome.
-    pub(super) fn fold(
-        &self,
-        cell: &mut Cell,
-        run: &Arc<Run>,
-        keeps_tail: bool,
-        ids: &Ids,
-    ) -> Folded {
+    /// Folds a finished run in, of the check itself or of a call that was observed. `judged` says
+    /// that a processor keeps its trace by the outcome.
+    pub(super) fn fold(&self, cell: &mut Cell, run: &Arc<Run>, judged: bool, ids: &Ids) -> Folded {
         let from = cell.fold.apply(run.outcome, self.thresholds());
         let to = cell.fold.status();
         let ended = run.at + run.duration;
@@ -164,7 +158,7 @@ impl Entry {
         let notable = run.outcome != Outcome::Success
             || transition.is_some()
             || run.duration > self.info.timeout / 2;
-        let kept = run.trace.is_some_and(|t| t.sampled || keeps_tail && notable);
+        let kept = run.trace.is_some_and(|t| t.sampled || judged && notable);
         let kept_trace = run.trace.filter(|_| kept);
         cell.count(run.outcome, run.reason, run.duration, kept_trace, (Instant::now(), ended));
         cell.kept_trace = kept_trace;

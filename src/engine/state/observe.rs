@@ -89,7 +89,7 @@ impl Cell {
     /// Makes `run` the last one.
     pub(super) fn remember(&mut self, run: &Arc<Run>, origin: Origin) {
         match origin {
-            Origin::Check => {
+            Origin::Check { .. } => {
                 self.asked = Some(Arc::clone(run));
                 self.newest = None;
             }

@@ -33,13 +33,15 @@ pub(crate) struct Recorded {
 }
 
 impl HealthState {
-    /// Folds a finished run in; `None` when the plan has dropped the check.
-    pub(crate) fn record(&self, entry: &Arc<Entry>, run: Run) -> Option<Recorded> {
+    /// Folds a finished run in; `None` when the plan has dropped the check. `judged` says that a
+    /// processor keeps its trace by the outcome.
+    pub(crate) fn record(&self, entry: &Arc<Entry>, run: Run, judged: bool) -> Option<Recorded> {
         let cell = entry.lock();
         if cell.retired() {
             return None;
         }
-        Some(self.fold(entry, cell, &Arc::new(run), Origin::Check))
+        let judged = judged || self.keeps_tail;
+        Some(self.fold(entry, cell, &Arc::new(run), Origin::Check { judged }))
     }
 
     /// Folds a run into the cell, calls the sinks and releases the cell.
@@ -52,10 +54,10 @@ impl HealthState {
     ) -> Recorded {
         let now = Instant::now();
         // Spans of the host's are its own to keep.
-        let keeps_tail = self.keeps_tail && origin == Origin::Check;
+        let judged = matches!(origin, Origin::Check { judged: true });
         let (stale, recorded) = self.change(entry, &mut cell, |cell| {
             let stale = entry.expire(cell, now, &self.ids);
-            let folded = entry.fold(cell, run, keeps_tail, &self.ids);
+            let folded = entry.fold(cell, run, judged, &self.ids);
             cell.remember(run, origin);
             let (status, kept) = (cell.status(), folded.kept);
             let maintenance = cell.maintenance;
@@ -73,7 +75,7 @@ impl HealthState {
         self.update_suppressed_series(entry, stale.iter().chain(&recorded.transition));
         // Written once the entry is free: a log that blocks must not block a probe.
         for transition in stale.iter().chain(&recorded.transition) {
-            self.log_transition(&entry.info, transition);
+            self.log_transition(&entry.info, transition, recorded.kept);
         }
         recorded
     }
@@ -304,15 +306,13 @@ impl HealthState {
         }
     }
 
-    /// The one log line of a status change.
-    fn log_transition(&self, info: &CheckInfo, transition: &Transition) {
+    /// The one log line of a status change; `kept` says that its trace is.
+    fn log_transition(&self, info: &CheckInfo, transition: &Transition, kept: bool) {
         let check = &*info.name;
         let (from, to) = (transition.from.as_str(), transition.to.as_str());
         let reason = transition.reason.map(crate::model::Reason::as_str);
         let trace_id = transition.trace.map(|t| t.trace_id_hex());
-        // A status change is kept wherever traces are kept by outcome.
-        let kept = transition.trace.filter(|t| t.sampled || self.keeps_tail);
-        let trace_url = kept.and_then(|t| self.trace_link(&t));
+        let trace_url = transition.trace.filter(|_| kept).and_then(|t| self.trace_link(&t));
         let cause = transition.message.as_deref();
         if transition.to == Status::Up {
             tracing::info!(

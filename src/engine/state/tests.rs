@@ -74,7 +74,7 @@ fn status(state: &HealthState, gate: Gate, except: &[&str]) -> ServiceStatus {
 #[tokio::test(start_paused = true)]
 async fn a_call_after_a_stale_status_that_nobody_looked_at_says_that_it_was_stale() {
     let (state, db) = one(info("db"));
-    state.record(&db, run(Outcome::Success));
+    state.record(&db, run(Outcome::Success), false);
     tokio::time::advance(SECOND * 4).await;
     let (outcome, duration) = (Outcome::Success, SECOND / 100);
     let (reason, message, trace) = (None, None, None);
@@ -89,7 +89,7 @@ async fn a_call_after_a_stale_status_that_nobody_looked_at_says_that_it_was_stal
 #[test]
 fn a_check_of_another_kind_starts_counting_anew_and_one_of_the_same_goes_on() {
     let (state, old) = one(info("db"));
-    state.record(&old, run(Outcome::Success));
+    state.record(&old, run(Outcome::Success), false);
     let slower = CheckInfo { interval: SECOND * 2, ..info("db") };
     let same = state.apply(vec![Planned::Changed(Arc::new(slower))]).remove(0);
     assert_eq!(same.lock().figures.outcomes[Outcome::Success as usize], 1);
@@ -105,16 +105,16 @@ fn a_status_holds_since_the_end_of_the_run_that_made_it() {
     let since = || state.check("db").expect("a check").since;
     let first = run(Outcome::Success);
     let ended = first.at + first.duration;
-    state.record(&entry, first);
+    state.record(&entry, first, false);
     assert_eq!(since(), ended);
-    state.record(&entry, Run { at: ended + SECOND, ..run(Outcome::Success) });
+    state.record(&entry, Run { at: ended + SECOND, ..run(Outcome::Success) }, false);
     assert_eq!(since(), ended, "the same status goes on");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_status_is_unknown_since_it_went_stale_not_since_somebody_looked() {
     let (state, entry) = one(info("db"));
-    state.record(&entry, run(Outcome::Success));
+    state.record(&entry, run(Outcome::Success), false);
     tokio::time::advance(SECOND * 1000).await;
     let view = state.check("db").expect("a check");
     assert_eq!(view.status, Status::Unknown);
@@ -125,16 +125,16 @@ async fn a_stale_status_is_unknown_since_it_went_stale_not_since_somebody_looked
 #[tokio::test(start_paused = true)]
 async fn a_run_that_comes_after_its_check_went_stale_decides_as_the_first_does() {
     let (state, entry) = one(info("db"));
-    state.record(&entry, run(Outcome::Success));
+    state.record(&entry, run(Outcome::Success), false);
     tokio::time::advance(SECOND * 10).await;
-    let recorded = state.record(&entry, run(Outcome::Failure)).expect("it is of the plan");
+    let recorded = state.record(&entry, run(Outcome::Failure), false).expect("it is of the plan");
     assert_eq!(recorded.status, Status::Down, "one failure, of a threshold of three");
 }
 
 #[test]
 fn by_outcome_the_trace_of_every_run_is_kept_that_is_not_as_usual() {
     let (state, entry) = one(info("db"));
-    let kept = |run: Run| state.record(&entry, run).expect("it is of the plan").kept;
+    let kept = |run: Run| state.record(&entry, run, false).expect("it is of the plan").kept;
     assert!(kept(run(Outcome::Success)), "the first run changes the status");
     assert!(!kept(run(Outcome::Success)));
     assert!(!kept(Run { duration: SECOND / 4, ..run(Outcome::Success) }));
@@ -155,7 +155,7 @@ fn by_outcome_the_trace_of_every_run_is_kept_that_is_not_as_usual() {
 #[test]
 fn without_a_processor_that_obeys_the_sampled_flag_alone_keeps_a_trace() {
     let (state, entries) = state_of(false, vec![info("db")]);
-    let kept = |run: Run| state.record(&entries[0], run).expect("it is of the plan").kept;
+    let kept = |run: Run| state.record(&entries[0], run, false).expect("it is of the plan").kept;
     assert!(!kept(run(Outcome::Failure)));
     let trace = Some(Trace { trace_id: 1, span_id: 2, sampled: true });
     assert!(entries[0].lock().figures.durations.exemplars.is_none());
@@ -167,7 +167,7 @@ fn without_a_processor_that_obeys_the_sampled_flag_alone_keeps_a_trace() {
 fn what_a_removed_check_still_reports_is_dropped() {
     let (state, entry) = one(info("db"));
     state.apply(Vec::new());
-    assert!(state.record(&entry, run(Outcome::Failure)).is_none());
+    assert!(state.record(&entry, run(Outcome::Failure), false).is_none());
     assert_eq!(state.snapshot().status, ServiceStatus::Up, "with no checks at all it is up");
 }
 
@@ -176,9 +176,9 @@ async fn the_number_of_changes_grows_with_all_that_a_body_shows() {
     let (state, entry) = one(info("db"));
     let seen = std::cell::Cell::new(state.changes());
     let grew = || seen.replace(state.changes()) < state.changes();
-    state.record(&entry, run(Outcome::Failure));
+    state.record(&entry, run(Outcome::Failure), false);
     assert!(grew(), "a status");
-    state.record(&entry, run(Outcome::Failure));
+    state.record(&entry, run(Outcome::Failure), false);
     assert!(!grew(), "the same status");
     tokio::time::advance(SECOND * 10).await;
     assert!(grew(), "from down to unknown, which weigh the same");
@@ -232,9 +232,9 @@ fn only_a_dependency_that_is_down_suppresses() {
     let (state, entries) = state_of(true, vec![db, info("vpn")]);
     let suppressed = || state.check("db").expect("a check").suppressed_by;
     assert_eq!(suppressed(), None, "unknown");
-    state.record(&entries[1], run(Outcome::Warning));
+    state.record(&entries[1], run(Outcome::Warning), false);
     assert_eq!(suppressed(), None, "degraded");
-    (0..3).for_each(|_| drop(state.record(&entries[1], run(Outcome::Failure))));
+    (0..3).for_each(|_| drop(state.record(&entries[1], run(Outcome::Failure), false)));
     assert_eq!(suppressed().as_deref(), Some("vpn"));
 }
 
@@ -248,10 +248,10 @@ fn startup_waits_for_what_gates_it_and_for_first_runs_but_not_for_what_is_exclud
     assert_eq!(startup(&["db"]), ServiceStatus::Starting, "warm has not run");
     assert_eq!(startup(&["warm"]), ServiceStatus::Starting, "db has not run");
     assert_eq!(startup(&["db", "warm"]), ServiceStatus::Up);
-    state.record(&entries[1], run(Outcome::Success));
+    state.record(&entries[1], run(Outcome::Success), false);
     assert_eq!(startup(&["db"]), ServiceStatus::Up);
     assert_eq!(startup(&[]), ServiceStatus::Starting, "db has not run");
-    state.record(&entries[0], run(Outcome::Failure));
+    state.record(&entries[0], run(Outcome::Failure), false);
     assert_eq!(startup(&[]), ServiceStatus::Up, "whatever came of it");
 }
 
@@ -266,7 +266,7 @@ fn no_probe_waits_for_a_new_check_until_it_has_failed_often_enough() {
     }
     for _ in 0..3 {
         assert!(Gate::ALL.iter().all(|gate| status(&state, *gate, &[]).is_ok()));
-        state.record(&late, run(Outcome::Failure));
+        state.record(&late, run(Outcome::Failure), false);
     }
     assert_eq!(status(&state, Gate::Health, &[]), ServiceStatus::Down);
     assert_eq!(status(&state, Gate::Ready, &[]), ServiceStatus::Down);
@@ -303,14 +303,14 @@ fn a_check_in_maintenance_makes_a_probe_degraded_at_worst() {
         assert!(whole.ready && whole.live && whole.started, "{what}");
     };
     degraded("it has not run");
-    state.record(&entry, run(Outcome::Unknown));
+    state.record(&entry, run(Outcome::Unknown), false);
     degraded("it could not be asked");
-    state.record(&entry, run(Outcome::Failure));
+    state.record(&entry, run(Outcome::Failure), false);
     degraded("it is down");
     assert_eq!(status(&state, Gate::Ready, &["db"]), ServiceStatus::Up);
     let view = state.check("db").expect("a check");
     assert_eq!((view.status, view.maintenance, view.gates_now), (Status::Down, true, false));
-    state.record(&entry, run(Outcome::Success));
+    state.record(&entry, run(Outcome::Success), false);
     assert_eq!(state.snapshot().status, ServiceStatus::Up);
     let figures = entry.lock().figures.clone();
     assert_eq!((figures.slo_good, figures.slo_bad), (0, 0));
@@ -320,7 +320,7 @@ fn a_check_in_maintenance_makes_a_probe_degraded_at_worst() {
 #[test]
 fn maintenance_that_ends_lets_a_check_count_again_at_once() {
     let (state, entry) = one(info("db"));
-    state.record(&entry, run(Outcome::Failure));
+    state.record(&entry, run(Outcome::Failure), false);
     assert_eq!(state.snapshot().status, ServiceStatus::Down);
     let seen = std::cell::Cell::new(state.changes());
     let grew = || seen.replace(state.changes()) < state.changes();
@@ -332,7 +332,7 @@ fn maintenance_that_ends_lets_a_check_count_again_at_once() {
     maintain(&state, &[]);
     assert_eq!(state.snapshot().status, ServiceStatus::Down);
     assert!(grew());
-    state.record(&entry, run(Outcome::Failure));
+    state.record(&entry, run(Outcome::Failure), false);
     assert_eq!(entry.lock().figures.slo_bad, 2, "before and after");
 }
 
@@ -373,10 +373,10 @@ fn what_a_replaced_check_still_reports_reaches_nobody() {
     let told = Arc::<CountingSink>::default();
     let state = empty(false, vec![Arc::clone(&told) as Arc<dyn Sink>]);
     let old = state.apply(vec![Planned::New(with_threshold(1))]).remove(0);
-    assert!(state.record(&old, run(Outcome::Success)).is_some());
+    assert!(state.record(&old, run(Outcome::Success), false).is_some());
     let new = state.apply(vec![Planned::Changed(with_threshold(2))]).remove(0);
     let before = told.0.load(Ordering::SeqCst);
-    assert!(state.record(&old, run(Outcome::Failure)).is_none());
+    assert!(state.record(&old, run(Outcome::Failure), false).is_none());
     state.skip(&old, SkipReason::Overrun);
     assert_eq!(told.0.load(Ordering::SeqCst), before);
     assert_eq!(new.lock().status(), Status::Up);
@@ -386,5 +386,5 @@ fn what_a_replaced_check_still_reports_reaches_nobody() {
 fn a_check_is_replaced_from_the_moment_its_state_is_handed_on() {
     let (state, old) = one(info("db"));
     let _new = Entry::succeeding(with_threshold(2), &Labels::default(), &old);
-    assert!(state.record(&old, run(Outcome::Failure)).is_none());
+    assert!(state.record(&old, run(Outcome::Failure), false).is_none());
 }

@@ -1,11 +1,15 @@
-//! Which traces are kept: a sampler for the head of a trace and a processor for its end.
+//! Which traces of runs are kept: a sampler for the head of a trace and a processor for its end.
 //!
-//! In flow the spans of runs, out flow whole traces. Whether a run failed is known only once it
-//! is over, long after the sampled flag was sent to the dependency. So two decisions are
-//! made: [`HeadSampler`] draws the share of traces that is sent as sampled, and is always kept;
-//! of the others [`KeepProcessor`] holds the spans back until the root ends, and keeps the trace
-//! if the root carries the attribute [`traces::KEEP`], by which the engine marks
-//! failures, warnings, status changes and slow runs.
+//! Whether a run failed is known only once it is over, long after the sampled flag was sent to the
+//! dependency. So two decisions are made: [`HeadSampler`] draws the share of traces that is sent as
+//! sampled, and is always kept; of the others [`KeepProcessor`] holds the spans back until the root
+//! ends, and keeps the trace if the run failed, warned, changed the check's status or was slow.
+//!
+//! # In a host
+//!
+//! Both go on the provider that the host has. They judge the traces of runs alone: a trace of the
+//! host is sampled by the [host's sampler](HeadSampler::host_sampler), and each of its spans goes on
+//! to the next processor at once, untouched.
 //!
 //! ```
 //! use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider};
@@ -23,6 +27,10 @@
 //!     .build();
 //! # drop(provider);
 //! ```
+//!
+//! Nothing else needs to be set. The processor reports to the engine that it judges a trace, and so the
+//! status, the log and the exemplars know which traces are kept. With a sampler or a processor of the
+//! host's own alone, a trace counts as kept when it is sampled.
 
 mod sampler;
 #[cfg(test)]
@@ -33,12 +41,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::trace::{Span as _, SpanContext, SpanId, TraceContextExt, TraceId};
-use opentelemetry::{Context, Value};
+use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    BatchSpanProcessor, SimpleSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor,
+};
 
-use crate::engine::traces;
+use crate::engine::traces::{self, RunMark};
 
 pub use sampler::HeadSampler;
 
@@ -58,6 +68,32 @@ pub trait TraceProcessor: SpanProcessor {
 }
 
 impl TraceProcessor for BatchSpanProcessor {}
+
+impl<E: SpanExporter> TraceProcessor for SimpleSpanProcessor<E> {}
+
+/// Which traces are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Those of runs, by the mark in their context.
+    Runs,
+    /// Every trace: the provider gets no others than those of runs.
+    #[cfg(feature = "otlp")]
+    All,
+}
+
+impl Scope {
+    /// Whether the spans with this parent context are judged.
+    fn holds(self, parent: &Context) -> bool {
+        match self {
+            Self::Runs => RunMark::of(parent).is_some(),
+            #[cfg(feature = "otlp")]
+            Self::All => true,
+        }
+    }
+}
+
+/// Attribute on every span that is judged, while it is open.
+const JUDGED: &str = "vitalsign.judged";
 
 /// How much a [`KeepProcessor`] holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,15 +117,18 @@ impl Default for Bounds {
     }
 }
 
-/// Holds back the spans of a trace until its root ends, then passes all of them on or none.
+/// Holds back the spans of a run's trace until its root ends, then passes all of them on or none.
 ///
 /// A root is a span without a parent in this process. A trace passes if it was sampled at its
 /// head or if its root carries [`traces::KEEP`], which is taken off; its spans are then marked
 /// as sampled. A trace for which there is no room is dropped as a whole, and counted.
+///
+/// The spans of any other trace, such as those of a host's requests, pass at once as they are.
 #[derive(Debug)]
 pub struct KeepProcessor<P> {
     next: P,
     bounds: Bounds,
+    scope: Scope,
     waiting: Mutex<Waiting>,
 }
 
@@ -119,7 +158,13 @@ impl<P: TraceProcessor> KeepProcessor<P> {
 
     /// Passes kept traces to `next`, holding back no more than `bounds`.
     pub fn with_bounds(next: P, bounds: Bounds) -> Self {
-        Self { next, bounds, waiting: Mutex::default() }
+        Self { next, bounds, scope: Scope::Runs, waiting: Mutex::default() }
+    }
+
+    /// The processor of a provider that gets no spans but those of runs.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn of_runs_alone(next: P, bounds: Bounds) -> Self {
+        Self { scope: Scope::All, ..Self::with_bounds(next, bounds) }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -149,7 +194,7 @@ impl<P: TraceProcessor> KeepProcessor<P> {
     /// Takes an ended span, and returns what became of its trace.
     fn hold(&self, mut span: SpanData) -> Fate {
         let root = span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote;
-        let marked = root && take_mark(&mut span);
+        let marked = root && take(&mut span, traces::KEEP);
         let dropped = span.attributes.len().saturating_sub(self.bounds.attributes_per_span);
         span.attributes.truncate(self.bounds.attributes_per_span);
         span.dropped_attributes_count += u32::try_from(dropped).unwrap_or(u32::MAX);
@@ -192,11 +237,11 @@ impl Waiting {
     }
 }
 
-/// Takes every [`traces::KEEP`] off `span`, and returns whether one was true.
-fn take_mark(span: &mut SpanData) -> bool {
+/// Takes every attribute `key` off `span`, and returns whether one was true.
+fn take(span: &mut SpanData, key: &str) -> bool {
     let mut marked = false;
     span.attributes.retain(|attribute| {
-        let mark = attribute.key.as_str() == traces::KEEP;
+        let mark = attribute.key.as_str() == key;
         marked |= mark && attribute.value == Value::Bool(true);
         !mark
     });
@@ -216,6 +261,13 @@ fn mark_sampled(span: &mut SpanData) {
 
 impl<P: TraceProcessor> SpanProcessor for KeepProcessor<P> {
     fn on_start(&self, span: &mut Span, cx: &Context) {
+        if !self.scope.holds(cx) {
+            return self.next.on_start(span, cx);
+        }
+        span.set_attribute(KeyValue::new(JUDGED, true));
+        if let Some(mark) = RunMark::of(cx) {
+            mark.judge();
+        }
         let parent = cx.span().span_context().clone();
         if !parent.is_valid() || parent.is_remote() {
             let lost = self.admit(span.span_context().trace_id());
@@ -226,7 +278,10 @@ impl<P: TraceProcessor> SpanProcessor for KeepProcessor<P> {
         self.next.on_start(span, cx);
     }
 
-    fn on_end(&self, span: SpanData) {
+    fn on_end(&self, mut span: SpanData) {
+        if !take(&mut span, JUDGED) {
+            return self.next.on_end(span);
+        }
         match self.hold(span) {
             Fate::Waits | Fate::Dropped => {}
             Fate::Lost(spans) => self.next.on_overflow(spans),

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use opentelemetry::trace::{Tracer, TracerProvider};
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 
 use super::*;
-use opentelemetry::KeyValue;
 
 #[derive(Debug, Clone, Default)]
 struct Kept(Arc<Mutex<(Vec<Vec<SpanData>>, usize)>>);
@@ -55,7 +54,14 @@ fn provider(share: f64, bounds: Bounds) -> (SdkTracerProvider, SdkTracer, Kept) 
     (provider, tracer, kept)
 }
 
+/// Opens the root of a run's trace.
 fn root(tracer: &SdkTracer, name: &'static str) -> Context {
+    let run = RunMark::default().context();
+    run.with_span(tracer.start_with_context(name, &run))
+}
+
+/// Opens the root of a trace of the host.
+fn of_host(tracer: &SdkTracer, name: &'static str) -> Context {
     Context::new().with_span(tracer.start_with_context(name, &Context::new()))
 }
 
@@ -102,6 +108,47 @@ fn a_trace_sent_as_sampled_passes_without_a_mark() {
     child(&tracer, "a", &cx);
     cx.span().end();
     assert_eq!(kept.traces(), [["a", "root"]]);
+}
+
+#[test]
+fn traces_of_the_host_pass_at_once_as_they_are() {
+    let (_provider, tracer, kept) = provider(0.0, Bounds { traces: 1, ..Bounds::default() });
+    let run = root(&tracer, "run");
+    let request = of_host(&tracer, "request");
+    assert!(request.span().span_context().is_sampled(), "as without our sampler");
+    child(&tracer, "query", &request);
+    assert_eq!(kept.traces(), [["query"]], "nothing is held back");
+    request.span().set_attribute(KeyValue::new("a", 1));
+    request.span().end();
+    assert_eq!(kept.traces(), [["query"], ["request"]]);
+    assert_eq!(kept.0.lock().unwrap().0[1][0].attributes, [KeyValue::new("a", 1)]);
+    keep(&run);
+    run.span().end();
+    assert_eq!(kept.traces(), [["query"], ["request"], ["run"]], "it took no room from the run");
+    assert_eq!(kept.lost(), 0);
+}
+
+#[test]
+fn a_sampler_of_the_host_decides_on_the_traces_of_the_host_alone() {
+    let kept = Kept::default();
+    let provider = SdkTracerProvider::builder()
+        .with_sampler(HeadSampler::new(1.0).host_sampler(Sampler::AlwaysOff))
+        .with_span_processor(KeepProcessor::new(kept.clone()))
+        .build();
+    let tracer = provider.tracer("test");
+    of_host(&tracer, "request").span().end();
+    assert!(kept.traces().is_empty());
+    root(&tracer, "run").span().end();
+    assert_eq!(kept.traces(), [["run"]]);
+}
+
+#[test]
+fn a_run_knows_that_its_trace_is_judged() {
+    let (_provider, tracer, _kept) = provider(0.0, Bounds::default());
+    let mark = RunMark::default();
+    assert!(!mark.is_judged());
+    tracer.start_with_context("run", &mark.context()).end();
+    assert!(mark.is_judged());
 }
 
 #[test]
