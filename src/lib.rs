@@ -188,7 +188,7 @@
 //!
 //! `/metrics` shows the checks' own series, and what the host records through the `metrics` facade
 //! when it is given the handle of the host's exporter. [`http::RequestMetrics`] measures the host's
-//! routes.
+//! routes, and [`Builder::measure_requests`] those of this crate.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]

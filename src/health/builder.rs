@@ -25,19 +25,21 @@ pub struct Builder {
     pub(super) service: ServiceInfo,
     pub(super) checks: Vec<(String, Declared)>,
     #[cfg(feature = "maintenance")]
-    windows: Vec<Window>,
-    defaults: Defaults,
-    access: Access,
-    liveness_timeout: Duration,
-    runtime: Option<Handle>,
-    limit: usize,
-    propagator: Option<Propagator>,
-    keeps_tail: bool,
-    trace_url: Option<String>,
-    sinks: Vec<Arc<dyn Sink>>,
-    exposition: Exposition,
-    metric_labels: BTreeMap<String, String>,
-    exporter: Option<PrometheusHandle>,
+    pub(super) windows: Vec<Window>,
+    pub(super) defaults: Defaults,
+    pub(super) access: Access,
+    pub(super) liveness_timeout: Duration,
+    pub(super) runtime: Option<Handle>,
+    pub(super) limit: usize,
+    pub(super) propagator: Option<Propagator>,
+    pub(super) run_spans: RunSpans,
+    pub(super) keeps_tail: bool,
+    pub(super) trace_url: Option<String>,
+    pub(super) measures_requests: bool,
+    pub(super) sinks: Vec<Arc<dyn Sink>>,
+    pub(super) exposition: Exposition,
+    pub(super) metric_labels: BTreeMap<String, String>,
+    pub(super) exporter: Option<PrometheusHandle>,
     #[cfg(feature = "history")]
     pub(super) history: Option<History>,
 }
@@ -69,6 +71,7 @@ impl Builder {
             run_spans: RunSpans::All,
             keeps_tail: false,
             trace_url: None,
+            measures_requests: false,
             sinks: Vec::new(),
             exposition: Exposition::default(),
             metric_labels: BTreeMap::new(),
@@ -218,6 +221,19 @@ impl Builder {
     #[must_use]
     pub fn trace_url(mut self, template: impl Into<String>) -> Self {
         self.trace_url = Some(template.into());
+        self
+    }
+
+    /// Measures the requests to the routes of this health, as
+    /// [`RequestMetrics`](crate::http::RequestMetrics) does: `http_server_request_duration_seconds` and
+    /// `http_server_active_requests`, through the `metrics` facade. Default: they are not measured.
+    ///
+    /// A recorder of the crate `metrics-exporter-prometheus` needs buckets for it, as
+    /// [`metrics::with_buckets`](crate::metrics::with_buckets) gives them; without any it shows
+    /// quantiles. A host that measures its own routes by a layer around all of them needs none of this.
+    #[must_use]
+    pub fn measure_requests(mut self) -> Self {
+        self.measures_requests = true;
         self
     }
 

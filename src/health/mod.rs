@@ -54,6 +54,8 @@ struct Inner {
     #[cfg(feature = "page")]
     recent: Arc<Recent>,
     feed: Arc<Feed>,
+    /// Whether requests to the routes are measured.
+    measures_requests: bool,
     /// Cancelled when event streams are to end.
     streams: CancellationToken,
     ticker: AbortHandle,
@@ -263,6 +265,11 @@ impl Health {
 
     pub(crate) fn streams_closed(&self) -> &CancellationToken {
         &self.inner.streams
+    }
+
+    /// Whether requests to the routes are measured.
+    pub(crate) fn measures_requests(&self) -> bool {
+        self.inner.measures_requests
     }
 
     /// Whether there is anything to show on a metrics page.

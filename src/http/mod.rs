@@ -52,10 +52,14 @@ impl Health {
     /// `/metrics` is left out where the series go to a host's [recorder](crate::telemetry::metrics::Exposition)
     /// and its exporter was not given: such a host has a route of its own.
     ///
+    /// Requests to them are measured only where the host asks for it, by
+    /// [`Builder::measure_requests`](crate::Builder::measure_requests) or by a layer of
+    /// [`RequestMetrics`] around its own router.
+    ///
     /// The right to details needs to know who asks: serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or no client counts as local.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        middleware::finish(surface(&self.routes()).finish(), RequestMetrics::new()).with_state(())
+        middleware::finish(surface(&self.routes()).finish(), self.measure()).with_state(())
     }
 
     /// The routes of [`router`](Self::router) under `path`, such as `/internal`, for a host whose
@@ -75,14 +79,14 @@ impl Health {
     /// an orchestrator reaches and people do not.
     pub fn probe_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let probes = probe::router(&self.routes()).into_router();
-        middleware::finish(probes, RequestMetrics::new()).with_state(())
+        middleware::finish(probes, self.measure()).with_state(())
     }
 
     /// What [`router`](Self::router) has beside the probes: the status, events, the past, and
     /// metrics where that has them, for a listener of their own.
     pub fn detail_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let details = details(&self.routes()).finish();
-        middleware::finish(details, RequestMetrics::new()).with_state(())
+        middleware::finish(details, self.measure()).with_state(())
     }
 
     /// All routes as an application of their own, the pages for people too: any other path is a
@@ -91,13 +95,22 @@ impl Health {
     /// [`Server`] serves it, and it is a [`tower::Service`].
     #[must_use]
     pub fn into_app(self) -> App {
-        let (routes, measure) = (self.routes(), RequestMetrics::new());
+        let (routes, measure) = (self.routes(), self.measure());
         let all = surface(&routes);
         #[cfg(feature = "page")]
         let all = all.merge(page::router(&routes));
         let all = all.finish();
         let behind = middleware::finish_alone(all, measure.clone());
         App::new(behind, FastPath::new(routes, measure))
+    }
+
+    /// The layer that measures the routes, of itself or only within a layer of the host's.
+    fn measure(&self) -> RequestMetrics {
+        if self.measures_requests() {
+            RequestMetrics::new()
+        } else {
+            RequestMetrics::within_another()
+        }
     }
 
     fn routes(&self) -> Arc<Routes> {

@@ -53,12 +53,17 @@ const METHODS: [&str; 10] =
 /// # }
 /// ```
 ///
-/// The routes of [`Health`](crate::Health) are measured in any case, and counted once here too. A
+/// The routes of [`Health`](crate::Health) are measured by it as the host's are, and also where
+/// [`Builder::measure_requests`](crate::Builder::measure_requests) asks for it; with both, each request
+/// is counted once. A
 /// route that nothing matches is `_unmatched`, a method that no RFC knows `_OTHER`: both lists are
 /// closed. Clones share their handles.
 #[derive(Clone, Default)]
 pub struct RequestMetrics {
     handles: Arc<Handles>,
+    /// Whether only requests are measured that a layer further out measures too. This one then gives
+    /// the route, which the one further out does not know within a nested service.
+    within_another: bool,
 }
 
 impl fmt::Debug for RequestMetrics {
@@ -74,6 +79,11 @@ impl RequestMetrics {
         Self::default()
     }
 
+    /// A layer that measures nothing by itself: it names the routes to a layer further out.
+    pub(crate) fn within_another() -> Self {
+        Self { within_another: true, ..Self::default() }
+    }
+
     /// Counts a request that was answered beside the layer.
     pub(crate) fn record<B, R>(
         &self,
@@ -82,9 +92,13 @@ impl RequestMetrics {
         response: &mut Response<R>,
         duration: Duration,
     ) {
+        let within = request.extensions().get::<Active>().is_some();
+        if self.within_another && !within {
+            return;
+        }
         let (method, status) = (position(request.method()), response.status().as_u16());
         self.handles.record(method, route, status, duration.as_secs_f64());
-        if request.extensions().get::<Active>().is_some() {
+        if within {
             response.extensions_mut().insert(Counted);
         }
     }
@@ -94,7 +108,8 @@ impl<S> Layer<S> for RequestMetrics {
     type Service = Measured<S>;
 
     fn layer(&self, inner: S) -> Measured<S> {
-        Measured { inner, handles: Arc::clone(&self.handles) }
+        let handles = Arc::clone(&self.handles);
+        Measured { inner, handles, within_another: self.within_another }
     }
 }
 
@@ -165,6 +180,7 @@ struct Counted;
 pub struct Measured<S> {
     inner: S,
     handles: Arc<Handles>,
+    within_another: bool,
 }
 
 impl<S: fmt::Debug> fmt::Debug for Measured<S> {
@@ -189,8 +205,11 @@ where
         let started = Instant::now();
         let method = position(request.method());
         let route = request.extensions().get::<MatchedPath>().cloned();
-        let outermost = request.extensions_mut().insert(Active).is_none();
-        let open = Open::new(Arc::clone(&self.handles), outermost);
+        let outermost = request.extensions().get::<Active>().is_none();
+        let open = (!self.within_another || !outermost).then(|| {
+            request.extensions_mut().insert(Active);
+            Open::new(Arc::clone(&self.handles), outermost)
+        });
         Measuring { inner: self.inner.call(request), started, method, route, open }
     }
 }
@@ -227,7 +246,8 @@ pin_project! {
         started: Instant,
         method: usize,
         route: Option<MatchedPath>,
-        open: Open,
+        // None when it is not measured.
+        open: Option<Open>,
     }
 }
 
@@ -246,14 +266,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut result = ready!(this.inner.poll(cx));
-        if let Ok(response) = &mut result
+        if let (Ok(response), Some(open)) = (&mut result, this.open.as_ref())
             && response.extensions().get::<Counted>().is_none()
         {
             let route = this.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
             let seconds = this.started.elapsed().as_secs_f64();
             let status = response.status().as_u16();
-            this.open.handles.record(*this.method, route, status, seconds);
-            if !this.open.outermost {
+            open.handles.record(*this.method, route, status, seconds);
+            if !open.outermost {
                 response.extensions_mut().insert(Counted);
             }
         }

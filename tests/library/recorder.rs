@@ -376,7 +376,8 @@ async fn an_exporter_is_shown_by_each_route_that_is_given_it() {
 async fn what_http_tells_is_of_the_process_and_goes_to_its_recorder() {
     let (process, of_process) = metrics::exporter();
     let _guard = ::metrics::set_default_local_recorder(&process);
-    let (health, handle) = recorded(Health::builder("small").metric_label("app", "b"));
+    let (health, handle) =
+        recorded(Health::builder("small").metric_label("app", "b").measure_requests());
     assert_eq!(get(health.router(), "/ready").await.0, StatusCode::OK);
     let name = "http_server_request_duration_seconds_count{http_request_method=\"GET\",\
                 http_route=\"/ready\",http_response_status_code=\"200\"} 1\n";

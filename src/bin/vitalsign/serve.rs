@@ -147,6 +147,7 @@ async fn run(
         .max_concurrent_runs(concurrent_runs)
         .propagator(telemetry.propagator())
         .keep_traces_by_outcome(telemetry.keeps_traces())
+        .measure_requests()
         .exporter(exporter);
     let token = settings.token.is_some();
     if let Some(token) = settings.token {

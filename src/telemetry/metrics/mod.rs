@@ -28,7 +28,7 @@ use page::Page;
 
 pub(crate) use names::is_own_label;
 pub use names::{METRICS, Metric, MetricType, Origin};
-pub use process::{collect, collect_process_and_runtime, describe, exporter};
+pub use process::{collect, collect_process_and_runtime, describe, exporter, with_buckets};
 pub(crate) use series_sink::Claim;
 pub use series_sink::Exposition;
 

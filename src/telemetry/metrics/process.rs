@@ -23,15 +23,27 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// Histograms named `…_seconds` have the buckets of every duration, [`BUCKETS`]; the upkeep of
 /// the others is [`collect`]'s.
 #[must_use]
-#[allow(clippy::expect_used, clippy::missing_panics_doc, reason = "only no buckets would fail")]
 pub fn exporter() -> (PrometheusRecorder, PrometheusHandle) {
-    let seconds = Matcher::Suffix("_seconds".to_owned());
-    let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(seconds, &BUCKETS)
-        .expect("there are buckets");
-    let recorder = builder.build_recorder();
+    let recorder = with_buckets(PrometheusBuilder::new()).build_recorder();
     let handle = recorder.handle();
     (recorder, handle)
+}
+
+/// Gives every histogram named `…_seconds` the buckets of every duration, [`BUCKETS`], in a recorder
+/// that a host sets up by itself. Without buckets that recorder shows histograms as quantiles, which
+/// cannot be added up over instances.
+///
+/// ```
+/// use metrics_exporter_prometheus::PrometheusBuilder;
+///
+/// let recorder = vitalsign::metrics::with_buckets(PrometheusBuilder::new()).build_recorder();
+/// # drop(recorder);
+/// ```
+#[must_use]
+#[allow(clippy::expect_used, clippy::missing_panics_doc, reason = "only no buckets would fail")]
+pub fn with_buckets(builder: PrometheusBuilder) -> PrometheusBuilder {
+    let seconds = Matcher::Suffix("_seconds".to_owned());
+    builder.set_buckets_for_metric(seconds, &BUCKETS).expect("there are buckets")
 }
 
 /// Tells the current recorder what the metrics of the facade are, for their `# HELP` lines.
