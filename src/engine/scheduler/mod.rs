@@ -73,8 +73,6 @@ pub(crate) struct Scheduler {
     handle: Handle,
     running: Mutex<HashMap<Arc<str>, Running>>,
     liveness_task: AbortHandle,
-    /// There only when checks share the runtime with the host.
-    _ticker: Option<RuntimeTicker>,
 }
 
 /// What every check's task uses.
@@ -84,6 +82,8 @@ struct Shared {
     tracing: Tracing,
     /// The origin of all phases.
     epoch: Instant,
+    /// There only when checks share the runtime with the host.
+    ticker: Option<RuntimeTicker>,
 }
 
 struct Running {
@@ -231,6 +231,7 @@ async fn keep_running(
             }
             match shared.limit.try_acquire() {
                 Ok(_permit) => {
+                    let _going = shared.ticker.as_ref().map(RuntimeTicker::run_starts);
                     // On the heap while it lasts, so that checks that wait need not have room for it.
                     Box::pin(run::run(&*check, &entry, state, &shared.tracing)).await;
                 }
