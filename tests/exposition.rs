@@ -77,8 +77,8 @@ pub(crate) fn rich() -> Builder {
     Health::builder("orders")
         .check("database", labelled.gates(gates).check(Database))
         .check("cache", seldom().from_fn(async || Ok::<_, Failure>(Detail::warning("it is slow"))))
-        .check("vpn", failing(seldom(), Reason::ConnectionRefused))
-        .check("behind-vpn", fine(seldom().gates([]).depends_on("vpn")))
+        .check("vpn", failing(seldom().groups(["far"]), Reason::ConnectionRefused))
+        .check("behind-vpn", fine(seldom().gates([]).depends_on("vpn").groups(["far"])))
         .check("starved", failing(seldom(), Reason::LocalResource))
         .check("silent", seldom().from_fn(pending::<Result<(), Failure>>))
 }

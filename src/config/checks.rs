@@ -47,6 +47,7 @@ pub(super) struct Draft {
     pub(super) name: String,
     pub(super) enabled: bool,
     pub(super) depends_on: Vec<String>,
+    pub(super) groups: Vec<String>,
     /// Its common options in the tree, for positions.
     pub(super) node: Node,
     pub(super) declared: Option<Declared>,
@@ -68,6 +69,7 @@ impl CheckReader<'_> {
             name: name.to_owned(),
             enabled: true,
             depends_on: Vec::new(),
+            groups: Vec::new(),
             node: Node::empty(node.at, &node.path),
             declared: None,
         };
@@ -104,6 +106,7 @@ impl CheckReader<'_> {
         {
             draft.enabled = read.enabled.unwrap_or(true);
             draft.depends_on.clone_from(&read.depends_on);
+            draft.groups.clone_from(&read.groups);
             let options = self.defaults.options(read, &common, prepare.report);
             // With defaults filled in: one that this check overrides does not change it.
             revision.update(format!("{options:?}"));

@@ -46,6 +46,10 @@ pub(super) struct CommonOptions {
     /// Checks whose being down suppresses the alerts of this one.
     #[serde(default)]
     pub(super) depends_on: Vec<String>,
+    /// Groups that it belongs to, named like checks. A group has a status of its own, at
+    /// `/ready/group/{group}`; no check may have its name.
+    #[serde(default)]
+    pub(super) groups: Vec<String>,
     /// A success slower than this is a warning. Shorter than the timeout.
     degraded_after: Option<Period>,
     /// Percent of good runs wanted over 30 days, from 50 to below 100, such as `99.9`.
@@ -96,6 +100,7 @@ impl Defaults {
         let (interval, timeout) = self.timing(&read, node, report);
         no_duplicates(read.gates.as_deref().unwrap_or_default(), "gates", node, report);
         no_duplicates(&read.depends_on, "depends_on", node, report);
+        no_duplicates(&read.groups, "groups", node, report);
         if let Some(message) = read.objective.and_then(objective_problem) {
             report.option(node, "objective", message);
         }
@@ -121,6 +126,7 @@ impl Defaults {
             ),
             gates: Some(gates.into_iter().collect()),
             depends_on: read.depends_on,
+            groups: read.groups,
             degraded_after: read.degraded_after.map(|period| period.0),
             objective: read.objective,
             labels: read.labels,

@@ -18,7 +18,7 @@ use super::sections::{
 use super::settings::{Alertmanager, History, Server, Service, Settings, Telemetry};
 use super::tree::{At, Entry, Node, Source, Table, Value};
 use super::watch::{self, Contents, Watch};
-use super::{depends, names, parse, read, rules, windows};
+use super::{depends, groups, names, parse, read, rules, windows};
 use crate::engine::Window;
 
 const SECTIONS: [&str; 9] = [
@@ -130,6 +130,7 @@ impl<'a> Loading<'a> {
         let defaults = Defaults::of(defaults.unwrap_or_default(), &node, &mut self.report);
         let drafts = self.read_checks(checks, defaults);
         depends::check(&drafts, &mut self.report);
+        groups::check(&drafts, &mut self.report);
 
         let windows = self.windows(&mut root, &drafts);
         let settings = self.settings(&mut root, windows);

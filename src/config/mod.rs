@@ -20,6 +20,7 @@ mod depends;
 mod diagnostics;
 mod embedded;
 mod expand;
+mod groups;
 pub mod kind;
 mod load;
 mod loaded;

@@ -69,6 +69,19 @@ pub enum PlanError {
         /// The name that no check has.
         missing: String,
     },
+    /// A name that no group has.
+    #[error(
+        "check `{check}`: group name {group:?} is not allowed; it must match [a-z0-9][a-z0-9_-]{{0,62}}"
+    )]
+    GroupName {
+        /// The check.
+        check: String,
+        /// The name.
+        group: String,
+    },
+    /// A group and a check of one name.
+    #[error("`{0}` is a check and a group; give one of them another name")]
+    GroupOfCheckName(String),
     /// Checks that depend on each other in a circle.
     #[error("checks depend on each other in a cycle: {0}")]
     Cycle(String),
@@ -88,9 +101,12 @@ pub(crate) fn plan(
             return Err(PlanError::Duplicate(name.clone()));
         }
     }
-    for (check, dependencies) in &graph {
-        if let Some(missing) = dependencies.iter().find(|d| !graph.contains_key(*d)) {
-            let (check, missing) = (check.clone(), missing.clone());
+    for Scheduled { info, .. } in &plan {
+        if let Some(group) = info.groups.iter().find(|group| graph.contains_key(&***group)) {
+            return Err(PlanError::GroupOfCheckName(group.to_string()));
+        }
+        if let Some(missing) = info.depends_on.iter().find(|d| !graph.contains_key(&***d)) {
+            let (check, missing) = (info.name.to_string(), missing.to_string());
             return Err(PlanError::UnknownDependency { check, missing });
         }
     }
@@ -127,6 +143,9 @@ fn cycle(graph: &BTreeMap<String, Vec<String>>) -> Option<Vec<&str>> {
 
 fn schedule(name: String, declared: Declared, defaults: &Defaults) -> Result<Scheduled, PlanError> {
     let Declared { check, options, revision } = declared;
+    if let Some(group) = options.groups.iter().find(|group| !has_name_form(group)) {
+        return Err(PlanError::GroupName { check: name, group: group.clone() });
+    }
     let info = inform(&name, &options, defaults)
         .map_err(|problem| PlanError::Option { check: name, problem: problem.to_owned() })?;
     let info = Arc::new(CheckInfo { kind: check.kind(), server: check.server(), ..info });
@@ -161,6 +180,13 @@ fn inform(name: &str, options: &Options, defaults: &Defaults) -> Result<CheckInf
         description: options.description.clone(),
         gates: options.gates.unwrap_or(Gates::READY),
         depends_on: options.depends_on.iter().map(|d| d.as_str().into()).collect(),
+        groups: options
+            .groups
+            .iter()
+            .map(|g| g.as_str().into())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         labels: options.labels.clone(),
         interval,
         timeout,
@@ -233,6 +259,31 @@ mod tests {
         ] {
             assert_ne!(error(vec![("a", bad.from_fn(run))]), "accepted");
         }
+    }
+
+    fn grouped(groups: &[&str]) -> Declared {
+        let run = || async { Ok::<_, std::io::Error>(()) };
+        every(Duration::from_secs(1)).groups(groups.iter().copied()).from_fn(run)
+    }
+
+    #[test]
+    fn a_group_has_a_name_like_a_check_and_of_no_check() {
+        for bad in ["", "Payments", "a b", "-a"] {
+            let refused = error(vec![("a", grouped(&[bad]))]);
+            assert!(refused.starts_with(&format!("check `a`: group name {bad:?}")), "{refused}");
+        }
+        let both = "`b` is a check and a group; give one of them another name";
+        assert_eq!(error(vec![("a", grouped(&["b"])), ("b", ok())]), both);
+        let itself = "`a` is a check and a group; give one of them another name";
+        assert_eq!(error(vec![("a", grouped(&["a"]))]), itself);
+        assert_eq!(error(vec![("a", grouped(&["x", "y"])), ("b", grouped(&["x"]))]), "accepted");
+    }
+
+    #[test]
+    fn the_groups_of_a_check_are_sorted_and_each_is_there_once() {
+        let checks = vec![("a".to_owned(), grouped(&["y", "x", "y"]))];
+        let planned = plan(checks, &Defaults::default()).map(|plan| plan[0].info.groups.clone());
+        assert_eq!(planned, Ok(vec!["x".into(), "y".into()]));
     }
 
     #[test]

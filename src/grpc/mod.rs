@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `""`, the server as a whole | `SERVING` while `/ready` is 200, `NOT_SERVING` otherwise: while it starts and drains too |
 //! | one added with [`GrpcHealth::serves`] | the same |
+//! | a group's | what `/ready/group/{group}` says: `SERVING` while it is up or degraded, `NOT_SERVING` otherwise |
 //! | a check's | what `/ready/{check}` says: `SERVING` while it is up or degraded, `NOT_SERVING` while down, `UNKNOWN` while unknown |
 //! | any other | `Check` fails with `NOT_FOUND`; `Watch` says `SERVICE_UNKNOWN`, and goes on |
 //!
@@ -97,8 +98,8 @@ impl Health {
 }
 
 impl GrpcHealth {
-    /// Makes `name` stand for the service's readiness, as the empty name does; it hides a check of
-    /// the same name.
+    /// Makes `name` stand for the service's readiness, as the empty name does; it hides a check or
+    /// a group of the same name.
     ///
     /// Clients of gRPC that check health by themselves ask by the name in their
     /// `healthCheckConfig`, as a rule that of the service they call.
@@ -154,7 +155,8 @@ impl Known {
         if self.served.contains(name) {
             return Some(self.whole());
         }
-        self.state.status_of(name).map(serving_status)
+        let of_group = || self.state.group(name).map(serving_status_of_group);
+        self.state.status_of(name).map(serving_status).or_else(of_group)
     }
 
     fn whole(&self) -> ServingStatus {
@@ -165,6 +167,8 @@ impl Known {
         let checks = self.state.statuses().into_iter();
         let mut all: BTreeMap<_, _> =
             checks.map(|(name, s)| (name.to_string(), serving_status(s))).collect();
+        let groups = self.state.group_statuses().into_iter();
+        all.extend(groups.map(|(name, s)| (name.to_string(), serving_status_of_group(s))));
         let whole = self.whole();
         all.extend(self.served.iter().map(|name| (name.clone(), whole)));
         all.into_iter().map(|(name, status)| (name, HealthCheckResponse::of(status))).collect()
@@ -178,6 +182,11 @@ fn serving_status(status: model::Status) -> ServingStatus {
         model::Status::Down => ServingStatus::NotServing,
         model::Status::Unknown => ServingStatus::Unknown,
     }
+}
+
+/// What the protocol says of the status of a group.
+fn serving_status_of_group(status: model::ServiceStatus) -> ServingStatus {
+    if status.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
 impl NamedService for GrpcHealth {
@@ -262,6 +271,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::engine::check::{every, secs};
 
     #[tokio::test]
     async fn watches_are_bounded_and_one_that_ends_makes_room() {
@@ -289,6 +299,17 @@ mod tests {
         };
         assert_eq!(listed(&most), Ok(MAX_LISTED));
         assert_eq!(listed(&most.serves(name(0))), Err(Code::ResourceExhausted));
+    }
+
+    #[tokio::test]
+    async fn a_group_is_listed_beside_the_checks() {
+        let ok = || async { Ok::<_, std::io::Error>(()) };
+        let check = every(secs(5)).groups(["payments"]).from_fn(ok);
+        let health = Health::builder("orders").check("bank", check).build().expect("a check");
+        let list = health.grpc_service().list().expect("it is short").statuses;
+        let names: Vec<&str> = list.keys().map(String::as_str).collect();
+        assert_eq!(names, ["", "bank", "payments"]);
+        assert_eq!(list["payments"], HealthCheckResponse::of(ServingStatus::NotServing));
     }
 
     #[tokio::test]

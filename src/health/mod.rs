@@ -26,7 +26,7 @@ use crate::events::{Feed, Subscription};
 use crate::history::History;
 #[cfg(feature = "page")]
 use crate::history::recent::Recent;
-use crate::model::{Details, Secret};
+use crate::model::{Details, Secret, ServiceStatus};
 use crate::telemetry::metrics::Claim;
 
 pub use build_error::BuildError;
@@ -111,6 +111,68 @@ impl Health {
     #[must_use]
     pub fn ready(&self) -> bool {
         self.inner.state.ready()
+    }
+
+    /// The status of the service: the first that applies of `draining`, `down`, `starting`,
+    /// `degraded` and `up`.
+    ///
+    /// A host sheds load while it is [`Down`](crate::ServiceStatus::Down), and only then. While it
+    /// drains, balancers still send requests for a moment, which are to be answered:
+    ///
+    /// ```
+    /// use axum::extract::{Request, State};
+    /// use axum::http::{StatusCode, header};
+    /// use axum::middleware::Next;
+    /// use axum::response::{IntoResponse, Response};
+    /// use vitalsign::{Health, ServiceStatus};
+    ///
+    /// async fn shed(State(health): State<Health>, request: Request, next: Next) -> Response {
+    ///     if health.status() == ServiceStatus::Down {
+    ///         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")]).into_response();
+    ///     }
+    ///     next.run(request).await
+    /// }
+    /// # let _ = shed;
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> ServiceStatus {
+        self.inner.state.status()
+    }
+
+    /// Whether `/health` answers 200.
+    #[must_use]
+    pub fn live(&self) -> bool {
+        self.inner.state.live()
+    }
+
+    /// Whether `/startup` answers 200; once it does, it does for good.
+    #[must_use]
+    pub fn started(&self) -> bool {
+        self.inner.state.started()
+    }
+
+    /// Whether the drain has begun, by [`drain`](Self::drain) or [`shutdown`](Self::shutdown).
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        self.inner.state.draining()
+    }
+
+    /// The status of a [group](crate::Options::groups) of checks; `None` when no check belongs to it.
+    ///
+    /// It is the status of the service as if it had no other checks than those of the group; see
+    /// [`HealthState::group`]. So routes that need only some of the dependencies are shed alone:
+    ///
+    /// ```
+    /// use vitalsign::{Health, ServiceStatus};
+    ///
+    /// fn takes_payments(health: &Health) -> bool {
+    ///     health.group("payments") != Some(ServiceStatus::Down)
+    /// }
+    /// # let _ = takes_payments;
+    /// ```
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<ServiceStatus> {
+        self.inner.state.group(name)
     }
 
     /// All that is known at this moment, of the service and every check.

@@ -236,6 +236,7 @@ mod tests {
             description: None,
             gates: Gates::READY,
             depends_on: Vec::new(),
+            groups: Vec::new(),
             labels: std::collections::BTreeMap::new(),
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(2),

@@ -19,6 +19,7 @@ fn info(name: &str) -> Arc<CheckInfo> {
         description: None,
         gates: Gates::NONE,
         depends_on: Vec::new(),
+        groups: Vec::new(),
         labels: std::collections::BTreeMap::new(),
         interval: std::time::Duration::from_secs(10),
         timeout: std::time::Duration::from_secs(2),

@@ -59,6 +59,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "there is no check of this name")
     }
 
+    /// 404 on the route of a group.
+    pub(crate) fn no_such_group() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is no group of this name")
+    }
+
     /// 405; the router adds `Allow`, which differs by route.
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method")

@@ -29,6 +29,8 @@ pub struct CheckInfo {
     pub gates: Gates,
     /// Checks whose being down suppresses this one's alerts.
     pub depends_on: Vec<Arc<str>>,
+    /// The groups it belongs to, sorted by name, each once.
+    pub groups: Vec<Arc<str>>,
     /// Shown on `health_check_info` and in the status document alone.
     pub labels: BTreeMap<String, String>,
     /// Time from one due run to the next.

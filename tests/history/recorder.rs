@@ -36,6 +36,7 @@ pub(crate) fn info(name: &str) -> Arc<CheckInfo> {
         description: None,
         gates: Gates::READY,
         depends_on: Vec::new(),
+        groups: Vec::new(),
         labels: BTreeMap::new(),
         interval: Duration::from_secs(10),
         timeout: Duration::from_secs(2),

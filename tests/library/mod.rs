@@ -3,9 +3,11 @@
 
 mod closures;
 mod global;
+mod groups;
 mod labels;
 mod observed;
 mod recorder;
+mod tenants;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -36,6 +36,7 @@ fn info(name: &str) -> Arc<CheckInfo> {
         description: None,
         gates: Gates::NONE,
         depends_on: Vec::new(),
+        groups: Vec::new(),
         labels: std::collections::BTreeMap::default(),
         interval: Duration::from_secs(10),
         timeout: Duration::from_secs(2),

@@ -53,6 +53,7 @@ pub struct Options {
     pub(crate) success_threshold: Option<u32>,
     pub(crate) gates: Option<Gates>,
     pub(crate) depends_on: Vec<String>,
+    pub(crate) groups: Vec<String>,
     pub(crate) degraded_after: Option<Duration>,
     pub(crate) objective: Option<f64>,
     pub(crate) labels: BTreeMap<String, String>,
@@ -114,6 +115,25 @@ impl Options {
     #[must_use]
     pub fn depends_on(mut self, check: impl Into<String>) -> Self {
         self.depends_on.push(check.into());
+        self
+    }
+
+    /// The groups that it belongs to, named like checks; they add to those named before. Default none.
+    ///
+    /// A group has a status of its own: [`Health::group`](crate::Health::group), and over HTTP
+    /// `/ready/group/{group}`. It counts the checks of the group that gate `ready`; the others make it
+    /// degraded at most. No check may have the name of a group.
+    ///
+    /// ```
+    /// use vitalsign::{every, secs};
+    ///
+    /// # async fn ask() -> std::io::Result<()> { Ok(()) }
+    /// let bank = every(secs(5)).groups(["payments", "refunds"]).from_fn(ask);
+    /// # let _ = bank;
+    /// ```
+    #[must_use]
+    pub fn groups<S: Into<String>>(mut self, groups: impl IntoIterator<Item = S>) -> Self {
+        self.groups.extend(groups.into_iter().map(Into::into));
         self
     }
 

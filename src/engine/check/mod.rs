@@ -43,10 +43,9 @@ pub(crate) use failure::brief;
 #[cfg(feature = "config")]
 pub(crate) use heartbeat_check::AGE as HEARTBEAT_AGE;
 pub use heartbeat_check::Heartbeat;
+pub(crate) use names::has_name_form;
 #[cfg(feature = "config")]
-pub(crate) use names::{
-    MAX_NAME, RESERVED_NAMES, has_label_form, has_name_form, is_reserved_label,
-};
+pub(crate) use names::{MAX_NAME, RESERVED_NAMES, has_label_form, is_reserved_label};
 pub use names::{is_check_name, is_label_name};
 
 /// One question to one dependency.

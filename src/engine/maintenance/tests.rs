@@ -43,6 +43,7 @@ fn info(name: &str) -> Arc<CheckInfo> {
         description: None,
         gates: Gates::READY,
         depends_on: Vec::new(),
+        groups: Vec::new(),
         labels: BTreeMap::new(),
         interval: SECOND,
         timeout: SECOND / 2,

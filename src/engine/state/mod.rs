@@ -29,7 +29,7 @@ mod tally;
 mod tests;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -52,7 +52,7 @@ pub(crate) use tally::Tally;
 pub(crate) use view::suppressor;
 
 pub use figures::BUCKETS;
-pub use view::{Answer, CheckView, Snapshot};
+pub use view::{Answer, CheckView, GroupView, Snapshot};
 
 /// What is observed, as the head of the status document and the resource of spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub(crate) struct Plan {
     gates: [Vec<Arc<Entry>>; Gate::ALL.len()],
     /// The entries that depend on a check, by its name.
     dependents: HashMap<Arc<str>, Vec<Arc<Entry>>>,
+    /// The entries of each group, sorted by name.
+    groups: BTreeMap<Arc<str>, Vec<Arc<Entry>>>,
 }
 
 impl Plan {
@@ -85,12 +87,21 @@ impl Plan {
             |gate: Gate| entries.iter().filter(|e| e.info.gates.contains(gate)).cloned().collect();
         let gates = [gating(Gate::Health), gating(Gate::Ready), gating(Gate::Startup)];
         let mut dependents = HashMap::<_, Vec<_>>::new();
+        let mut groups = BTreeMap::<_, Vec<_>>::new();
         for entry in &entries {
+            for group in &entry.info.groups {
+                groups.entry(Arc::clone(group)).or_default().push(Arc::clone(entry));
+            }
             for on in &entry.info.depends_on {
                 dependents.entry(Arc::clone(on)).or_default().push(Arc::clone(entry));
             }
         }
-        Self { entries, gates, dependents }
+        Self { entries, gates, dependents, groups }
+    }
+
+    /// Whether any check belongs to the group `name`.
+    fn has_group(&self, name: &str) -> bool {
+        self.groups.contains_key(name)
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<Entry>> {

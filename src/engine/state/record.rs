@@ -135,7 +135,10 @@ impl HealthState {
         for entry in plan.entries.iter().filter(|e| !kept(&old, e)) {
             let cell = entry.lock();
             self.start_series(entry, &cell);
-            self.retally(|t| t.replace(Weight::default(), cell.weight(&entry.info), now));
+            self.retally(|tally| {
+                let weight = cell.weight(&entry.info);
+                tally.replace(Weight::default(), weight, &entry.info.groups, now);
+            });
             if cell.maintenance && old.find(&entry.info.name).is_none() {
                 self.send(entry, Event::Maintenance(true));
             }
@@ -148,14 +151,17 @@ impl HealthState {
             let mut cell = entry.lock();
             cell.retire();
             entry.withdraw();
-            self.retally(|t| t.replace(cell.weight(&entry.info), Weight::default(), now));
+            self.retally(|tally| {
+                let weight = cell.weight(&entry.info);
+                tally.replace(weight, Weight::default(), &entry.info.groups, now);
+            });
             if plan.find(&entry.info.name).is_none() {
                 self.send_calls(entry, &mut cell);
                 self.send(entry, Event::Removed);
             }
         }
         self.update_plan_series(&plan);
-        self.retally(|tally| tally.plan(now));
+        self.retally(|tally| tally.plan(|group| plan.has_group(group), now));
         self.fresh_until.store(0, Ordering::Release);
         self.touch();
         entries
@@ -215,7 +221,7 @@ impl HealthState {
                 self.update_series(entry, &cell);
                 drop(cell);
                 self.update_suppressed_series(entry, [&transition]);
-                self.log_transition(&entry.info, &transition);
+                self.log_transition(&entry.info, &transition, false);
             }
         }
     }
@@ -277,7 +283,8 @@ impl HealthState {
         let result = f(cell);
         let now = cell.weight(&entry.info);
         if weight != now {
-            self.retally(|tally| tally.replace(weight, now, SystemTime::now()));
+            let groups = &entry.info.groups;
+            self.retally(|tally| tally.replace(weight, now, groups, SystemTime::now()));
         }
         if weight != now || status != cell.status() {
             self.touch();

@@ -1,6 +1,8 @@
 //! The service's status, kept by counting: each check adds its weight, and a change of one check
 //! costs the same however many there are.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::model::ServiceStatus;
@@ -37,6 +39,15 @@ pub(crate) struct Tally {
     started: bool,
     status: ServiceStatus,
     since: SystemTime,
+    groups: BTreeMap<Arc<str>, GroupSums>,
+}
+
+/// The sums of the checks of one group.
+#[derive(Debug, Clone, Copy, Default)]
+struct GroupSums {
+    not_up: usize,
+    ready_failing: usize,
+    ready_waiting: usize,
 }
 
 impl Tally {
@@ -55,6 +66,7 @@ impl Tally {
             started: false,
             status: ServiceStatus::Starting,
             since: now,
+            groups: BTreeMap::new(),
         }
     }
 
@@ -94,11 +106,48 @@ impl Tally {
         self.status.is_ok()
     }
 
-    /// Replaces one check's weight; equal weights cost nothing and change nothing.
-    pub(crate) fn replace(&mut self, old: Weight, new: Weight, at: SystemTime) {
+    /// The groups and their statuses, sorted by name.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&Arc<str>, ServiceStatus)> {
+        self.groups.iter().map(|(group, sums)| (group, self.of_group(sums)))
+    }
+
+    /// The status of the group `name`, if a check of the plan belongs to it.
+    pub(crate) fn group(&self, name: &str) -> Option<ServiceStatus> {
+        self.groups.get(name).map(|sums| self.of_group(sums))
+    }
+
+    /// The list of the service's status, applied to the checks of a group alone.
+    const fn of_group(&self, sums: &GroupSums) -> ServiceStatus {
+        if self.draining {
+            ServiceStatus::Draining
+        } else if sums.ready_failing > 0 || !self.healthy() {
+            ServiceStatus::Down
+        } else if sums.ready_waiting > 0 || !self.planned {
+            ServiceStatus::Starting
+        } else if sums.not_up > 0 {
+            ServiceStatus::Degraded
+        } else {
+            ServiceStatus::Up
+        }
+    }
+
+    /// Replaces the weight of a check of `groups`; equal weights cost nothing and change nothing.
+    pub(crate) fn replace(
+        &mut self,
+        old: Weight,
+        new: Weight,
+        groups: &[Arc<str>],
+        at: SystemTime,
+    ) {
         let shift = |sum: &mut usize, old: bool, new: bool| {
             *sum = *sum + usize::from(new) - usize::from(old);
         };
+        for group in groups {
+            let sums = self.groups.entry(Arc::clone(group)).or_default();
+            shift(&mut sums.not_up, old.not_up, new.not_up);
+            shift(&mut sums.ready_failing, old.ready_failing, new.ready_failing);
+            shift(&mut sums.ready_waiting, old.ready_waiting, new.ready_waiting);
+        }
         shift(&mut self.not_up, old.not_up, new.not_up);
         shift(&mut self.ready_failing, old.ready_failing, new.ready_failing);
         shift(&mut self.ready_waiting, old.ready_waiting, new.ready_waiting);
@@ -108,9 +157,10 @@ impl Tally {
         self.update(at);
     }
 
-    /// Says that a plan has been applied, and its checks counted.
-    pub(crate) fn plan(&mut self, at: SystemTime) {
+    /// Says that a plan has been applied, and its checks counted; `has_group` knows its groups.
+    pub(crate) fn plan(&mut self, has_group: impl Fn(&str) -> bool, at: SystemTime) {
         self.planned = true;
+        self.groups.retain(|group, _| has_group(group));
         self.update(at);
     }
 

@@ -1,5 +1,7 @@
 //! What the state remembers, forgets and reports, run by run.
 
+mod groups;
+
 use super::tally::Weight;
 use super::*;
 use crate::model::{Event, Gates, Outcome, Run, ServiceStatus, SkipReason, Status, Trace};
@@ -15,6 +17,7 @@ fn info(name: &str) -> CheckInfo {
         description: None,
         gates: Gates::READY,
         depends_on: Vec::new(),
+        groups: Vec::new(),
         labels: std::collections::BTreeMap::new(),
         interval: SECOND,
         timeout: SECOND / 2,
@@ -215,10 +218,10 @@ fn the_service_status_is_the_first_that_applies_and_holds_since_it_does() {
     let seen = |tally: &Tally| (tally.status(), tally.since());
     tally.set_live(true, at(1));
     assert_eq!(seen(&tally), (ServiceStatus::Starting, at(0)), "nothing is known without a plan");
-    tally.plan(at(2));
+    tally.plan(|_| true, at(2));
     assert_eq!(seen(&tally), (ServiceStatus::Up, at(2)));
     let down = Weight { not_up: true, ready_failing: true, ..Weight::default() };
-    tally.replace(Weight::default(), down, at(3));
+    tally.replace(Weight::default(), down, &[], at(3));
     assert_eq!(seen(&tally), (ServiceStatus::Down, at(3)));
     tally.set_live(false, at(4));
     assert_eq!(seen(&tally), (ServiceStatus::Down, at(3)), "for another cause");

@@ -63,6 +63,18 @@ impl CheckView {
     }
 }
 
+/// A group of checks as a reader sees it at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What its checks add up to; see [`HealthState::group`].
+    pub status: ServiceStatus,
+    /// The names of its checks, sorted.
+    pub checks: Vec<Arc<str>>,
+}
+
 /// The first dependency of `info` that is down.
 pub(crate) fn suppressor(plan: &Plan, info: &CheckInfo) -> Option<Arc<str>> {
     let down = |name: &&Arc<str>| {
@@ -92,6 +104,8 @@ pub struct Snapshot {
     pub started: bool,
     /// Every check, sorted by name.
     pub checks: Vec<CheckView>,
+    /// Every group of checks, sorted by name.
+    pub groups: Vec<GroupView>,
 }
 
 /// What a probe answers, and from which checks it follows.
@@ -112,6 +126,14 @@ impl HealthState {
         let plan = self.plan.load();
         let checks = plan.entries.iter().map(|entry| CheckView::of(self, &plan, entry)).collect();
         let tally = self.tally();
+        let groups = plan.groups.iter().filter_map(|(name, entries)| {
+            Some(GroupView {
+                name: Arc::clone(name),
+                status: tally.group(name)?,
+                checks: entries.iter().map(|entry| Arc::clone(&entry.info.name)).collect(),
+            })
+        });
+        let groups = groups.collect();
         Snapshot {
             service: self.service.clone(),
             started_at: self.started_at,
@@ -122,6 +144,7 @@ impl HealthState {
             ready: tally.ready(),
             started: tally.started(),
             checks,
+            groups,
         }
     }
 
@@ -154,6 +177,13 @@ impl HealthState {
         plan.entries.iter().map(|e| (Arc::clone(&e.info.name), e.lock().status())).collect()
     }
 
+    /// The status of every group, sorted by name.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn group_statuses(&self) -> Vec<(Arc<str>, ServiceStatus)> {
+        self.refresh(Instant::now());
+        self.tally().groups().map(|(group, status)| (Arc::clone(group), status)).collect()
+    }
+
     /// Whether `/ready` answers 200.
     #[must_use]
     pub fn ready(&self) -> bool {
@@ -161,10 +191,77 @@ impl HealthState {
         self.tally().ready()
     }
 
+    /// The status of the service.
+    #[must_use]
+    pub fn status(&self) -> ServiceStatus {
+        self.refresh(Instant::now());
+        self.tally().status()
+    }
+
+    /// Whether `/health` answers 200.
+    #[must_use]
+    pub fn live(&self) -> bool {
+        self.refresh(Instant::now());
+        self.tally().healthy()
+    }
+
+    /// Whether `/startup` answers 200; once it does, it does for good.
+    #[must_use]
+    pub fn started(&self) -> bool {
+        self.tally().started()
+    }
+
     /// Whether the drain has begun.
-    #[cfg(feature = "server")]
-    pub(crate) fn draining(&self) -> bool {
+    #[must_use]
+    pub fn draining(&self) -> bool {
         self.tally().draining()
+    }
+
+    /// The status of the group `name`; `None` when no check belongs to it.
+    ///
+    /// It is the status of the service as if it had no other checks than those of the group: the
+    /// first that applies of `draining`; `down` while a check of the group that gates `ready` is down,
+    /// or unknown after having run, or `/health` is 503; `starting` while such a check has had no run;
+    /// `degraded` while any check of the group is not up; `up`.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<ServiceStatus> {
+        self.refresh(Instant::now());
+        self.tally().group(name)
+    }
+
+    /// Whether any check belongs to the group `name`.
+    pub(crate) fn knows_group(&self, name: &str) -> bool {
+        self.plan.load().has_group(name)
+    }
+
+    /// What `/ready/group/{group}` answers, as if the checks in `except` did not exist: the group's
+    /// [status](Self::group) and all of its checks. `None` when no check belongs to the group.
+    #[must_use]
+    pub fn group_answer<S: AsRef<str>>(&self, group: &str, except: &[S]) -> Option<Answer> {
+        self.refresh(Instant::now());
+        let plan = self.plan.load();
+        let kept = |entry: &&Arc<Entry>| !except.iter().any(|n| *n.as_ref() == *entry.info.name);
+        let members = plan.groups.get(group)?.iter().filter(kept);
+        let checks: Vec<_> = members.map(|entry| CheckView::of(self, &plan, entry)).collect();
+        let (planned, live, draining) = {
+            let tally = self.tally();
+            (tally.planned(), tally.live(), tally.draining())
+        };
+        let gates = |check: &&CheckView| check.info.gates.contains(Gate::Ready);
+        let dead =
+            || !live || plan.gating(Gate::Health).iter().filter(kept).any(|e| health_fails(e));
+        let status = if draining {
+            ServiceStatus::Draining
+        } else if checks.iter().filter(gates).any(|c| c.gates_now && c.failing()) || dead() {
+            ServiceStatus::Down
+        } else if !planned || checks.iter().filter(gates).any(waiting) {
+            ServiceStatus::Starting
+        } else if checks.iter().any(|c| c.status != Status::Up) {
+            ServiceStatus::Degraded
+        } else {
+            ServiceStatus::Up
+        };
+        Some(Answer { status, checks })
     }
 
     /// What the probe of `gate` answers when it is asked for nothing else: its status, and

@@ -58,6 +58,7 @@ pub(super) struct Parameter;
 
 impl Parameter {
     pub(super) const CHECK: Self = Self;
+    pub(super) const GROUP: Self = Self;
 
     pub(super) const fn query<T>(_: &'static str, _: &'static str) -> Self {
         Self

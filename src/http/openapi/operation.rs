@@ -60,6 +60,14 @@ impl Parameter {
         schema: SchemaGenerator::subschema_for::<String>,
     };
 
+    /// The name of a group of checks, as a part of the path.
+    pub(crate) const GROUP: Self = Self {
+        name: "group",
+        place: "path",
+        about: "Name of a group of checks.",
+        schema: SchemaGenerator::subschema_for::<String>,
+    };
+
     /// A parameter of the query, which may be left out.
     pub(crate) const fn query<T: JsonSchema>(name: &'static str, about: &'static str) -> Self {
         Self { name, place: "query", about, schema: SchemaGenerator::subschema_for::<T> }

@@ -32,6 +32,7 @@ pub(super) fn check(name: &str, status: Status) -> CheckView {
             description: None,
             gates: Gates::READY,
             depends_on: Vec::new(),
+            groups: Vec::new(),
             labels: BTreeMap::from([("team".to_owned(), "label-of-a-team".to_owned())]),
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(2),
@@ -67,6 +68,7 @@ pub(super) fn snapshot(status: ServiceStatus, checks: Vec<CheckView>) -> Snapsho
         ready: status.is_ok(),
         started: true,
         checks,
+        groups: Vec::new(),
     }
 }
 

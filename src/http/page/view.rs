@@ -1,5 +1,6 @@
 //! The model of the pages: what the templates show, decided and worded.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use askama::Template;
@@ -9,14 +10,17 @@ use super::bars::Bars;
 use super::curve::Spark;
 use super::past::{Days, Kept, Past, incidents};
 use super::summary::{Summary, waits};
-use super::text::{Moment, capital, span};
-use crate::engine::state::{CheckView, ServiceInfo, Snapshot};
+use super::text::{Moment, capital, capital_service, span};
+use crate::engine::state::{CheckView, GroupView, ServiceInfo, Snapshot};
 use crate::history::recent::{MINUTES, Minute};
 use crate::history::{Incident, IncidentPage};
-use crate::model::{Reason, Run, Status};
+use crate::model::{Reason, Run, ServiceStatus, Status};
 
 /// Checks on one page of the overview; a fleet has several.
 const CHECKS: usize = 1_000;
+
+/// Checks of a group that the overview names.
+const CHECKS_OF_A_GROUP: usize = 50;
 
 /// What is known beside the snapshot and the history.
 #[derive(Clone, Copy)]
@@ -181,6 +185,25 @@ pub(super) struct Overview<'a> {
     days: &'a Kept<Days>,
     kept: &'a Kept<IncidentPage>,
     incidents: Vec<IncidentRow<'a>>,
+    groups: Vec<GroupRow<'a>>,
+}
+
+/// A group of checks on the overview.
+struct GroupRow<'a> {
+    name: &'a str,
+    status: ServiceStatus,
+    state: &'static str,
+    checks: &'a [Arc<str>],
+    /// How many more checks it has.
+    more: usize,
+}
+
+impl<'a> GroupRow<'a> {
+    fn new(group: &'a GroupView) -> Self {
+        let (checks, more) = group.checks.split_at(group.checks.len().min(CHECKS_OF_A_GROUP));
+        let (name, status, more) = (&*group.name, group.status, more.len());
+        Self { name, status, state: capital_service(status), checks, more }
+    }
 }
 
 /// Which of several pages this is.
@@ -225,6 +248,7 @@ impl<'a> Overview<'a> {
             days: &past.days,
             kept: &past.incidents,
             incidents: incidents(&past.incidents).iter().map(|i| IncidentRow::new(i, cx)).collect(),
+            groups: snapshot.groups.iter().map(GroupRow::new).collect(),
         }
     }
 }

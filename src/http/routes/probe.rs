@@ -1,14 +1,16 @@
-//! The probes: `/health`, `/ready`, `/startup`, their aliases, and one check alone.
+//! The probes: `/health`, `/ready`, `/startup`, their aliases, one check alone, and a group of checks.
 //!
 //! They read the last known state and never run a check. The plain answer is rendered once per
 //! change of the state and served as it is until the next; `?verbose`, `?exclude` and health+json
 //! are rendered per request.
 
+mod cache;
+mod group;
+
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -23,6 +25,8 @@ use crate::http::openapi::{JsonSchema, Operation, Parameter, Surface, Token};
 use crate::http::problem::Problem;
 use crate::http::routes::Routes;
 use crate::model::{Gate, ServiceStatus, Status};
+
+pub(crate) use cache::Cache;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -59,7 +63,7 @@ pub(in crate::http) fn router(routes: &Arc<Routes>) -> Surface {
     for path in ["/health/{check}", "/ready/{check}"] {
         probes = probes.route(path, get(single).options(head_of_one), describe_single());
     }
-    probes.with_state(Arc::clone(routes))
+    probes.merge(group::router()).with_state(Arc::clone(routes))
 }
 
 /// What OPTIONS is answered, which some balancers ask by: the status and headers alone, as to HEAD.
@@ -122,33 +126,32 @@ struct Single {
     status: Status,
 }
 
-/// A plain answer as it was rendered under a number of the state's changes.
-#[derive(Debug)]
-pub(crate) struct Rendered {
-    changes: u64,
-    code: StatusCode,
-    body: Bytes,
-}
-
-/// The last plain answer of each gate.
-pub(crate) type Cache = [ArcSwapOption<Rendered>; Gate::ALL.len()];
-
 fn probe(routes: &Routes, gate: Gate, request: &Request) -> Response {
-    let headers = request.headers();
     let query = Query::of(request.uri());
-    let wants_health_json = accept::wants_health_json(headers);
-    if query.is_plain() && !wants_health_json {
+    if query.is_plain() && !accept::wants_health_json(request.headers()) {
         return plain(routes, gate);
     }
     let answer = routes.state.answer(gate, &query.exclude);
+    form(routes, gate, &answer, &query, request)
+}
+
+/// The answer in the form that is asked for.
+fn form(
+    routes: &Routes,
+    gate: Gate,
+    answer: &Answer,
+    query: &Query,
+    request: &Request,
+) -> Response {
+    let headers = request.headers();
     let details = || routes.guard.shows_causes(headers, request.extensions());
     let code = code_of(answer.status);
     if query.verbose {
-        return (code, typed(TEXT), verbose(routes, gate, &answer, &query, details()))
+        return (code, typed(TEXT), verbose(routes, gate, answer, query, details()))
             .into_response();
     }
-    if wants_health_json {
-        let body = health_json::render(routes.state.service(), &answer, details());
+    if accept::wants_health_json(headers) {
+        let body = health_json::render(routes.state.service(), answer, details());
         return (code, typed(accept::HEALTH_JSON), body).into_response();
     }
     (code, typed(JSON), answer.to_json()).into_response()
@@ -156,15 +159,9 @@ fn probe(routes: &Routes, gate: Gate, request: &Request) -> Response {
 
 /// The answer without any question in it: rendered anew only when the state has changed.
 pub(crate) fn plain(routes: &Routes, gate: Gate) -> Response {
-    let changes = routes.state.changes();
-    let cached = &routes.cache[gate as usize];
-    let current = cached.load_full().filter(|r| r.changes == changes).unwrap_or_else(|| {
+    let current = routes.cache.of_gate(gate, routes.state.changes(), || {
         let answer = routes.state.probe(gate);
-        let rendered =
-            Rendered { changes, code: code_of(answer.status), body: answer.to_json().into() };
-        let rendered = Arc::new(rendered);
-        cached.store(Some(Arc::clone(&rendered)));
-        rendered
+        (code_of(answer.status), answer.to_json().into())
     });
     (current.code, typed(JSON), current.body.clone()).into_response()
 }

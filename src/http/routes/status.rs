@@ -87,6 +87,19 @@ pub(crate) struct Document<'a> {
     service: Service<'a>,
     /// Every check by its name.
     checks: BTreeMap<&'a str, Check<'a>>,
+    /// Every group of checks by its name.
+    groups: BTreeMap<&'a str, Group<'a>>,
+}
+
+/// A group of checks, and how it is.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "GroupStatus"))]
+struct Group<'a> {
+    /// What its checks add up to, as `/ready/group/{group}` says.
+    status: ServiceStatus,
+    /// The names of its checks, sorted.
+    checks: &'a [Arc<str>],
 }
 
 /// What is observed.
@@ -128,6 +141,8 @@ pub(crate) struct Check<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schemars(with = "BTreeMap<String, String>"))]
     labels: Option<&'a BTreeMap<String, String>>,
+    /// The groups that it belongs to, sorted by name.
+    groups: &'a [Arc<str>],
     /// Checks whose being down suppresses its alerts.
     depends_on: &'a [Arc<str>],
     /// The first of them that is down.
@@ -267,6 +282,11 @@ pub(crate) fn document<'a>(
             .iter()
             .map(|c| (&*c.info.name, Check::of(c, history, details)))
             .collect(),
+        groups: snapshot
+            .groups
+            .iter()
+            .map(|group| (&*group.name, Group { status: group.status, checks: &group.checks }))
+            .collect(),
     }
 }
 
@@ -300,6 +320,7 @@ impl<'a> Check<'a> {
             since: Time(view.since),
             gates: info.gates.iter().collect(),
             labels: details.then_some(&info.labels),
+            groups: &info.groups,
             depends_on: &info.depends_on,
             suppressed_by: view.suppressed_by.as_deref(),
             maintenance: view.maintenance,

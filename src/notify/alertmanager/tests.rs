@@ -27,6 +27,7 @@ fn info(name: &str, gates: Gates, depends_on: &[&str]) -> Arc<CheckInfo> {
         description: None,
         gates,
         depends_on: depends_on.iter().map(|name| Arc::from(*name)).collect(),
+        groups: Vec::new(),
         labels: std::collections::BTreeMap::new(),
         interval: 10 * SECOND,
         timeout: 2 * SECOND,

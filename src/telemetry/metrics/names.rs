@@ -187,6 +187,8 @@ metrics! {
         DRAINING = Gauge "health_draining" [] "Whether the service was told to stop.";
         STATUS = Gauge "health_status" ["status"]
             "1 for the status that the service has, 0 for the others.";
+        GROUP_STATUS = Gauge "health_group_status" ["group" "status"]
+            "1 for the status that the group of checks has, 0 for the others.";
         CHECKS_CONFIGURED = Gauge "health_checks_configured" [] "Checks of the current plan.";
         BUILD_INFO = Gauge "health_build_info" ["version" "revision" "rustc_version"]
             "1, with the version of vitalsign, its revision and the compiler's version.";

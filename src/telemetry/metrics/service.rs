@@ -1,5 +1,7 @@
 //! The families of the service as a whole.
 
+use std::sync::Arc;
+
 use super::names;
 use super::page::Page;
 use crate::engine::state::HealthState;
@@ -21,7 +23,7 @@ pub(super) fn build() -> [(&'static str, &'static str); 3] {
 
 /// Writes them; `checks` is how many checks the plan has.
 pub(super) fn write(page: &mut Page, state: &HealthState, checks: usize) {
-    let (status, probes) = {
+    let (status, probes, groups) = {
         let tally = state.tally();
         let probes = [
             (&names::READY, tally.ready()),
@@ -29,7 +31,8 @@ pub(super) fn write(page: &mut Page, state: &HealthState, checks: usize) {
             (&names::STARTED, tally.started()),
             (&names::DRAINING, tally.draining()),
         ];
-        (tally.status(), probes)
+        let groups: Vec<_> = tally.groups().map(|(group, one)| (Arc::clone(group), one)).collect();
+        (tally.status(), probes, groups)
     };
     let common = state.labels().text();
     let comma = if common.is_empty() { "" } else { "," };
@@ -44,6 +47,14 @@ pub(super) fn write(page: &mut Page, state: &HealthState, checks: usize) {
     for (metric, yes) in probes {
         page.metric(metric, |page, name| page.sample(name, labels, yes));
     }
+    page.metric(&names::GROUP_STATUS, |page, name| {
+        for (group, status) in &groups {
+            for one in ServiceStatus::ALL {
+                let labels = [common, comma, "group=\"", group, "\",status=\"", one.as_str(), "\""];
+                page.sample(name, &labels, one == status);
+            }
+        }
+    });
     page.metric(&names::CHECKS_CONFIGURED, |page, name| page.sample(name, labels, checks as u64));
     let delays = state.delays().clone();
     page.metric(&names::SCHEDULING_DELAY, |page, name| page.histogram(name, common, &delays));

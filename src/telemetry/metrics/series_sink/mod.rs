@@ -10,11 +10,12 @@
 
 mod check;
 mod claim;
+mod groups;
 mod recorder;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::metrics::{Gauge, Histogram, Recorder};
@@ -24,6 +25,7 @@ use crate::engine::state::{CheckSeriesSink, Labels, SeriesSink, Tally};
 use crate::model::{CheckInfo, ServiceStatus};
 
 use check::RecordedCheck;
+use groups::RecordedGroups;
 use recorder::LabelledRecorder;
 
 pub(crate) use claim::Claim;
@@ -95,6 +97,7 @@ struct RecordedService {
     configured: Gauge,
     delays: Histogram,
     build: Gauge,
+    groups: Mutex<RecordedGroups>,
     withdrawn: AtomicBool,
 }
 
@@ -117,9 +120,14 @@ impl RecordedService {
             configured: gauge(&names::CHECKS_CONFIGURED),
             delays: recorder.histogram(&names::SCHEDULING_DELAY, recorder.common()),
             build,
+            groups: Mutex::default(),
             withdrawn: AtomicBool::new(false),
             recorder,
         }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, RecordedGroups> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,6 +151,7 @@ impl SeriesSink for RecordedService {
         self.live.set(number(tally.healthy()));
         self.started.set(number(tally.started()));
         self.draining.set(number(tally.draining()));
+        self.groups().show(&self.recorder, tally);
     }
 
     fn delayed(&self, delay: Duration) {
@@ -154,6 +163,7 @@ impl SeriesSink for RecordedService {
         let probes = [&self.ready, &self.live, &self.started, &self.draining];
         let gauges = self.status.iter().chain(probes).chain([&self.configured, &self.build]);
         gauges.for_each(|gauge| gauge.set(f64::NAN));
+        self.groups().withdraw();
     }
 }
 
