@@ -23,7 +23,7 @@ mod window;
 #[cfg(feature = "maintenance")]
 pub(crate) use maintenance::Maintenance;
 pub use plan::{Defaults, PlanError};
-pub(crate) use plan::{plan, refuse_labels};
+pub(crate) use plan::{add, plan, refuse_labels, remove, replace, schedule};
 pub use run::Propagator;
 pub(crate) use run::Tracing;
 #[cfg(feature = "bench")]

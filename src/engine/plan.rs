@@ -1,10 +1,12 @@
 //! From declarations to a plan: fills in defaults and refuses what cannot be run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::check::{Declared, Options, cycles, is_check_name, is_label_name};
+use crate::engine::check::{
+    Declared, Options, cycles, has_name_form, is_check_name, is_label_name,
+};
 use crate::engine::scheduler::Scheduled;
 use crate::model::{CheckInfo, Gates};
 
@@ -61,6 +63,19 @@ pub enum PlanError {
         /// What is wrong; what would be right.
         problem: String,
     },
+    /// A check to be replaced that the plan does not have.
+    #[error("there is no check `{0}` to be replaced; add it instead")]
+    Unknown(String),
+    /// A check to be removed on which another depends.
+    #[error(
+        "check `{check}` cannot be removed, as `{dependent}` depends on it; remove that one first"
+    )]
+    Needed {
+        /// The check.
+        check: String,
+        /// The one that depends on it.
+        dependent: String,
+    },
     /// A dependency on a check that does not exist.
     #[error("check `{check}` depends on `{missing}`, which is no check")]
     UnknownDependency {
@@ -92,13 +107,49 @@ pub(crate) fn plan(
     checks: Vec<(String, Declared)>,
     defaults: &Defaults,
 ) -> Result<Vec<Scheduled>, PlanError> {
+    let plan = checks.into_iter().map(|(name, declared)| schedule(name, declared, defaults));
+    consistent(plan.collect::<Result<_, _>>()?)
+}
+
+/// `current` and `new`, which has a name of its own.
+pub(crate) fn add(
+    mut current: Vec<Scheduled>,
+    new: Scheduled,
+) -> Result<Vec<Scheduled>, PlanError> {
+    current.push(new);
+    consistent(current)
+}
+
+/// `current` with `new` in place of the check of its name.
+pub(crate) fn replace(
+    mut current: Vec<Scheduled>,
+    new: Scheduled,
+) -> Result<Vec<Scheduled>, PlanError> {
+    let Some(old) = current.iter_mut().find(|scheduled| scheduled.info.name == new.info.name)
+    else {
+        return Err(PlanError::Unknown(new.info.name.to_string()));
+    };
+    *old = new;
+    consistent(current)
+}
+
+/// `current` without the check `name`, on which no other may depend.
+pub(crate) fn remove(mut current: Vec<Scheduled>, name: &str) -> Result<Vec<Scheduled>, PlanError> {
+    current.retain(|scheduled| *scheduled.info.name != *name);
+    let needs = |scheduled: &&Scheduled| scheduled.info.depends_on.iter().any(|on| **on == *name);
+    if let Some(dependent) = current.iter().find(needs) {
+        let dependent = dependent.info.name.to_string();
+        return Err(PlanError::Needed { check: name.to_owned(), dependent });
+    }
+    Ok(current)
+}
+
+/// The plan, unless its checks cannot run side by side.
+fn consistent(plan: Vec<Scheduled>) -> Result<Vec<Scheduled>, PlanError> {
     let mut graph = BTreeMap::new();
-    for (name, declared) in &checks {
-        if !is_check_name(name) {
-            return Err(PlanError::Name(name.clone()));
-        }
-        if graph.insert(name.clone(), declared.options.depends_on.clone()).is_some() {
-            return Err(PlanError::Duplicate(name.clone()));
+    for Scheduled { info, .. } in &plan {
+        if graph.insert(&*info.name, &*info.depends_on).is_some() {
+            return Err(PlanError::Duplicate(info.name.to_string()));
         }
     }
     for Scheduled { info, .. } in &plan {
@@ -113,12 +164,12 @@ pub(crate) fn plan(
     if let Some(cycle) = cycle(&graph) {
         return Err(PlanError::Cycle(cycle.join(" -> ")));
     }
-    checks.into_iter().map(|(name, declared)| schedule(name, declared, defaults)).collect()
+    Ok(plan)
 }
 
 /// Refuses labels of checks that every series has already, by `taken`.
-pub(crate) fn refuse_labels(
-    plan: &[Scheduled],
+pub(crate) fn refuse_labels<'a>(
+    plan: impl IntoIterator<Item = &'a Scheduled>,
     taken: impl Fn(&str) -> bool,
 ) -> Result<(), PlanError> {
     for scheduled in plan {
@@ -132,16 +183,24 @@ pub(crate) fn refuse_labels(
 }
 
 /// A cycle among the dependencies, its first name repeated at its end.
-fn cycle(graph: &BTreeMap<String, Vec<String>>) -> Option<Vec<&str>> {
-    let names: Vec<&str> = graph.keys().map(String::as_str).collect();
-    let position = |name: &String| names.binary_search(&name.as_str()).ok();
+fn cycle<'a>(graph: &BTreeMap<&'a str, &[Arc<str>]>) -> Option<Vec<&'a str>> {
+    let names: Vec<&str> = graph.keys().copied().collect();
+    let position = |name: &Arc<str>| names.binary_search(&&**name).ok();
     let edges: Vec<Vec<usize>> =
         graph.values().map(|on| on.iter().filter_map(position).collect()).collect();
     let first = cycles(&edges).into_iter().next()?;
     Some(first.iter().chain(first.first()).map(|i| names[*i]).collect())
 }
 
-fn schedule(name: String, declared: Declared, defaults: &Defaults) -> Result<Scheduled, PlanError> {
+/// Fills in `defaults` of one check, and refuses what cannot be run by itself.
+pub(crate) fn schedule(
+    name: String,
+    declared: Declared,
+    defaults: &Defaults,
+) -> Result<Scheduled, PlanError> {
+    if !is_check_name(&name) {
+        return Err(PlanError::Name(name));
+    }
     let Declared { check, options, revision } = declared;
     if let Some(group) = options.groups.iter().find(|group| !has_name_form(group)) {
         return Err(PlanError::GroupName { check: name, group: group.clone() });

@@ -2,9 +2,11 @@
 
 #[cfg(feature = "bench")]
 pub mod bench;
+mod build;
 mod build_error;
 mod builder;
 pub mod observe;
+mod plan;
 mod stop;
 pub mod testing;
 
@@ -16,12 +18,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine;
-use crate::engine::check::{Declared, Heartbeat};
-use crate::engine::state::{HealthState, Snapshot};
-use crate::engine::{Changes, Defaults, PlanError, Scheduled, Scheduler};
 #[cfg(feature = "maintenance")]
-use crate::engine::{Maintenance, Window};
+use crate::engine::Maintenance;
+use crate::engine::check::Heartbeat;
+use crate::engine::state::{HealthState, Snapshot};
+use crate::engine::{Defaults, Scheduler};
 use crate::events::{Feed, Subscription};
 use crate::history::History;
 #[cfg(feature = "page")]
@@ -108,6 +109,9 @@ impl Health {
     }
 
     /// Whether `/ready` answers 200.
+    ///
+    /// It is false while the service drains although requests must still be served then: to shed load,
+    /// ask for the [`status`](Self::status) or for that of a [`group`](Self::group).
     #[must_use]
     pub fn ready(&self) -> bool {
         self.inner.state.ready()
@@ -186,7 +190,8 @@ impl Health {
         self.inner.state.drain();
     }
 
-    /// The status changes from now on, as a stream.
+    /// What happens to the service and its checks from now on, as a stream: changes of their statuses,
+    /// begin and end of maintenance, and checks that leave the plan.
     ///
     /// ```no_run
     /// use futures_util::StreamExt;
@@ -232,7 +237,7 @@ impl Health {
             health.drain();
             tokio::time::sleep(drain_delay).await;
             health.close_streams();
-        }
+        })
     }
 
     /// Ends the streams of `/events`, and answers 503 to new requests for one.
@@ -242,51 +247,6 @@ impl Health {
     /// and would hold up a graceful shutdown; [`shutdown`](Self::shutdown) does it at the right time.
     pub fn close_streams(&self) {
         self.inner.streams.cancel();
-    }
-
-    /// Makes `checks` the plan, as a difference to the current one: a check that is the same keeps
-    /// its task, state, streak and series, one that is gone leaves nothing behind.
-    ///
-    /// A new check gates nothing until its first run; a changed one keeps its status until its own.
-    ///
-    /// # Errors
-    /// [`PlanError`] when they cannot be run; nothing changes then.
-    pub fn set_checks(&self, checks: Vec<(String, Declared)>) -> Result<Changes, PlanError> {
-        let plan = self.plan(checks)?;
-        Ok(self.inner.scheduler.apply(plan))
-    }
-
-    fn plan(&self, checks: Vec<(String, Declared)>) -> Result<Vec<Scheduled>, PlanError> {
-        let plan = engine::plan(checks, &self.inner.defaults)?;
-        let labels = self.inner.state.labels();
-        engine::refuse_labels(&plan, |label| labels.contains(label))?;
-        Ok(plan)
-    }
-
-    /// Makes `windows` the maintenance windows: one that is open then holds at once, one that is not
-    /// listed any more ends at once, and one that is the same goes on.
-    ///
-    /// A window that names no check is for every check, and one that names some is for these, as
-    /// soon as a plan has them.
-    #[cfg(feature = "maintenance")]
-    pub fn set_maintenance(&self, windows: Vec<Window>) {
-        self.inner.maintenance.set(windows);
-    }
-
-    /// Does what [`set_checks`](Self::set_checks) and [`set_maintenance`](Self::set_maintenance)
-    /// do as one: a new check is in its new window from its first moment, and no check leaves its
-    /// window before it leaves the plan.
-    ///
-    /// # Errors
-    /// [`PlanError`] when the checks cannot be run; nothing changes then.
-    #[cfg(feature = "maintenance")]
-    pub fn set_checks_and_maintenance(
-        &self,
-        checks: Vec<(String, Declared)>,
-        windows: Vec<Window>,
-    ) -> Result<Changes, PlanError> {
-        let plan = self.plan(checks)?;
-        Ok(self.inner.maintenance.set_around(windows, || self.inner.scheduler.apply(plan)))
     }
 
     /// Decides anew who is shown details, and which tokens give the right to them and to

@@ -35,7 +35,8 @@ impl Declared {
     }
 
     /// Sets a digest of everything that the check was declared with, secrets included: two
-    /// declarations of one digest are the same check, and a reload leaves it alone.
+    /// declarations of one name, with equal options and one digest, are
+    /// [the same check](crate::Health::set_checks), which a change of the plan leaves alone.
     #[must_use]
     pub fn revision(mut self, digest: [u8; 32]) -> Self {
         self.revision = Some(digest);

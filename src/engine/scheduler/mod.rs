@@ -7,7 +7,7 @@ mod runtime_ticker;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -113,7 +113,28 @@ impl Scheduler {
 
     /// Makes `checks` the plan: unchanged checks go on, the others are started or stopped.
     pub(crate) fn apply(&self, checks: Vec<Scheduled>) -> Changes {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        self.apply_to(&mut self.running(), checks)
+    }
+
+    /// Makes what `change` makes of the current plan the plan. No other change comes in between.
+    pub(crate) fn update<E>(
+        &self,
+        change: impl FnOnce(Vec<Scheduled>) -> Result<Vec<Scheduled>, E>,
+    ) -> Result<Changes, E> {
+        let mut running = self.running();
+        let current = running.values().map(|running| running.scheduled.clone()).collect();
+        Ok(self.apply_to(&mut running, change(current)?))
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<Arc<str>, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply_to(
+        &self,
+        running: &mut HashMap<Arc<str>, Running>,
+        checks: Vec<Scheduled>,
+    ) -> Changes {
         let mut changes = Changes::default();
         let planned = checks
             .iter()
@@ -137,7 +158,7 @@ impl Scheduler {
             })
             .collect();
         let entries = self.shared.state.apply(planned);
-        let mut old = std::mem::take(&mut *running);
+        let mut old = std::mem::take(running);
         let goes_on = |old: &HashMap<Arc<str>, Running>, entry: &Arc<Entry>| {
             old.get(&entry.info.name).is_some_and(|r| Arc::ptr_eq(&r.entry, entry))
         };
@@ -178,8 +199,7 @@ impl Scheduler {
 impl Scheduler {
     /// The check `name`, if it is a heartbeat check.
     pub(crate) fn heartbeat(&self, name: &str) -> Option<Heartbeat> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(name)?.scheduled.check.heartbeat().cloned()
+        self.running().get(name)?.scheduled.check.heartbeat().cloned()
     }
 }
 
