@@ -182,7 +182,7 @@
 //!
 //! A host of another framework answers from the [state](Health::state) by itself: the body of a
 //! probe is [`HealthState::probe`], the metrics are [`metrics::encode`], and
-//! [`subscribe`](Health::subscribe) tells every change. `examples/actix.rs` does so.
+//! [`subscribe`](Health::subscribe) yields every event. `examples/actix.rs` does so.
 //!
 //! # Metrics
 //!
@@ -329,7 +329,10 @@ pub use engine::traces::RunSpans;
 pub use engine::{Changes, Defaults, PlanError, Propagator, Revision, check, state, traces};
 #[cfg(feature = "maintenance")]
 pub use engine::{Day, Window, WindowError};
-pub use events::{Missed, StatusChange, Subscription};
+pub use events::{
+    CheckSubscription, HealthEvent, MaintenanceChange, Missed, ServiceChange, StatusChange,
+    Subscription,
+};
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub use health::bench;
@@ -352,6 +355,12 @@ struct _Readme;
 #[cfg(all(doctest, feature = "postgres"))]
 #[doc = include_str!("../docs/OBSERVING.md")]
 struct _Observing;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/EVENTS.md")]
+struct _Events;
+#[cfg(all(doctest, feature = "otlp"))]
+#[doc = include_str!("../docs/EMBEDDING.md")]
+struct _Embedding;
 #[cfg(all(doctest, feature = "postgres", feature = "reqwest-client"))]
 #[doc = include_str!("../docs/MIGRATING.md")]
 struct _Migrating;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, Response};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -264,7 +264,7 @@ async fn a_stream_that_is_closed_with_the_draining_tells_of_it_all_the_same() {
 #[tokio::test(start_paused = true)]
 async fn a_host_subscribes_to_the_same_changes() {
     let (network, health) = scene().await;
-    let mut changes = health.subscribe();
+    let mut changes = health.subscribe().checks();
     turn(&network, &health, Status::Down).await;
     let change = changes.next().await.expect("it goes on").expect("nothing is missed");
     assert_eq!((&*change.check.name, change.check.kind), ("database", "function"));

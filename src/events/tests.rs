@@ -1,11 +1,15 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use tokio::time::{Instant, timeout};
 
+use super::feed::ROUND;
 use super::*;
-use crate::model::{Gates, Status};
+use crate::model::{CheckInfo, Event, Gates, ServiceStatus, Sink, Status, Transition};
 
 /// Few, so that readers fall behind soon.
 const FEW: usize = 8;
@@ -20,6 +24,7 @@ fn check() -> Arc<CheckInfo> {
         description: None,
         gates: Gates::READY,
         depends_on: Vec::new(),
+        groups: Vec::new(),
         labels: BTreeMap::new(),
         interval: Duration::from_secs(5),
         timeout: Duration::from_secs(2),
@@ -52,7 +57,7 @@ fn publish(feed: &Feed, id: u64) {
 
 /// An id that no change before this feed's start has.
 fn after_start(feed: &Feed, more: u64) -> u64 {
-    feed.ring().floor.id + 1_000 + more
+    feed.kept().floor.id + 1_000 + more
 }
 
 /// Everything that is there for a reader; rounds left out.
@@ -123,7 +128,7 @@ proptest! {
                 }
                 Action::Read { reader, at_most } => read(&mut readers[reader], at_most),
             }
-            prop_assert!(feed.ring().kept.len() <= FEW);
+            prop_assert!(feed.kept().changes.iter().len() <= FEW);
         }
         for reader in &mut readers {
             read(reader, u8::MAX);
@@ -170,7 +175,7 @@ proptest! {
 #[test]
 fn an_id_from_before_the_start_is_older_than_the_feed() {
     let (feed, _waker) = Feed::keeping(FEW);
-    let floor = feed.ring().floor;
+    let floor = feed.kept().floor;
     assert!(!floor.is_change);
     let new = after_start(&feed, 0);
     publish(&feed, new);
@@ -230,7 +235,7 @@ async fn a_subscriber_is_woken_by_a_change_and_ends_with_the_feed() {
     let (feed, notifier) = Feed::keeping(FEW);
     let base = after_start(&feed, 0);
     publish(&feed, base);
-    let mut changes = feed.subscribe();
+    let mut changes = feed.subscribe().checks();
     let waking = tokio::spawn(notifier.run());
     assert!(changes.next().now_or_never().is_none(), "what came before is not told");
     publish(&feed, base + 1);
@@ -298,4 +303,71 @@ async fn a_burst_wakes_the_readers_a_few_times_only() {
     let _ = tokio::join!(publishing, timeout(Duration::from_millis(200), counting));
     assert!((2..=8).contains(&wakings), "{wakings} wakings for 100 changes");
     assert_eq!(reader.position(), 100, "and yet the last was told");
+}
+
+/// The check `name`, which depends on `on`.
+fn behind(name: &str, on: &[&str]) -> Arc<CheckInfo> {
+    let depends_on = on.iter().map(|name| (*name).into()).collect();
+    Arc::new(CheckInfo { name: name.into(), depends_on, ..(*check()).clone() })
+}
+
+fn turn(feed: &Feed, check: &Arc<CheckInfo>, to: Status) {
+    let id = after_start(feed, 0);
+    feed.record(check, Event::Transition(&Transition { to, ..transition(id) }));
+}
+
+/// The events that are there for a subscriber once it was woken, in words.
+async fn words(events: &mut Subscription) -> Vec<String> {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let next = || events.next().now_or_never().flatten();
+    std::iter::from_fn(next)
+        .map(|event| match event.expect("nothing is missed") {
+            HealthEvent::Check(change) => {
+                let mut words = format!("{} {}", change.check.name, change.transition.to);
+                if change.first {
+                    words.push_str(" first");
+                }
+                if let Some(dependency) = change.suppressed_by {
+                    words = format!("{words} by {dependency}");
+                }
+                if change.maintenance {
+                    words.push_str(" in maintenance");
+                }
+                words
+            }
+            HealthEvent::Service(change) => {
+                let first = if change.first { " first" } else { "" };
+                format!("service {} to {}{first}", change.from, change.to)
+            }
+            HealthEvent::Maintenance(change) => {
+                format!("{} maintenance {}", change.check.name, change.maintenance)
+            }
+            HealthEvent::Removed(check) => format!("{} removed", check.name),
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_gets_events_of_the_service_and_of_checks_in_their_order() {
+    let (feed, notifier) = Feed::keeping(FEW);
+    tokio::spawn(notifier.run());
+    let (db, vpn) = (behind("db", &["cache", "vpn"]), behind("vpn", &[]));
+    let mut events = feed.subscribe();
+    turn(&feed, &db, Status::Up);
+    feed.service(ServiceStatus::Up, SystemTime::UNIX_EPOCH);
+    turn(&feed, &vpn, Status::Down);
+    turn(&feed, &db, Status::Down);
+    feed.service(ServiceStatus::Down, SystemTime::UNIX_EPOCH);
+    let heard = ["db up first", "service starting to up first", "vpn down first", "db down by vpn"];
+    assert_eq!(words(&mut events).await, [&heard[..], &["service up to down"]].concat());
+    feed.record(&db, Event::Maintenance(true));
+    turn(&feed, &vpn, Status::Up);
+    turn(&feed, &db, Status::Unknown);
+    feed.record(&db, Event::Maintenance(false));
+    turn(&feed, &db, Status::Up);
+    let heard = ["db maintenance true", "vpn up", "db unknown in maintenance"];
+    assert_eq!(words(&mut events).await, [&heard[..], &["db maintenance false", "db up"]].concat());
+    feed.record(&db, Event::Removed);
+    turn(&feed, &db, Status::Up);
+    assert_eq!(words(&mut events).await, ["db removed", "db up first"], "it is another check");
 }

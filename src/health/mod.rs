@@ -194,18 +194,25 @@ impl Health {
     /// begin and end of maintenance, and checks that leave the plan.
     ///
     /// ```no_run
-    /// use futures_util::StreamExt;
+    /// use vitalsign::HealthEvent;
     ///
     /// # async fn run(health: vitalsign::Health) {
-    /// let mut changes = health.subscribe();
-    /// while let Some(change) = changes.next().await {
-    ///     match change {
-    ///         Ok(change) => println!("{} is {}", change.check.name, change.transition.to),
+    /// let mut events = health.subscribe();
+    /// while let Some(event) = events.next().await {
+    ///     match event {
+    ///         Ok(HealthEvent::Check(change)) if change.first => {} // nothing was known before
+    ///         Ok(HealthEvent::Check(change)) => {
+    ///             println!("{} is {}", change.check.name, change.transition.to);
+    ///         }
+    ///         Ok(HealthEvent::Service(change)) => println!("the service is {}", change.to),
+    ///         Ok(_) => {}
     ///         Err(missed) => println!("{missed}"),
     ///     }
     /// }
     /// # }
     /// ```
+    ///
+    /// [`Subscription::checks`] leaves the status changes of checks alone.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.inner.feed.subscribe()

@@ -37,7 +37,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::engine::check::{Check, Context, Detail, Failure};

@@ -123,7 +123,7 @@ async fn a_call_that_fails_within_a_sampled_span_names_its_trace() {
     let (health, _) = with_db(&dependency, every(SECOND * 3600).failure_threshold(1)).await;
     until(|| view(&health, "db").last_run.is_some()).await;
     let db = health.observe("db").unwrap();
-    let mut changes = health.subscribe();
+    let mut changes = health.subscribe().checks();
     let request = tracing::info_span!(target: "vitalsign::trace", "a request of the host's");
     let call = db.call(async { Err::<(), ()>(()) });
     assert!(call.instrument(request.clone()).await.is_err());

@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use futures_util::StreamExt;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use vitalsign::check::Options;
-use vitalsign::{Declared, Failure, Health, Reason, Status, Subscription, every};
+use vitalsign::{CheckSubscription, Declared, Failure, Health, Reason, Status, every};
 
 use crate::support::daemon::{PATIENCE, wait_for};
 use crate::support::http::Client;
@@ -328,7 +327,7 @@ async fn a_check_that_blocks_costs_a_host_of_several_threads_one_of_them() {
 }
 
 /// A check changes its status for a timeout.
-async fn times_out(changes: &mut Subscription) {
+async fn times_out(changes: &mut CheckSubscription) {
     let timeout = async || {
         let next = tokio::time::timeout(PATIENCE, changes.next()).await.expect("a change");
         let change = next.expect("it goes on").expect("none is missed");
@@ -361,7 +360,7 @@ async fn a_check_that_blocks_on_a_runtime_of_its_own_leaves_a_host_of_one_thread
     let checks_on = threads(1);
     let builder = Health::builder("small").check("blocks", blocker.check());
     let host = Host::start(one_thread(), builder.check_runtime(checks_on.handle().clone()));
-    let mut changes = host.health().subscribe();
+    let mut changes = host.health().subscribe().checks();
     blocker.block().await;
     for _ in 0..5 {
         host.answers().await;
@@ -383,7 +382,7 @@ async fn a_check_that_blocks_the_only_thread_fails_for_timeout_once_it_lets_go()
     let builder = Health::builder("small").check("blocks", blocker.check());
     let host = Host::start(one_thread(), builder);
     wait_for("a run", async || host.last("blocks") == Some((Status::Up, None))).await;
-    let mut changes = host.health().subscribe();
+    let mut changes = host.health().subscribe().checks();
     blocker.block().await;
     tokio::time::sleep(LONG).await;
     blocker.wanted.store(0, Ordering::SeqCst);
