@@ -337,7 +337,7 @@ pub use events::{
 #[doc(hidden)]
 pub use health::bench;
 pub use health::observe::{Observation, ObserveError, Observer};
-pub use health::{BuildError, Builder, Health, observe, stop_signal, testing};
+pub use health::{BuildError, Builder, Health, Shutdown, observe, stop_signal, testing};
 #[cfg(feature = "history")]
 pub use history::{History, HistoryError, HistoryOptions};
 pub use model::{

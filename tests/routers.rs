@@ -86,3 +86,27 @@ async fn a_snapshot_tells_of_every_check() {
     let names: Vec<&str> = snapshot.checks.iter().map(|check| &*check.info.name).collect();
     assert_eq!((snapshot.ready, names), (true, vec!["orders"]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_is_a_promise_to_any_number_of_listeners() {
+    let health = well("orders").await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let signal = async move { stopped.await.expect("a signal") };
+    let shutdown = health.shutdown(signal, Duration::from_secs(5));
+    let listeners: Vec<_> = (0..2).map(|_| tokio::spawn(shutdown.clone())).collect();
+    // One that gives up waiting takes nothing from the others.
+    let given_up = tokio::time::timeout(Duration::from_secs(1), shutdown.clone()).await;
+    assert!(given_up.is_err() && health.ready());
+    let signalled = Instant::now();
+    stop.send(()).expect("somebody waits");
+    for listener in listeners {
+        listener.await.expect("it ends");
+        assert_eq!(signalled.elapsed(), Duration::from_secs(5), "they end together");
+    }
+    let mut shutdown = shutdown;
+    for _ in 0..2 {
+        (&mut shutdown).await;
+        shutdown.clone().await;
+    }
+    assert_eq!(signalled.elapsed(), Duration::from_secs(5), "it has come, once");
+}

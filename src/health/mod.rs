@@ -32,7 +32,7 @@ use crate::telemetry::metrics::Claim;
 
 pub use build_error::BuildError;
 pub use builder::Builder;
-pub use stop::stop_signal;
+pub use stop::{Shutdown, stop_signal};
 
 /// The health of one service: its checks, running, and what is known of them.
 ///
@@ -221,6 +221,9 @@ impl Health {
     /// Resolves when a graceful shutdown may begin: once `signal` has come, `/ready` says `draining`
     /// for `drain_delay`, so that balancers send no more requests, and then event streams end.
     ///
+    /// It waits for the signal from when it, or a clone of it, is first awaited. Clones resolve
+    /// together, so that several listeners stop for one signal; see [`Shutdown`].
+    ///
     /// ```no_run
     /// # use std::time::Duration;
     /// # async fn run(health: vitalsign::Health) -> std::io::Result<()> {
@@ -237,9 +240,9 @@ impl Health {
         &self,
         signal: impl Future<Output = ()> + Send + 'static,
         drain_delay: Duration,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> Shutdown {
         let health = self.clone();
-        async move {
+        Shutdown::new(async move {
             signal.await;
             health.drain();
             tokio::time::sleep(drain_delay).await;

@@ -5,3 +5,4 @@ mod frameworks;
 mod kinds;
 mod manifest;
 mod passive;
+mod two_listeners;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
@@ -17,6 +17,7 @@ use super::http::{Answer, Client};
 #[derive(Debug)]
 pub(crate) struct Example {
     child: Child,
+    out: BufReader<ChildStdout>,
     pub(crate) address: SocketAddr,
 }
 
@@ -28,20 +29,19 @@ impl Example {
         command.current_dir(env!("CARGO_MANIFEST_DIR"));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the example starts");
-        let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
-        out.read_line(&mut line).expect("text");
-        let address = line.trim().strip_prefix("listening on http://").map(str::parse);
-        let address = address.unwrap_or_else(|| panic!("`{name}` says {line:?}"));
-        Self { child, address: address.expect("an address") }
+        let address = address_after("listening on http://", &mut out);
+        Self { child, out, address }
+    }
+
+    /// The address that its next line ends with, after `what`.
+    pub(crate) fn next_address(&mut self, what: &str) -> SocketAddr {
+        address_after(what, &mut self.out)
     }
 
     /// Asks on a connection of its own.
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        let mut client = Client::connect(self.address).await;
-        let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
-        client.send(head).await;
-        client.answer().await.expect("an answer")
+        get_from(self.address, path).await
     }
 
     /// The structured status.
@@ -80,6 +80,22 @@ impl Drop for Example {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Asks at `address`, on a connection of its own.
+pub(crate) async fn get_from(address: SocketAddr, path: &str) -> Answer {
+    let mut client = Client::connect(address).await;
+    let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    client.send(head).await;
+    client.answer().await.expect("an answer")
+}
+
+/// Reads a line that is `what` and an address.
+fn address_after(what: &str, out: &mut BufReader<ChildStdout>) -> SocketAddr {
+    let mut line = String::new();
+    out.read_line(&mut line).expect("text");
+    let address = line.trim().strip_prefix(what).map(str::parse);
+    address.unwrap_or_else(|| panic!("the example says {line:?}")).expect("an address")
 }
 
 /// The program of an example.
