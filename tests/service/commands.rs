@@ -178,6 +178,7 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (&["probe", "https://x", "--insecure", "--ca", "x"], "--insecure"),
         (&["probe", "https://x", "--server-name", "127.0.0.1"], "vitals.example"),
         (&["probe", "ftp://x"], "http"),
+        (&["probe", "http://one,two/health"], "such as http://"),
         (&["probe", "http://x", "--timeout", "2"], "2s"),
         (&["probe", "http://x", "--timeout", "0s"], "2s"),
     ] {
