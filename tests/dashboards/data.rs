@@ -74,6 +74,8 @@ async fn every_query_of_the_dashboards_has_data() {
     let Some(copy) = Redis::start_with(&[&follow], &[]).await else { return };
     let config = format!(
         r#"
+        [server]
+        drain_delay = "10ms"
         [telemetry]
         traces_endpoint = "http://{}"
         keep_healthy_traces = 1.0

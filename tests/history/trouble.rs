@@ -33,6 +33,8 @@ impl Scene {
             [service]
             name = "orders"
             instance = "one"
+            [server]
+            drain_delay = "10ms"
             [history]
             url = "{url}"
             [checks.place]

@@ -184,7 +184,10 @@ async fn a_host_puts_the_pages_where_it_has_room() {
 #[tokio::test]
 async fn the_last_hour_survives_a_restart() {
     let dir = tempfile::tempdir().expect("a directory");
-    let history = format!("[history]\nurl = \"sqlite:{}\"\n", dir.path().join("h.db").display());
+    let history = format!(
+        "[server]\ndrain_delay = \"10ms\"\n[history]\nurl = \"sqlite:{}\"\n",
+        dir.path().join("h.db").display()
+    );
     let has_curve = |page: &Answer| page.body.contains("class=\"spark\"");
     let asked = "[checks.root]\nkind = \"disk\"\npath = \"/\"\ninterval = \"1s\"\n";
     let before = Service::start(&format!("{history}{asked}")).await;

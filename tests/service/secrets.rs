@@ -15,6 +15,7 @@ async fn no_output_shows_a_secret() {
     let config = format!(
         r#"
         [server]
+        drain_delay = "10ms"
         token = "{SECRET}"
         [telemetry]
         log_level = "trace"

@@ -13,6 +13,8 @@ fn config(endpoint: &str, protocol: &str, address: &str) -> String {
         r#"
         [service]
         name = "orders"
+        [server]
+        drain_delay = "10ms"
         [telemetry]
         traces_endpoint = "{endpoint}"
         traces_protocol = "{protocol}"
