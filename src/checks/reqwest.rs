@@ -9,9 +9,11 @@ use hyper::HeaderMap;
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use crate::engine::check::{Check, Context, Detail, Failure, brief};
+use crate::engine::Carrier;
+use crate::engine::check::{
+    Check, Context, Detail, Failure, brief, reason_of_tls_text, unexpected_status,
+};
 use crate::model::{Phase, Reason, Server};
-use crate::net::{self, Carrier};
 
 /// Bytes of a body that are read, so that the client may use the connection again; one that is
 /// longer is cut off, which is no failure.
@@ -73,7 +75,7 @@ impl Get {
         let status = response.status();
         cx.attribute(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
         if !status.is_success() {
-            return Err(net::unexpected_status(self.place(), status, "2xx"));
+            return Err(unexpected_status(self.place(), status, "2xx"));
         }
         let reading = drain(response);
         cx.phase(Phase::Transfer, reading).await.map_err(|e| self.failed(e))?;
@@ -140,7 +142,8 @@ fn is_of_the_encoding(error: &::reqwest::Error) -> bool {
     error.is_decode() && !error.is_timeout()
 }
 
-fn reason(error: &::reqwest::Error) -> Reason {
+/// The reason that an error of the client stands for.
+pub(crate) fn reason(error: &::reqwest::Error) -> Reason {
     if error.is_timeout() {
         return Reason::Timeout;
     }
@@ -150,7 +153,7 @@ fn reason(error: &::reqwest::Error) -> Reason {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            return of_io(error);
+            return reason_of_tls(error).unwrap_or_else(|| Reason::of_io(error));
         }
         if let Some(error) = error.downcast_ref::<hyper::Error>()
             && error.source().is_none()
@@ -163,18 +166,13 @@ fn reason(error: &::reqwest::Error) -> Reason {
     Reason::Other
 }
 
-fn of_io(error: &io::Error) -> Reason {
-    let text = error.to_string();
-    match text.strip_prefix("failed to lookup address information: ") {
-        // The standard library keeps no code: the texts of glibc and musl.
-        Some(
-            "Name or service not known"
-            | "No address associated with hostname"
-            | "Name does not resolve",
-        ) => Reason::DnsNotFound,
-        Some(_) => Reason::DnsFailed,
-        None => net::reason_of(error),
+/// The reason of an error of TLS that `error` wraps.
+fn reason_of_tls(error: &io::Error) -> Option<Reason> {
+    #[cfg(feature = "tls")]
+    if let Some(reason) = crate::net::wrapped_reason_of_tls(error) {
+        return Some(reason);
     }
+    reason_of_tls_text(&error.to_string())
 }
 
 #[cfg(test)]

@@ -115,6 +115,7 @@ impl Defaults {
             report.warning(gate.at, format!("{}[{index}]", gate.path), message);
         }
         Options {
+            kind: None,
             description: read.description,
             interval: Some(interval),
             timeout: Some(timeout),

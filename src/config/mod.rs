@@ -34,7 +34,6 @@ mod pem;
 mod pem;
 mod prepare;
 mod read;
-mod redaction;
 mod reference;
 mod rules;
 mod schema;
@@ -64,7 +63,7 @@ pub use values::{
 pub use watch::Watch;
 
 #[cfg(any(feature = "sql", feature = "tls"))]
-pub(crate) use redaction::Redaction;
+pub(crate) use crate::model::Redaction;
 pub(crate) use values::SHORT_TOKEN;
 #[cfg(feature = "tls")]
 pub(crate) use web_url::{names_several_hosts, web_url};

@@ -9,6 +9,8 @@
 //!  options)  defaults) one task each) timeout) everybody reads)
 //! ```
 
+#[cfg(any(feature = "reqwest-client", feature = "tls"))]
+mod carrier;
 pub mod check;
 #[cfg(feature = "maintenance")]
 mod maintenance;
@@ -20,6 +22,8 @@ pub mod traces;
 #[cfg(feature = "maintenance")]
 mod window;
 
+#[cfg(any(feature = "reqwest-client", feature = "tls"))]
+pub(crate) use carrier::Carrier;
 #[cfg(feature = "maintenance")]
 pub(crate) use maintenance::Maintenance;
 pub use plan::{Defaults, PlanError};

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+#[cfg(feature = "sql-pool")]
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,8 +71,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// Where a database is: by its socket, which a host that begins with `/` is too, or by host and
+    /// port.
+    #[cfg(feature = "sql-pool")]
+    pub(crate) fn of_database(host: &str, socket: Option<&Path>, port: u16) -> Self {
+        match socket {
+            Some(path) => Self { address: path.display().to_string(), port: None },
+            None if host.starts_with('/') => Self { address: host.to_owned(), port: None },
+            None => Self { address: host.to_owned(), port: Some(port) },
+        }
+    }
+
     /// Host and port for people, or the path of a socket.
-    #[cfg(feature = "sql")]
+    #[cfg(feature = "sql-pool")]
     pub(crate) fn place(&self) -> String {
         match self {
             Self { address, port: Some(port) } if address.contains(':') => {

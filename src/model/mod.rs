@@ -11,6 +11,9 @@ mod details;
 #[cfg(any(feature = "grpc", feature = "tonic"))]
 pub(crate) mod grpc_health;
 pub mod log_targets;
+mod named;
+mod phase;
+mod redaction;
 mod run;
 mod secret;
 mod sink;
@@ -19,8 +22,13 @@ mod vocabulary;
 pub use calls::Calls;
 pub use check::{CheckInfo, Gates, Measurement, Server};
 pub use details::Details;
+pub use named::{NameError, Unit};
+pub use phase::{Phase, PhaseName};
+#[cfg(any(feature = "sql-pool", feature = "tls"))]
+pub(crate) use redaction::Redaction;
+pub(crate) use redaction::{redacted, redacted_text};
 pub use run::{Run, Trace, Transition};
 pub use secret::Secret;
 pub(crate) use sink::spared;
 pub use sink::{Event, Sink};
-pub use vocabulary::{Gate, Outcome, Phase, Reason, ServiceStatus, SkipReason, Status};
+pub use vocabulary::{Gate, Outcome, Reason, ServiceStatus, SkipReason, Status};

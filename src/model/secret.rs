@@ -5,6 +5,11 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq as _;
 
+/// Characters of the shortest secret that can be cut out of a message. A shorter one stands in many
+/// words, and the holes would show it.
+#[cfg(any(feature = "config", feature = "sql-pool"))]
+const SHORTEST_SECRET: usize = 4;
+
 /// A text that no output ever shows: a password, a token, a URL that may hold one.
 ///
 /// Its memory is wiped when it is dropped.
@@ -21,6 +26,12 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// Whether it is too short to be cut out of a message, and so short that it is soon guessed.
+    #[cfg(any(feature = "config", feature = "sql-pool"))]
+    pub(crate) fn is_too_short(&self) -> bool {
+        self.expose().chars().count() < SHORTEST_SECRET
     }
 
     /// Whether `given` is this secret. The time it takes shows at most whether the lengths are

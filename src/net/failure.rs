@@ -4,9 +4,6 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io;
 
-#[cfg(any(feature = "http", feature = "reqwest-client"))]
-use hyper::StatusCode;
-
 use crate::engine::check::Failure;
 use crate::model::Reason;
 
@@ -32,23 +29,10 @@ pub(crate) fn reason_of(error: &io::Error) -> Reason {
     }
 }
 
-/// The reason for an answer over HTTP whose status is none of those expected.
-#[cfg(any(feature = "http", feature = "reqwest-client"))]
-pub(crate) const fn reason_of_status(status: StatusCode) -> Reason {
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Reason::AuthFailed,
-        _ => Reason::UnexpectedStatus,
-    }
-}
-
-/// The failure of an answer `from` a peer whose status is none of those expected.
-#[cfg(any(feature = "http", feature = "reqwest-client"))]
-pub(crate) fn unexpected_status(from: impl Display, status: StatusCode, expected: &str) -> Failure {
-    let text = format!("{from} answered {status}; expected {expected}");
-    let failure = Failure::new(reason_of_status(status), text);
-    // By HTTP's own convention.
-    let failed = status.is_client_error() || status.is_server_error();
-    if failed { failure } else { failure.answered() }
+/// The reason of the error of TLS that `error` wraps, if any.
+#[cfg(feature = "reqwest-client")]
+pub(crate) fn wrapped_reason_of_tls(error: &io::Error) -> Option<Reason> {
+    tls_error(error).map(reason)
 }
 
 /// The error of TLS that `error` wraps, if any.

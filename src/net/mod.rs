@@ -8,7 +8,6 @@
 mod attempts;
 #[cfg(feature = "http")]
 pub(crate) mod body;
-mod carrier;
 mod connect;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod database;
@@ -42,15 +41,12 @@ mod tls;
 
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 pub(crate) use attempts::{attempt, most_telling};
-pub(crate) use carrier::Carrier;
 #[cfg(feature = "icmp")]
 pub(crate) use connect::ips;
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
 #[cfg(feature = "reqwest-client")]
-pub(crate) use failure::reason_of;
-#[cfg(any(feature = "http", feature = "reqwest-client"))]
-pub(crate) use failure::unexpected_status;
+pub(crate) use failure::wrapped_reason_of_tls;
 pub(crate) use failure::{brief, failure};
 #[cfg(any(feature = "memcached", feature = "redis"))]
 pub(crate) use optional_question::OptionalQuestion;
@@ -70,6 +66,9 @@ pub(crate) use tls::{
     reason as reason_of_tls,
 };
 
+pub(crate) use crate::engine::Carrier;
+#[cfg(feature = "http")]
+pub(crate) use crate::engine::check::unexpected_status;
 use crate::engine::check::{Context, Failure};
 
 /// Connects to `endpoint`, with TLS where there is a client for it.

@@ -87,8 +87,6 @@ pub(crate) fn run() -> ExitCode {
     };
     // A variable that is set but empty counts as unset, as everywhere in this field.
     let config = cli.config.filter(|c| !c.is_empty()).map(PathBuf::from);
-    // One provider for all that speaks TLS; it is installed once, here.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let code = match cli.command {
         None => serve::serve(config, cli.serve.listen.flatten()),
         Some(Command::Serve(args)) => {

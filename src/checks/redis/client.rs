@@ -75,7 +75,8 @@ fn failure(cx: &Context, error: &RedisError) -> Failure {
     Failure::new(reason(error), brief(format_args!("PING: {error}")))
 }
 
-fn reason(error: &RedisError) -> Reason {
+/// The reason that an error of the client stands for.
+pub(crate) fn reason(error: &RedisError) -> Reason {
     let refused = error.code().and_then(reason_of_code);
     let full = || error.detail().is_some_and(|text| text.contains(TOO_MANY_CLIENTS));
     match error.kind() {

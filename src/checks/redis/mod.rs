@@ -22,5 +22,7 @@ mod url;
 
 #[cfg(feature = "redis-client")]
 pub use client::manager;
+#[cfg(feature = "redis-client")]
+pub(crate) use client::reason;
 #[cfg(feature = "redis")]
 pub(crate) use options::RedisOptions;

@@ -12,8 +12,9 @@ use sqlx::Connection;
 
 use super::error::{connect_failure, failure};
 use super::lag::{Lag, LagLimits};
+use super::options::ExpectRows;
 use super::tls::TlsChoice;
-use super::{Dialect, ExpectRows, Options, Question, Stage, Target, shielded};
+use super::{Dialect, Options, Question, Stage, Target, shielded};
 use crate::config::{OptionError, Period, Redaction, Secret, Tls};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};

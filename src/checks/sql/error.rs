@@ -6,10 +6,9 @@ use std::io;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
 use super::{Dialect, Stage};
-use crate::config::Redaction;
-use crate::engine::check::{Context, Failure};
-use crate::model::Reason;
-#[cfg(feature = "tls")]
+use crate::engine::check::{Context, Failure, reason_of_tls_text};
+use crate::model::{Reason, Redaction};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 use crate::net::database::{ConnectError, ServerError};
 
 /// How the driver begins to say that it does not know a login.
@@ -20,7 +19,7 @@ const UNKNOWN_PLUGIN: &str = "unknown authentication plugin: ";
 const MAX_GREETING: u64 = 1 << 20;
 
 /// The failure that an attempt to connect ended in.
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) fn connect_failure<D: Dialect>(
     redaction: &Redaction,
     cx: &Context,
@@ -103,13 +102,10 @@ fn is_end_instead_of_tls_answer(text: &str) -> bool {
 }
 
 /// The reason and text of an I/O error, which may be a TLS or a look-up error inside.
-fn of_io(error: &io::Error) -> (Reason, String) {
+pub(crate) fn of_io(error: &io::Error) -> (Reason, String) {
     let text = error.to_string();
     if let Some(reason) = error.get_ref().and_then(|inner| of_tls(inner)) {
         return (reason, text);
-    }
-    if let Some(cause) = text.strip_prefix("failed to lookup address information: ") {
-        return (of_lookup(cause), text);
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof if expected_bytes(&text) > MAX_GREETING => {
@@ -124,15 +120,12 @@ fn of_io(error: &io::Error) -> (Reason, String) {
 }
 
 /// The reason of an error of TLS.
-#[cfg(feature = "tls")]
-fn of_tls(error: &(dyn std::error::Error + 'static)) -> Option<Reason> {
-    error.downcast_ref().map(crate::net::reason_of_tls)
-}
-
-/// None, for a driver without TLS has no such errors.
-#[cfg(not(feature = "tls"))]
-fn of_tls(_: &(dyn std::error::Error + 'static)) -> Option<Reason> {
-    None
+pub(crate) fn of_tls(error: &(dyn std::error::Error + 'static)) -> Option<Reason> {
+    #[cfg(feature = "tls")]
+    if let Some(error) = error.downcast_ref() {
+        return Some(crate::net::reason_of_tls(error));
+    }
+    reason_of_tls_text(&error.to_string())
 }
 
 /// The length that a peer announced before it closed, which the driver tells in its text:
@@ -140,23 +133,6 @@ fn of_tls(_: &(dyn std::error::Error + 'static)) -> Option<Reason> {
 fn expected_bytes(text: &str) -> u64 {
     let announced = text.strip_prefix("expected to read ").and_then(|t| t.split(' ').next());
     announced.and_then(|n| n.parse().ok()).unwrap_or(0)
-}
-
-/// The reason of a failed look-up, told from the resolver's text, for the standard library keeps
-/// no code: glibc, musl and macOS in turn.
-fn of_lookup(cause: &str) -> Reason {
-    let unknown = [
-        "Name or service not known",
-        "No address associated with hostname",
-        "Name does not resolve",
-        "Name has no usable address",
-        "nodename nor servname provided",
-    ];
-    if unknown.iter().any(|text| cause.starts_with(text)) {
-        Reason::DnsNotFound
-    } else {
-        Reason::DnsFailed
-    }
 }
 
 #[cfg(test)]
@@ -169,14 +145,5 @@ mod tests {
         assert_eq!(closed("expected to read 4 bytes, got 0 bytes at EOF"), Reason::ConnectionReset);
         assert_eq!(closed("expected to read 5526600 bytes, got 9 bytes at EOF"), Reason::Protocol);
         assert_eq!(closed("unexpected end of file"), Reason::ConnectionReset);
-    }
-
-    #[test]
-    fn a_name_that_is_unknown_differs_from_a_resolver_that_fails() {
-        let of = |cause: &str| {
-            of_io(&io::Error::other(format!("failed to lookup address information: {cause}"))).0
-        };
-        assert_eq!(of("Name or service not known"), Reason::DnsNotFound);
-        assert_eq!(of("Temporary failure in name resolution"), Reason::DnsFailed);
     }
 }

@@ -3,13 +3,15 @@
 //! In flow an open connection and a [`Question`]; out flows a verdict on the rows that came back.
 //! Rows are counted as they stream in and dropped at once, never collected.
 
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) mod client;
 pub(super) mod error;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) mod lag;
+#[cfg(feature = "sql")]
+pub(super) mod options;
 pub(super) mod pool;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) mod tls;
 
 use std::panic::AssertUnwindSafe;
@@ -18,27 +20,17 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;
-use schemars::JsonSchema;
 use sqlx::{Connection, Either};
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
-use crate::config::OptionError;
 use crate::engine::check::Failure;
 use crate::model::{Reason, Server};
 
+pub(crate) use error::{of_io, of_tls};
+
 /// Rows read at most; a health check that returns more is reading a table.
 const MAX_ROWS: u64 = 10_000;
-
-/// What the answer to the query must be.
-#[derive(Debug, Clone, Copy, Default, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ExpectRows {
-    /// Exact number of rows the query returns; another one fails the run with `unexpected_body`.
-    /// At most 10000. Default: any number.
-    #[serde(default)]
-    pub(crate) rows: Option<u64>,
-}
 
 /// What was being done when a server refused: the same code means one thing at the login and
 /// another at a query.
@@ -59,6 +51,10 @@ pub(crate) trait Dialect: sqlx::Database {
 
     /// What a server's own error stands for.
     fn reason(error: &dyn sqlx::error::DatabaseError, stage: Stage) -> Reason;
+
+    /// Why the server could not serve, when an error of a statement says so; `None` for one that is
+    /// an answer, such as a violated constraint.
+    fn unserved(error: &dyn sqlx::error::DatabaseError) -> Option<Reason>;
 
     /// The code of a server's own error, as `db.response.status_code` shows it.
     fn code(error: &dyn sqlx::error::DatabaseError) -> Option<String> {
@@ -142,29 +138,6 @@ impl Question {
     /// The default question of `D`.
     pub(crate) fn default_of<D: Dialect>() -> Self {
         Self { sql: D::QUERY.to_owned(), custom: false, rows: None }
-    }
-
-    /// The configured question, or what is wrong with it.
-    pub(crate) fn read<D: Dialect>(
-        query: Option<String>,
-        expect: ExpectRows,
-        errors: &mut Vec<OptionError>,
-    ) -> Self {
-        let query = query.filter(|sql| sql != D::QUERY);
-        if query.as_ref().is_some_and(|sql| sql.trim().is_empty()) {
-            errors.push(OptionError::new(
-                "query",
-                format!("it is empty; leave it out to ask `{}`", D::QUERY),
-            ));
-        }
-        if expect.rows.is_some_and(|rows| rows > MAX_ROWS) {
-            errors.push(OptionError::new(
-                "expect.rows",
-                format!("more than a check reads; at most {MAX_ROWS}"),
-            ));
-        }
-        let custom = query.is_some();
-        Self { sql: query.unwrap_or_else(|| D::QUERY.to_owned()), custom, rows: expect.rows }
     }
 
     /// `db.operation.name`, known for the default query alone.

@@ -11,9 +11,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::failure;
 use super::{Dialect, Question, Stage, count, shielded};
-use crate::config::Redaction;
 use crate::engine::check::{Check, Context, Detail, Failure};
-use crate::model::{Measurement, Phase, Reason, Server};
+use crate::model::{Measurement, Phase, Reason, Redaction, Server};
 
 static CONNECTIONS: Measurement =
     Measurement { name: "pool_connections", help: "Connections that the pool holds." };

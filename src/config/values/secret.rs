@@ -8,20 +8,9 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use crate::model::Secret;
 
-/// Characters of the shortest secret that can be cut out of a message. A shorter one stands in many
-/// words, and the holes would show it.
-const SHORTEST_SECRET: usize = 4;
-
 /// What is said of a token of ours that is shorter.
 pub(crate) const SHORT_TOKEN: &str = "the token is too short to be a secret; write at least 4 \
                                       characters, better 20";
-
-impl Secret {
-    /// Whether it is too short to be cut out of a message, and so short that it is soon guessed.
-    pub(crate) fn is_too_short(&self) -> bool {
-        self.expose().chars().count() < SHORTEST_SECRET
-    }
-}
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

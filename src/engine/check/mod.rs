@@ -20,6 +20,8 @@ mod depends;
 mod failure;
 mod heartbeat_check;
 mod names;
+#[cfg(any(feature = "http", feature = "reqwest-client"))]
+mod status;
 
 use std::fmt;
 use std::future::Future;
@@ -47,6 +49,8 @@ pub(crate) use names::has_name_form;
 #[cfg(feature = "config")]
 pub(crate) use names::{MAX_NAME, RESERVED_NAMES, has_label_form, is_reserved_label};
 pub use names::{is_check_name, is_label_name};
+#[cfg(any(feature = "http", feature = "reqwest-client"))]
+pub(crate) use status::unexpected_status;
 
 /// One question to one dependency.
 ///

@@ -1,5 +1,7 @@
 //! How MySQL and MariaDB are reached.
 
+use std::path::PathBuf;
+
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use tokio::time::Instant;
@@ -108,12 +110,8 @@ impl MysqlServers {
 
     /// Where a server with these options is.
     pub(crate) fn server(options: &MySqlConnectOptions) -> Server {
-        match options.get_socket() {
-            Some(path) => Server { address: path.display().to_string(), port: None },
-            None => {
-                Server { address: options.get_host().to_owned(), port: Some(options.get_port()) }
-            }
-        }
+        let socket = options.get_socket().map(PathBuf::as_path);
+        Server::of_database(options.get_host(), socket, options.get_port())
     }
 
     /// A connection to the first server that gives one.

@@ -15,6 +15,7 @@
 //! on statements: it is a start-up parameter, so that a query is sent as it is written. Where it
 //! is refused, the session is started again without it, and later ones at once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -228,12 +229,8 @@ impl PostgresServers {
 
     /// Where a server with these options is.
     pub(crate) fn server(options: &PgConnectOptions) -> Server {
-        let host = options.get_host();
-        match options.get_socket() {
-            Some(path) => Server { address: path.display().to_string(), port: None },
-            None if host.starts_with('/') => Server { address: host.to_owned(), port: None },
-            None => Server { address: host.to_owned(), port: Some(options.get_port()) },
-        }
+        let socket = options.get_socket().map(PathBuf::as_path);
+        Server::of_database(options.get_host(), socket, options.get_port())
     }
 
     /// A connection to the first server that gives one of the kind that is asked for.

@@ -20,26 +20,25 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
-use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Row};
+use sqlx::{Postgres, Row};
 
-use super::replication::REPLICATION_LAG;
-use super::sql::client::{Networked, Written, build, warnings};
-use super::sql::lag::Lag;
-use super::sql::pool::PoolCheck;
-use super::sql::tls::TlsChoice;
-use super::sql::{Dialect, ExpectRows, Question, Rows, Stage, Target, count};
+use crate::checks::replication::REPLICATION_LAG;
+use crate::checks::sql::client::{Networked, Written, build, warnings};
+use crate::checks::sql::lag::Lag;
+use crate::checks::sql::options::ExpectRows;
+use crate::checks::sql::tls::TlsChoice;
+use crate::checks::sql::{Dialect, Question, count};
 use crate::config::{KindOptions, OptionError, Period, Redaction, Secret, Tls};
 use crate::engine::check::Check;
-use crate::model::{Measurement, Reason};
+use crate::model::Measurement;
 use crate::net::database::{ConnectError, Limits, PostgresServers};
 
 /// Connects to PostgreSQL and asks a query; its rows, and a replica's lag, are what is expected, or
 /// the run fails.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PostgresOptions {
+pub(crate) struct PostgresOptions {
     /// Where the database is: `postgres://user:password@host:5432/database`, or by its socket
     /// `postgres:///database?host=/var/run/postgresql&user=app`.
     ///
@@ -76,7 +75,7 @@ pub struct PostgresOptions {
 }
 
 impl KindOptions for PostgresOptions {
-    const NAME: &'static str = "postgres";
+    const NAME: &'static str = Postgres::KIND;
     const SUMMARY: &'static str = "connect to PostgreSQL, ask a query, watch replication lag";
     const MEASUREMENTS: &'static [&'static Measurement] = &[&REPLICATION_LAG];
 
@@ -106,108 +105,6 @@ fn with_tls(options: PgConnectOptions, tls: &TlsChoice) -> PgConnectOptions {
         Some((cert, key)) => options.ssl_client_cert(cert).ssl_client_key(key),
         None => options,
     }
-}
-
-/// A check of the application's own pool: takes a connection, asks `SELECT 1`, and reports how
-/// full the pool is.
-///
-/// A pool that is exhausted fails the run with [`Reason::Overloaded`].
-///
-/// ```
-/// # fn main() -> Result<(), sqlx::Error> {
-/// # let runtime = tokio::runtime::Runtime::new().unwrap();
-/// # let _guard = runtime.enter();
-/// let pool = sqlx::PgPool::connect_lazy("postgres://app@localhost/orders")?;
-/// let check = vitalsign::checks::postgres::pool(pool.clone());
-/// # let _ = check;
-/// # Ok(()) }
-/// ```
-#[must_use]
-pub fn pool(pool: PgPool) -> impl Check {
-    PoolCheck::new(pool)
-}
-
-impl Dialect for Postgres {
-    const KIND: &'static str = PostgresOptions::NAME;
-    const QUERY: &'static str = "SELECT 1";
-
-    fn reason(error: &dyn DatabaseError, stage: Stage) -> Reason {
-        reason(error.code().as_deref().unwrap_or_default(), error.message(), stage)
-    }
-
-    fn target(options: &PgConnectOptions) -> Target {
-        // Without a database's name the server takes the user's.
-        let namespace = options.get_database().unwrap_or_else(|| options.get_username());
-        Target {
-            system: "postgresql",
-            namespace: Some(namespace.to_owned()),
-            server: Some(PostgresServers::server(options)),
-        }
-    }
-
-    fn rows(conn: &mut PgConnection, sql: String) -> Rows<'_, Self> {
-        sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(conn)
-    }
-}
-
-/// The reason of an SQLSTATE, by appendix A of PostgreSQL's manual, and of the texts by which
-/// poolers say more than their code does.
-fn reason(sqlstate: &str, text: &str, stage: Stage) -> Reason {
-    match (sqlstate, stage) {
-        // A database that takes no connections has the last code.
-        ("57P01" | "57P02" | "57P03", _) | ("55000", Stage::Connect) => Reason::NotServing,
-        ("57014", _) => Reason::Timeout,
-        // The answer of PgBouncer's console to what it does not know.
-        ("08P01", Stage::Query) if text.starts_with("invalid command") => Reason::QueryFailed,
-        // PgBouncer's code for whatever it refuses.
-        ("08P01", _) => by_text(text).unwrap_or(Reason::Protocol),
-        // No right to connect.
-        ("42501", Stage::Connect) => Reason::AuthFailed,
-        _ if sqlstate.starts_with("28") => Reason::AuthFailed,
-        _ if sqlstate.starts_with("53") => Reason::Overloaded,
-        _ if sqlstate.starts_with("08") => Reason::NotServing,
-        _ if stage == Stage::Connect => by_text(text).unwrap_or(Reason::QueryFailed),
-        _ => Reason::QueryFailed,
-    }
-}
-
-/// The reason that the text of a pooler gives: PgBouncer's and pgpool's.
-fn by_text(text: &str) -> Option<Reason> {
-    let says = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    // First, for what follows is the server's own error: the pooler has no server to offer.
-    if says(&[
-        "server login",
-        "client_login_timeout",
-        "cannot connect to server",
-        "shutting down",
-        "is disabled",
-        "database removed",
-        "server conn crashed",
-        "pgpool is not accepting",
-        "all backend nodes are down",
-        "failed to create a backend connection",
-    ]) {
-        return Some(Reason::NotServing);
-    }
-    if says(&["no more connections allowed", "connections exceeded", "query_wait_timeout"]) {
-        return Some(Reason::Overloaded);
-    }
-    if says(&[
-        "authentication failed",
-        "auth failed",
-        "no such user",
-        "login rejected",
-        "unable to authenticate",
-        "SSL required",
-        "certificate",
-        "not allowed",
-    ]) {
-        return Some(Reason::AuthFailed);
-    }
-    if says(&["no such database", "does not exist"]) {
-        return Some(Reason::QueryFailed);
-    }
-    says(&["query_timeout", "transaction_timeout"]).then_some(Reason::Timeout)
 }
 
 /// How long nothing new may come before an idle primary and a source that is cut off itself look
@@ -321,60 +218,6 @@ impl Networked for Postgres {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_state_of_an_error_gives_its_reason() {
-        use Reason::{AuthFailed, NotServing, Overloaded, Protocol, QueryFailed, Timeout};
-        for (state, at_login, at_query) in [
-            ("28P01", AuthFailed, AuthFailed),
-            ("28000", AuthFailed, AuthFailed),
-            ("53300", Overloaded, Overloaded),
-            ("57P03", NotServing, NotServing),
-            ("57P01", NotServing, NotServing),
-            ("57014", Timeout, Timeout),
-            ("08006", NotServing, NotServing),
-            ("08P01", Protocol, Protocol),
-            ("3D000", QueryFailed, QueryFailed),
-            ("42P01", QueryFailed, QueryFailed),
-            ("42501", AuthFailed, QueryFailed),
-            ("55000", NotServing, QueryFailed),
-        ] {
-            assert_eq!(reason(state, "", Stage::Connect), at_login, "{state}");
-            assert_eq!(reason(state, "", Stage::Query), at_query, "{state}");
-        }
-    }
-
-    #[test]
-    fn the_text_of_a_pooler_gives_its_reason() {
-        use Reason::{AuthFailed, NotServing, Overloaded, Protocol, QueryFailed, Timeout};
-        for (state, text, wanted) in [
-            ("08P01", "password authentication failed", AuthFailed),
-            ("08P01", "SASL authentication failed", AuthFailed),
-            ("08P01", "auth failed", AuthFailed),
-            ("08P01", "no such user: app", AuthFailed),
-            ("08P01", "SSL required", AuthFailed),
-            ("08P01", "no more connections allowed (max_client_conn)", Overloaded),
-            ("08P01", "client connections exceeded (max_db_client_connections)", Overloaded),
-            ("08P01", "query_wait_timeout", Overloaded),
-            ("08P01", "query_timeout", Timeout),
-            ("08P01", "no such database: none", QueryFailed),
-            ("08P01", "database \"none\" does not exist", QueryFailed),
-            ("08P01", "database app is disabled", NotServing),
-            ("08P01", "server login failed: FATAL password authentication failed", NotServing),
-            ("08P01", "server login has been failing, cached error: connect failed", NotServing),
-            ("08P01", "client_login_timeout (server down)", NotServing),
-            ("08P01", "the database system is shutting down", NotServing),
-            ("08P01", "pgbouncer cannot connect to server", NotServing),
-            ("08P01", "unsupported startup parameter: options", Protocol),
-            ("XX000", "pgpool is not accepting any new connections", NotServing),
-            ("58000", "failed to create a backend connection", NotServing),
-            ("XX000", "all backend nodes are down, pgpool requires one", NotServing),
-        ] {
-            assert_eq!(reason(state, text, Stage::Connect), wanted, "{state} {text}");
-        }
-        let console = "invalid command 'SELECT 1', use SHOW HELP;";
-        assert_eq!(reason("08P01", console, Stage::Query), QueryFailed);
-    }
 
     #[test]
     fn a_lag_is_known_while_the_receiver_is_connected_and_has_heard() {

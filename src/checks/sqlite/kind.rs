@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqlitePool};
+use sqlx::{ConnectOptions, Connection, Sqlite};
 use tokio::time::Instant;
 
-use super::sql::error::failure;
-use super::sql::pool::PoolCheck;
-use super::sql::{Dialect, ExpectRows, Question, Rows, Stage, Target, count, shielded};
+use super::dialect::CANNOT_OPEN;
+use crate::checks::sql::error::failure;
+use crate::checks::sql::options::ExpectRows;
+use crate::checks::sql::{Dialect, Question, Stage, Target, count, shielded};
 use crate::config::{ConfigPath, KindOptions, OptionError, Redaction};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason};
@@ -31,7 +32,7 @@ const STEPS: i32 = 1_000;
 /// Opens a SQLite database and asks a query; its rows are what is expected, or the run fails.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SqliteOptions {
+pub(crate) struct SqliteOptions {
     /// The database file, or `:memory:`. Also as a URL, `sqlite:orders.db` or
     /// `sqlite:///var/lib/orders.db`, with `?mode=` `ro`, `rw`, `rwc` or `memory`. A relative
     /// path is relative to the file that holds it.
@@ -48,7 +49,7 @@ pub struct SqliteOptions {
 }
 
 impl KindOptions for SqliteOptions {
-    const NAME: &'static str = "sqlite";
+    const NAME: &'static str = Sqlite::KIND;
     const SUMMARY: &'static str = "open a SQLite database and ask a query";
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
@@ -115,52 +116,6 @@ impl DatabaseFile {
         let in_memory = name == MEMORY || name.ends_with("/:memory:");
         let path = if in_memory { MEMORY.into() } else { folder.join(name) };
         Ok(Self { path, mode })
-    }
-}
-
-/// A check of the application's own pool: takes a connection, asks
-/// `SELECT count(*) FROM sqlite_schema`, and reports how full the pool is.
-///
-/// A pool that is exhausted fails the run with [`Reason::Overloaded`].
-#[must_use]
-pub fn pool(pool: SqlitePool) -> impl Check {
-    PoolCheck::new(pool)
-}
-
-impl Dialect for Sqlite {
-    const KIND: &'static str = SqliteOptions::NAME;
-    const QUERY: &'static str = "SELECT count(*) FROM sqlite_schema";
-
-    fn reason(error: &dyn DatabaseError, _: Stage) -> Reason {
-        error.code().and_then(|code| code.parse().ok()).map_or(Reason::QueryFailed, reason)
-    }
-
-    fn target(options: &SqliteConnectOptions) -> Target {
-        let name = options.get_filename().file_name().map(|n| n.to_string_lossy().into_owned());
-        Target { system: "sqlite", namespace: name, server: None }
-    }
-
-    fn rows(conn: &mut SqliteConnection, sql: String) -> Rows<'_, Self> {
-        sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(conn)
-    }
-}
-
-const CANNOT_OPEN: u16 = 14;
-
-/// The reason of a result code, whose low byte is the primary one.
-fn reason(code: u16) -> Reason {
-    match code & 0xff {
-        // Busy and locked: somebody else holds it.
-        5 | 6 => Reason::Overloaded,
-        // Out of memory.
-        7 => Reason::LocalResource,
-        // Interrupted, which our own deadline does.
-        9 => Reason::Timeout,
-        // The disk fails, or the file cannot be opened.
-        10 | CANNOT_OPEN => Reason::Other,
-        // The file is not a database.
-        26 => Reason::Protocol,
-        _ => Reason::QueryFailed,
     }
 }
 
@@ -287,20 +242,5 @@ mod tests {
         assert_eq!(read("sqlite:a.db?mode=ro"), Ok(("a.db".into(), Mode::ReadOnly)));
         assert!(read("sqlite:a.db?cache=shared").is_err());
         assert!(read("").is_err() && read("sqlite:").is_err());
-    }
-
-    #[test]
-    fn the_code_of_an_error_gives_its_reason() {
-        for (code, wanted) in [
-            (5, Reason::Overloaded),
-            (6, Reason::Overloaded),
-            (261, Reason::Overloaded),
-            (14, Reason::Other),
-            (11, Reason::QueryFailed),
-            (26, Reason::Protocol),
-            (1, Reason::QueryFailed),
-        ] {
-            assert_eq!(reason(code), wanted, "{code}");
-        }
     }
 }

@@ -12,28 +12,26 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
-use sqlx::error::DatabaseError;
-use sqlx::mysql::{
-    MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode,
-};
-use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
+use sqlx::{AssertSqlSafe, MySql, Row};
 
-use super::replication::REPLICATION_LAG;
-use super::sql::client::{Networked, Written, build, warnings};
-use super::sql::lag::Lag;
-use super::sql::pool::PoolCheck;
-use super::sql::tls::TlsChoice;
-use super::sql::{Dialect, ExpectRows, Question, Rows, Stage, Target, count};
+use super::dialect::{PARSE_ERROR, number};
+use crate::checks::replication::REPLICATION_LAG;
+use crate::checks::sql::client::{Networked, Written, build, warnings};
+use crate::checks::sql::lag::Lag;
+use crate::checks::sql::options::ExpectRows;
+use crate::checks::sql::tls::TlsChoice;
+use crate::checks::sql::{Dialect, Question, count};
 use crate::config::{KindOptions, OptionError, Period, Redaction, Secret, Tls};
 use crate::engine::check::Check;
-use crate::model::{Measurement, Reason};
+use crate::model::Measurement;
 use crate::net::database::{ConnectError, Limits, MysqlServers};
 
 /// Connects to MySQL or MariaDB and asks a query; its rows, and a replica's lag, are what is
 /// expected, or the run fails.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MysqlOptions {
+pub(crate) struct MysqlOptions {
     /// Where the database is: `mysql://user:password@host:3306/database` or `mariadb://…`, or by
     /// its socket `mysql://user:password@localhost/database?socket=/run/mysqld/mysqld.sock`.
     ///
@@ -67,7 +65,7 @@ pub struct MysqlOptions {
 }
 
 impl KindOptions for MysqlOptions {
-    const NAME: &'static str = "mysql";
+    const NAME: &'static str = MySql::KIND;
     const SUMMARY: &'static str = "connect to MySQL or MariaDB, ask a query, watch replication lag";
     const MEASUREMENTS: &'static [&'static Measurement] = &[&REPLICATION_LAG];
 
@@ -95,62 +93,6 @@ fn with_tls(options: MySqlConnectOptions, tls: &TlsChoice) -> MySqlConnectOption
     match client {
         Some((cert, key)) => options.ssl_client_cert(cert).ssl_client_key(key),
         None => options,
-    }
-}
-
-/// A check of the application's own pool: takes a connection, asks `SELECT 1`, and reports how
-/// full the pool is.
-///
-/// A pool that is exhausted fails the run with [`Reason::Overloaded`].
-#[must_use]
-pub fn pool(pool: MySqlPool) -> impl Check {
-    PoolCheck::new(pool)
-}
-
-impl Dialect for MySql {
-    const KIND: &'static str = MysqlOptions::NAME;
-    const QUERY: &'static str = "SELECT 1";
-
-    fn reason(error: &dyn DatabaseError, _: Stage) -> Reason {
-        reason(number(error))
-    }
-
-    fn code(error: &dyn DatabaseError) -> Option<String> {
-        Some(number(error).to_string())
-    }
-
-    fn target(options: &MySqlConnectOptions) -> Target {
-        let namespace = options.get_database().map(str::to_owned);
-        Target { system: "mysql", namespace, server: Some(MysqlServers::server(options)) }
-    }
-
-    fn rows(conn: &mut MySqlConnection, sql: String) -> Rows<'_, Self> {
-        sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(conn)
-    }
-}
-
-fn number(error: &dyn DatabaseError) -> u16 {
-    error.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number)
-}
-
-const PARSE_ERROR: u16 = 1064;
-
-/// The reason of an error number, by the server error references of MySQL and MariaDB.
-fn reason(number: u16) -> Reason {
-    match number {
-        // Access denied, to the server or database; host not allowed; a plugin or password that
-        // no longer is; a locked account (MySQL's and MariaDB's number).
-        1044 | 1045 | 1130 | 1251 | 1275 | 1524 | 1698 | 1820 | 1862 | 2061 | 3118 | 4151 => {
-            Reason::AuthFailed
-        }
-        // Connections, memory, threads, a host's failed attempts, a user's connections or share.
-        1040 | 1041 | 1129 | 1135 | 1203 | 1226 => Reason::Overloaded,
-        // Shutting down, offline, or this connection was killed.
-        1053 | 1077 | 1079 | 1927 | 3032 => Reason::NotServing,
-        // The server's own bounds on a statement's time.
-        1969 | 3024 => Reason::Timeout,
-        1043 | 1047 | 1153 | 1156..=1161 => Reason::Protocol,
-        _ => Reason::QueryFailed,
     }
 }
 
@@ -322,23 +264,5 @@ mod tests {
         let threads = "(I/O thread Connecting, SQL thread Yes)";
         let text = format!("replication is not running: `m1` {threads}, `m3` {threads}");
         assert_eq!(worst(&broken), Some(Lag::Stopped(text)));
-    }
-
-    #[test]
-    fn the_number_of_an_error_gives_its_reason() {
-        for (number, wanted) in [
-            (1045, Reason::AuthFailed),
-            (1698, Reason::AuthFailed),
-            (1040, Reason::Overloaded),
-            (1203, Reason::Overloaded),
-            (1053, Reason::NotServing),
-            (1969, Reason::Timeout),
-            (3024, Reason::Timeout),
-            (1156, Reason::Protocol),
-            (1049, Reason::QueryFailed),
-            (1064, Reason::QueryFailed),
-        ] {
-            assert_eq!(reason(number), wanted, "{number}");
-        }
     }
 }
