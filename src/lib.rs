@@ -41,8 +41,8 @@
 //! A pool that the service uses anyway is the best witness: it sees the same failures, and is
 //! itself one of the things that run out.
 //!
-#![cfg_attr(feature = "postgres", doc = "```")]
-#![cfg_attr(not(feature = "postgres"), doc = "```ignore")]
+#![cfg_attr(feature = "postgres-pool", doc = "```")]
+#![cfg_attr(not(feature = "postgres-pool"), doc = "```ignore")]
 //! use axum::{Router, routing::get};
 //! use vitalsign::{Health, checks, every, secs};
 //!
@@ -265,8 +265,9 @@
 //!
 //! | feature | brings |
 //! | --- | --- |
-//! | a kind's name, such as `postgres` or `http` | that kind, and checks of pools where it has them; `kinds` brings all |
+//! | `postgres-pool`, `mysql-pool`, `sqlite-pool` | checks of the host's own pool of sqlx |
 //! | `redis-client`, `reqwest-client` | checks of the host's own client of these crates |
+//! | a kind's name, such as `postgres` or `http` | that kind, and the check of a pool where it has one; `kinds` brings all |
 //! | `tonic` | `Health::grpc_service`, gRPC's health protocol over the same state |
 //! | `config` | `config`: checks and settings from a file, kinds from options; every kind brings it |
 //! | `history` | `history` in SQLite or Postgres, and its routes |
@@ -279,6 +280,14 @@
 //! | `tls` | TLS in `http::Server`, and the kind `tls` |
 //! | `otlp` | `telemetry`: spans to a collector, and logs |
 //! | `alertmanager` | alerts straight to Alertmanager |
+//!
+//! # TLS and crypto providers
+//!
+//! Checks of the host's own clients bring no TLS: the client has its own, with the provider that the
+//! host chose. The kinds over a network, the server's TLS, alerts and export bring `rustls` with
+//! `ring`, and hand that provider to each connection. Nothing installs a provider for the process or
+//! needs one. A host on `aws-lc-rs` that uses those parts too has both providers in its tree, and
+//! then has to name its own: `CryptoProvider::install_default`, or `builder_with_provider`.
 //!
 //! # As a service
 //!
@@ -321,8 +330,8 @@ pub mod rules;
 pub mod telemetry;
 
 pub use engine::check::{
-    Check, Context, Declared, Detail, Failure, Heartbeat, Options, every, from_fn, is_check_name,
-    is_label_name, secs,
+    Check, Context, Declared, Detail, Failure, Heartbeat, IntoFailure, Manual, Options, every,
+    from_fn, from_fn_cx, from_fn_with, is_check_name, is_label_name, secs,
 };
 pub use engine::state::{Answer, CheckView, GroupView, HealthState, ServiceInfo, Snapshot};
 pub use engine::traces::RunSpans;
@@ -341,8 +350,9 @@ pub use health::{BuildError, Builder, Health, Shutdown, observe, stop_signal, te
 #[cfg(feature = "history")]
 pub use history::{History, HistoryError, HistoryOptions};
 pub use model::{
-    Calls, CheckInfo, Details, Event, Gate, Gates, Measurement, Outcome, Phase, Reason, Run,
-    Secret, Server, ServiceStatus, Sink, SkipReason, Status, Trace, Transition, log_targets,
+    Calls, CheckInfo, Details, Event, Gate, Gates, Measurement, NameError, Outcome, Phase, Reason,
+    Run, Secret, Server, ServiceStatus, Sink, SkipReason, Status, Trace, Transition, Unit,
+    log_targets,
 };
 #[cfg(feature = "alertmanager")]
 pub use notify::alertmanager;

@@ -6,6 +6,7 @@ use std::io;
 use rustls::{CertificateError, Error as TlsError};
 
 use super::Retry;
+use crate::model::redacted;
 
 /// The kind of a failure: the `error_type` of a metric and of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub(crate) struct Failure {
     pub(crate) retry: Retry,
 }
 
-/// The innermost cause of `error`, in words: unlike the outer ones, it names no URL.
+/// The innermost cause of `error`, in words: the outer ones repeat the URL.
 pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut error = error;
     loop {
@@ -77,7 +78,7 @@ pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
         }
         match error.source() {
             Some(source) => error = source,
-            None => return error.to_string(),
+            None => return redacted(&error.to_string()).into_owned(),
         }
     }
 }
@@ -125,5 +126,7 @@ mod tests {
         assert_eq!(innermost(&of_stream), words);
         assert_eq!(innermost(&io::Error::other(of_stream)), words);
         assert_eq!(innermost(&io::Error::other("plain")), "plain");
+        let of_a_url = io::Error::other("no answer of http://u:s3cret@h/?key=s3cret");
+        assert_eq!(innermost(&of_a_url), "no answer of http://h/");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::check::{
-    Declared, Options, cycles, has_name_form, is_check_name, is_label_name,
+    Declared, Options, cycles, has_kind_form, has_name_form, is_check_name, is_label_name,
 };
 use crate::engine::scheduler::Scheduled;
 use crate::model::{CheckInfo, Gates};
@@ -207,7 +207,8 @@ pub(crate) fn schedule(
     }
     let info = inform(&name, &options, defaults)
         .map_err(|problem| PlanError::Option { check: name, problem: problem.to_owned() })?;
-    let info = Arc::new(CheckInfo { kind: check.kind(), server: check.server(), ..info });
+    let kind = options.kind.unwrap_or_else(|| check.kind());
+    let info = Arc::new(CheckInfo { kind, server: check.server(), ..info });
     Ok(Scheduled { info, check, revision, spare: options.spare_when_observed })
 }
 
@@ -225,6 +226,9 @@ fn inform(name: &str, options: &Options, defaults: &Defaults) -> Result<CheckInf
     }
     if failure_threshold == 0 || success_threshold == 0 {
         return Err("thresholds must be at least 1");
+    }
+    if options.kind.is_some_and(|kind| !has_kind_form(kind)) {
+        return Err("the kind must match [a-z][a-z0-9_]{0,62}");
     }
     if options.objective.is_some_and(|o| !(50.0..100.0).contains(&o)) {
         return Err("the objective is a percentage from 50 to below 100, such as 99.9");
@@ -312,6 +316,8 @@ mod tests {
             every(second).objective(100.0),
             every(second).objective(0.999),
             every(second).objective(f64::NAN),
+            every(second).kind("Own"),
+            every(second).kind(""),
             every(second).label("kind", "x"),
             every(second).label("__x", "x"),
             every(Duration::MAX),

@@ -14,7 +14,7 @@ use crate::engine::check::{Check, Context, Detail, Failure, Observed};
 use crate::engine::state::{Entry, HealthState, slowness};
 use crate::engine::traces;
 use crate::engine::traces::{Root, RunSpans, SpanSampler, Verdict};
-use crate::model::{CheckInfo, Outcome, Reason, Run};
+use crate::model::{CheckInfo, Outcome, Reason, Run, redacted_text};
 
 /// Writes the trace context that goes to dependencies.
 pub type Propagator = Arc<dyn TextMapPropagator + Send + Sync>;
@@ -98,16 +98,16 @@ type Ending = (Outcome, Option<Reason>, Option<String>);
 
 fn answered(info: &CheckInfo, duration: std::time::Duration, detail: Detail) -> Ending {
     if let Some(caveat) = detail.caveat {
-        return (Outcome::Warning, None, Some(caveat));
+        return (Outcome::Warning, None, Some(redacted_text(caveat)));
     }
     match slowness(info, duration) {
         Some(caveat) => (Outcome::Warning, None, Some(caveat)),
-        None => (Outcome::Success, None, detail.note),
+        None => (Outcome::Success, None, detail.note.map(redacted_text)),
     }
 }
 
 fn failed(failure: Failure) -> Ending {
-    (failure.reason.outcome(), Some(failure.reason), Some(failure.message))
+    (failure.reason.outcome(), Some(failure.reason), Some(redacted_text(failure.message)))
 }
 
 fn timed_out(info: &CheckInfo, observed: &Observed) -> Ending {

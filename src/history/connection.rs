@@ -23,6 +23,7 @@ use super::error::{HistoryError, StoreError};
 use super::options::Place;
 use super::row::Row;
 use super::value::Value;
+use crate::model::redacted;
 use crate::net::database::{ConnectError, Limits, ServerError};
 
 /// Longest that connecting to a server takes; whoever waits has a bound of its own as well.
@@ -328,14 +329,14 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(inner) => {
-                let text = inner.message().to_owned();
+                let text = redacted(inner.message()).into_owned();
                 match code(inner.as_ref()) {
                     Some(code) if CORRUPT.contains(&code) => Self::Corrupt(text),
                     _ => Self::Trouble(text),
                 }
             }
-            sqlx::Error::Io(error) => Self::Trouble(error.to_string()),
-            other => Self::Trouble(other.to_string()),
+            sqlx::Error::Io(error) => Self::Trouble(redacted(&error.to_string()).into_owned()),
+            other => Self::Trouble(redacted(&other.to_string()).into_owned()),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::check::Measurement;
-use super::vocabulary::{Outcome, Phase, Reason, Status};
+use super::phase::Phase;
+use super::vocabulary::{Outcome, Reason, Status};
 
 /// The span of a run, by its identifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

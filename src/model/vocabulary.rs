@@ -178,22 +178,6 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// A step of a run over the network, timed on its own.
-    Phase {
-        /// Looking up the name.
-        Resolve = "resolve",
-        /// Opening the transport connection.
-        Connect = "connect",
-        /// The TLS handshake.
-        Tls = "tls",
-        /// From the first byte sent to the first byte of the answer.
-        Request = "request",
-        /// Reading the rest of the answer.
-        Transfer = "transfer",
-    }
-}
-
-vocabulary! {
     /// Why a due run was not started.
     SkipReason {
         /// The check's last run was still going.

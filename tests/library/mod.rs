@@ -7,6 +7,7 @@ mod groups;
 mod labels;
 mod observed;
 mod recorder;
+mod secrets;
 mod tenants;
 
 use std::collections::BTreeMap;

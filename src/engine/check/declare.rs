@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
-use super::{Check, Context, Detail, Failure};
+use super::Check;
 use crate::model::{Gate, Gates};
 
 /// A check with what its declaration says about it; whatever is `None` follows the defaults.
@@ -47,6 +44,7 @@ impl Declared {
 /// What a declaration may say about any check, of whatever kind.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
+    pub(crate) kind: Option<&'static str>,
     pub(crate) description: Option<String>,
     pub(crate) interval: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
@@ -75,6 +73,21 @@ pub const fn secs(seconds: u64) -> Duration {
 }
 
 impl Options {
+    /// Name of its kind, the label `kind` of every series: `[a-z][a-z0-9_]{0,62}`. Default: that of
+    /// the check, which is `function` for a closure.
+    ///
+    /// ```
+    /// # async fn ask() -> std::io::Result<()> { Ok(()) }
+    /// # use vitalsign::{every, secs};
+    /// let ledger = every(secs(5)).kind("ledger").from_fn(ask);
+    /// # let _ = ledger;
+    /// ```
+    #[must_use]
+    pub fn kind(mut self, name: &'static str) -> Self {
+        self.kind = Some(name);
+        self
+    }
+
     /// Shown to people on the status page. Default none.
     #[must_use]
     pub fn description(mut self, text: impl Into<String>) -> Self {
@@ -184,58 +197,6 @@ impl Options {
     /// Declares `check` with these options.
     pub fn check(self, check: impl Check) -> Declared {
         Declared::new(Arc::new(check), self)
-    }
-
-    /// Declares a check that awaits what `f` returns, of kind `function`. `Ok` with nothing or a
-    /// [`Detail`] is good; any error, or a [`Failure`], fails the run.
-    ///
-    /// A panic in `f`, in its future or as that is dropped fails the run for [`Reason::Panic`], and
-    /// the check is asked again when it is due. A future that does not end is dropped at the timeout,
-    /// with what it holds. What nobody can end is a thread that it blocks (see
-    /// [`check_runtime`](crate::Builder::check_runtime)) and the tasks that it has spawned. A panic
-    /// while another one unwinds, and any where the program is built with `panic = "abort"`, ends the
-    /// process, as everywhere.
-    ///
-    /// [`Reason::Panic`]: crate::Reason::Panic
-    pub fn from_fn<F, Fut, T, E>(self, f: F) -> Declared
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<T, E>> + Send + 'static,
-        T: Into<Detail> + 'static,
-        E: Into<Failure> + 'static,
-    {
-        self.check(FromFn(f))
-    }
-}
-
-/// Declares a check that awaits what `f` returns, with the default options: every 10 s.
-pub fn from_fn<F, Fut, T, E>(f: F) -> Declared
-where
-    F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<T, E>> + Send + 'static,
-    T: Into<Detail> + 'static,
-    E: Into<Failure> + 'static,
-{
-    Options::default().from_fn(f)
-}
-
-struct FromFn<F>(F);
-
-#[async_trait]
-impl<F, Fut, T, E> Check for FromFn<F>
-where
-    F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<T, E>> + Send + 'static,
-    T: Into<Detail> + 'static,
-    E: Into<Failure> + 'static,
-{
-    fn kind(&self) -> &'static str {
-        "function"
-    }
-
-    async fn run(&self, _cx: &Context) -> Result<Detail, Failure> {
-        let call = (self.0)();
-        call.await.map(Into::into).map_err(Into::into)
     }
 }
 

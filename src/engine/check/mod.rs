@@ -15,13 +15,18 @@
 //! # let _ = queue;
 //! ```
 
+mod closure;
 mod declare;
 mod depends;
 mod failure;
 mod heartbeat_check;
+mod into_failure;
+mod manual;
 mod names;
 #[cfg(any(feature = "http", feature = "reqwest-client"))]
 mod status;
+#[cfg(any(feature = "reqwest-client", feature = "sql-pool"))]
+mod tls_text;
 
 use std::fmt;
 use std::future::Future;
@@ -37,20 +42,31 @@ use tracing::Instrument;
 use crate::engine::traces;
 use crate::model::{Measurement, Phase, Server};
 
-pub use declare::{Declared, Options, every, from_fn, secs};
+pub use closure::{from_fn, from_fn_cx, from_fn_with};
+pub use declare::{Declared, Options, every, secs};
 pub(crate) use depends::cycles;
 pub use failure::Failure;
-#[cfg(any(feature = "redis-client", feature = "sql", feature = "tls"))]
+#[cfg(any(
+    feature = "redis-client",
+    feature = "reqwest-client",
+    feature = "sql-pool",
+    feature = "tls"
+))]
 pub(crate) use failure::brief;
+pub(crate) use failure::{causes, error_text};
 #[cfg(feature = "config")]
 pub(crate) use heartbeat_check::AGE as HEARTBEAT_AGE;
 pub use heartbeat_check::Heartbeat;
-pub(crate) use names::has_name_form;
+pub use into_failure::{IntoFailure, marker};
+pub use manual::Manual;
+pub(crate) use names::{has_kind_form, has_name_form};
 #[cfg(feature = "config")]
 pub(crate) use names::{MAX_NAME, RESERVED_NAMES, has_label_form, is_reserved_label};
 pub use names::{is_check_name, is_label_name};
 #[cfg(any(feature = "http", feature = "reqwest-client"))]
 pub(crate) use status::unexpected_status;
+#[cfg(any(feature = "reqwest-client", feature = "sql-pool"))]
+pub(crate) use tls_text::reason_of_tls_text;
 
 /// One question to one dependency.
 ///
@@ -76,6 +92,11 @@ pub trait Check: Send + Sync + 'static {
     /// The check as a [`Heartbeat`], when it waits for heartbeats instead of asking: it gets those of
     /// `/heartbeat/{check}`, and one that ends a silence triggers a run at once.
     fn heartbeat(&self) -> Option<&Heartbeat> {
+        None
+    }
+
+    /// The check as a [`Manual`], when the host sets its status: it is then never run by the clock.
+    fn manual(&self) -> Option<&Manual> {
         None
     }
 
@@ -119,11 +140,18 @@ impl From<()> for Detail {
 }
 
 /// One run, as its check sees it: the deadline, the phase clock, the figures and the trace.
+///
+/// Clones are of the same run. What is noted after its end is lost.
+#[derive(Clone)]
 pub struct Context {
-    deadline: Instant,
-    propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
     /// Whether the run has spans.
     traced: bool,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    deadline: Instant,
+    propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
     observed: Mutex<Observed>,
 }
 
@@ -137,7 +165,7 @@ pub(crate) struct Observed {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Context").field("deadline", &self.deadline()).finish_non_exhaustive()
     }
 }
 
@@ -148,7 +176,8 @@ impl Context {
         deadline: Instant,
         propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
     ) -> Self {
-        Self { deadline, propagator, traced: true, observed: Mutex::default() }
+        let inner = Inner { deadline, propagator, observed: Mutex::default() };
+        Self { traced: true, inner: Arc::new(inner) }
     }
 
     /// The same, of a run that has spans or has none.
@@ -158,17 +187,18 @@ impl Context {
 
     /// When the run is cancelled.
     #[must_use]
-    pub const fn deadline(&self) -> Instant {
-        self.deadline
+    pub fn deadline(&self) -> Instant {
+        self.inner.deadline
     }
 
     /// Time left until then.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.inner.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Awaits `step` as `phase` of the run: its time is a figure and an event of the span.
+    /// [`Phase::named`] makes a phase of any name.
     ///
     /// A phase passed more than once, as when a redirect is followed, adds up.
     pub async fn phase<F: Future>(&self, phase: Phase, step: F) -> F::Output {
@@ -187,6 +217,7 @@ impl Context {
     }
 
     /// Notes a figure of this run; it is kept even when the run then fails.
+    /// [`Measurement::gauge`] and [`Measurement::counter`] make figures of any name.
     pub fn measure(&self, measurement: &'static Measurement, value: f64) {
         let mut observed = self.observed();
         observed.measurements.retain(|(m, _)| *m != measurement);
@@ -227,14 +258,14 @@ impl Context {
     /// Writes the trace context of the innermost open span into `carrier`, unless the check was
     /// configured not to propagate it.
     pub fn inject(&self, carrier: &mut dyn Injector) {
-        if let Some(propagator) = &self.propagator {
+        if let Some(propagator) = &self.inner.propagator {
             traces::inject(propagator.as_ref(), carrier);
         }
     }
 
     /// Locks the notes; a panic elsewhere in the run cannot leave them half-written.
     fn observed(&self) -> std::sync::MutexGuard<'_, Observed> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the notes at the end of the run.
@@ -259,6 +290,10 @@ impl Check for Arc<dyn Check> {
 
     fn heartbeat(&self) -> Option<&Heartbeat> {
         (**self).heartbeat()
+    }
+
+    fn manual(&self) -> Option<&Manual> {
+        (**self).manual()
     }
 
     async fn run(&self, cx: &Context) -> Result<Detail, Failure> {

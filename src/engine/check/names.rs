@@ -18,6 +18,14 @@ pub(crate) fn has_name_form(name: &str) -> bool {
         && name.chars().all(|c| letter(c) || c == '_' || c == '-')
 }
 
+/// Whether `kind` has the form of a kind's name: `[a-z][a-z0-9_]{0,62}`.
+pub(crate) fn has_kind_form(kind: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    kind.len() <= MAX_NAME
+        && kind.starts_with(|c: char| c.is_ascii_lowercase())
+        && kind.chars().all(plain)
+}
+
 /// Whether `label` has the form of a Prometheus label: `[a-zA-Z_][a-zA-Z0-9_]*`.
 pub(crate) fn has_label_form(label: &str) -> bool {
     let letter = |c: char| c.is_ascii_alphabetic() || c == '_';

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::names::{self, Metric, MetricType};
 use super::page::{Page, Value};
 use crate::engine::state::{Entry, Figures, Plan, suppressor};
-use crate::model::{CheckInfo, Gate, Outcome, Reason, Run, SkipReason, Status};
+use crate::model::{CheckInfo, Gate, Measurement, Outcome, Reason, Run, SkipReason, Status};
 
 /// What is written of a check, copied while its cell was locked once: all its series are of one
 /// moment, and no lock is held while the page is written.
@@ -201,9 +201,17 @@ pub(super) fn about(info: &CheckInfo) -> Vec<(String, String)> {
 
 /// A family that measurements become.
 struct Measured<'a> {
+    kind: MetricType,
     help: &'static str,
     /// The check's labels, and the value.
     samples: Vec<(&'a str, f64)>,
+}
+
+impl Measured<'_> {
+    fn of(measurement: &'static Measurement) -> Self {
+        let kind = if measurement.is_counter() { MetricType::Counter } else { MetricType::Gauge };
+        Self { kind, help: measurement.help, samples: Vec::new() }
+    }
 }
 
 /// Writes one family for each name among the measurements of the last runs.
@@ -212,9 +220,8 @@ fn measurements(page: &mut Page, rows: &Rows<'_>) -> Vec<String> {
     let mut families: BTreeMap<&str, Measured<'_>> = BTreeMap::new();
     for row in &rows.0 {
         for (measurement, value) in row.asked.iter().flat_map(|run| &run.measurements) {
-            let family = families
-                .entry(measurement.name)
-                .or_insert(Measured { help: measurement.help, samples: Vec::new() });
+            let family =
+                families.entry(measurement.name).or_insert_with(|| Measured::of(measurement));
             family.help = family.help.min(measurement.help);
             family.samples.push((row.series, *value));
         }
@@ -225,7 +232,7 @@ fn measurements(page: &mut Page, rows: &Rows<'_>) -> Vec<String> {
         if !is_free(&family) {
             continue;
         }
-        page.family(&family, MetricType::Gauge, measured.help, |page, name| {
+        page.family(&family, measured.kind, measured.help, |page, name| {
             for (series, value) in measured.samples {
                 page.sample(name, &[series], value);
             }

@@ -8,7 +8,7 @@ use ::metrics::{Gauge, Histogram};
 use super::super::checks::{self, is_free};
 use super::super::names::{self, Metric};
 use super::number;
-use super::recorder::{DeltaCounter, LabelledRecorder, Optional, SeriesLabels};
+use super::recorder::{DeltaCounter, Figure, LabelledRecorder, Optional, SeriesLabels};
 use crate::engine::state::{Cell, CheckSeriesSink, Figures};
 use crate::model::{CheckInfo, Outcome, Phase, Reason, Run, SkipReason, Status};
 
@@ -32,9 +32,10 @@ pub(super) struct RecordedCheck {
     last_result: Optional,
     last_run: Optional,
     last_success: Optional,
-    phases: Vec<Optional>,
+    /// In the order in which they were first passed.
+    phases: Vec<(Phase, Optional)>,
     /// By name, in the order in which they were first seen.
-    measured: Vec<(&'static str, Option<Gauge>)>,
+    measured: Vec<(&'static str, Option<Figure>)>,
     counters: Counters,
 }
 
@@ -62,7 +63,7 @@ impl RecordedCheck {
             last_result: Optional::default(),
             last_run: Optional::default(),
             last_success: Optional::default(),
-            phases: Phase::ALL.iter().map(|_| Optional::default()).collect(),
+            phases: Vec::new(),
             measured: Vec::new(),
             counters: Counters::new(),
             recorder,
@@ -112,36 +113,38 @@ impl RecordedCheck {
     /// Sets the phases and the measurements of the last run.
     fn parts(&mut self, run: Option<&Run>) {
         let (recorder, labels) = (&self.recorder, &self.labels);
-        for (shown, phase) in self.phases.iter_mut().zip(Phase::ALL) {
-            let took =
-                |(one, took): &(Phase, Duration)| (one == phase).then_some(took.as_secs_f64());
-            let took = run.and_then(|run| run.phases.iter().find_map(took));
-            shown.set(took, || {
+        let passed = run.map_or(&[][..], |run| &run.phases);
+        for (phase, _) in passed {
+            if !self.phases.iter().any(|(known, _)| known == phase) {
+                self.phases.push((*phase, Optional::default()));
+            }
+        }
+        for (phase, shown) in &mut self.phases {
+            let took = passed.iter().find(|(one, _)| one == phase);
+            shown.set(took.map(|(_, took)| took.as_secs_f64()), || {
                 let labels = labels.clone().with("phase", phase.as_str());
                 recorder.gauge(&names::CHECK_PHASE_DURATION, labels)
             });
         }
         let measured = run.map_or(&[][..], |run| &run.measurements);
-        for (name, gauge) in &self.measured {
-            if let Some(gauge) = gauge
+        for (name, figure) in &self.measured {
+            if let Some(figure) = figure
                 && !measured.iter().any(|(m, _)| m.name == *name)
             {
-                gauge.set(f64::NAN);
+                figure.withdraw();
             }
         }
         for (measurement, value) in measured {
             let known = self.measured.iter().position(|(name, _)| *name == measurement.name);
             let at = known.unwrap_or_else(|| {
                 let family = format!("health_check_{}", measurement.name);
-                let gauge = is_free(&family).then(|| {
-                    recorder.describe_gauge(&family, measurement.help);
-                    recorder.gauge_named(family, labels.clone())
-                });
-                self.measured.push((measurement.name, gauge));
+                let figure = is_free(&family)
+                    .then(|| Figure::register(recorder, family, measurement, labels.clone()));
+                self.measured.push((measurement.name, figure));
                 self.measured.len() - 1
             });
-            if let (_, Some(gauge)) = &self.measured[at] {
-                gauge.set(*value);
+            if let (_, Some(figure)) = &self.measured[at] {
+                figure.set(*value);
             }
         }
     }
@@ -193,9 +196,9 @@ impl CheckSeriesSink for RecordedCheck {
             &self.timeout,
             &self.about,
         ];
-        let measured = self.measured.iter().filter_map(|(_, gauge)| gauge.as_ref());
-        let gauges = self.status.iter().chain(always).chain(measured);
+        let gauges = self.status.iter().chain(always);
         gauges.for_each(|gauge| gauge.set(f64::NAN));
+        self.measured.iter().filter_map(|(_, figure)| figure.as_ref()).for_each(Figure::withdraw);
         for optional in [
             &mut self.objective,
             &mut self.up,
@@ -205,7 +208,7 @@ impl CheckSeriesSink for RecordedCheck {
         ] {
             optional.clear();
         }
-        self.phases.iter_mut().for_each(Optional::clear);
+        self.phases.iter_mut().for_each(|(_, phase)| phase.clear());
     }
 }
 

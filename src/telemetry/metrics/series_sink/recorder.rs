@@ -8,6 +8,7 @@ use ::metrics::{
 
 use super::super::names::{self, Metric, Origin};
 use crate::engine::state::Labels;
+use crate::model::Measurement;
 
 const METADATA: Metadata<'static> =
     Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
@@ -71,19 +72,8 @@ impl LabelledRecorder {
         self.recorder(|recorder| names::describe(recorder, Origin::State));
     }
 
-    /// Describes a gauge that is not in the table of metrics.
-    pub(super) fn describe_gauge(&self, name: &str, help: &'static str) {
-        let name = KeyName::from(name.to_owned());
-        let unit = names::recorded_unit(names::unit(name.as_str()));
-        self.recorder(|recorder| recorder.describe_gauge(name, Some(unit), help.into()));
-    }
-
     pub(super) fn gauge(&self, metric: &Metric, labels: SeriesLabels) -> Gauge {
-        self.gauge_named(metric.name, labels)
-    }
-
-    pub(super) fn gauge_named(&self, name: impl Into<KeyName>, labels: SeriesLabels) -> Gauge {
-        let key = Key::from_parts(name, labels.0);
+        let key = Key::from_parts(metric.name, labels.0);
         self.recorder(|recorder| recorder.register_gauge(&key, &METADATA))
     }
 
@@ -116,6 +106,59 @@ impl Optional {
 
     pub(super) fn clear(&mut self) {
         if let Some(gauge) = &self.0 {
+            gauge.set(f64::NAN);
+        }
+    }
+}
+
+/// The series of a measurement.
+#[derive(Debug)]
+pub(super) enum Figure {
+    Gauge(Gauge),
+    Counter(Counter),
+}
+
+impl Figure {
+    /// Registers `family` for `measurement`, and describes it.
+    pub(super) fn register(
+        recorder: &LabelledRecorder,
+        family: String,
+        measurement: &Measurement,
+        labels: SeriesLabels,
+    ) -> Self {
+        let (name, help) = (KeyName::from(family.clone()), measurement.help.into());
+        let key = Key::from_parts(family, labels.0);
+        if measurement.is_counter() {
+            let stem = measurement.name.strip_suffix("_total").unwrap_or(measurement.name);
+            let unit = Some(names::recorded_unit(names::unit(stem)));
+            return Self::Counter(recorder.recorder(|recorder| {
+                recorder.describe_counter(name, unit, help);
+                recorder.register_counter(&key, &METADATA)
+            }));
+        }
+        let unit = Some(names::recorded_unit(names::unit(measurement.name)));
+        Self::Gauge(recorder.recorder(|recorder| {
+            recorder.describe_gauge(name, unit, help);
+            recorder.register_gauge(&key, &METADATA)
+        }))
+    }
+
+    /// Sets the value; counters of recorders are whole and never fall.
+    pub(super) fn set(&self, value: f64) {
+        match self {
+            Self::Gauge(gauge) => gauge.set(value),
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it saturates"
+            )]
+            Self::Counter(counter) => counter.absolute(value as u64),
+        }
+    }
+
+    /// Takes the value away where a series can lose it.
+    pub(super) fn withdraw(&self) {
+        if let Self::Gauge(gauge) = self {
             gauge.set(f64::NAN);
         }
     }
