@@ -2,6 +2,7 @@
 //! up to, and what a new plan leaves alone.
 
 mod maintenance;
+mod manual;
 mod observe;
 mod observe_told;
 mod plans;

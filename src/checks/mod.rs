@@ -32,11 +32,11 @@ mod memory;
 mod mongodb;
 #[cfg(feature = "mqtt")]
 mod mqtt;
-#[cfg(feature = "mysql")]
+#[cfg(feature = "mysql-pool")]
 pub mod mysql;
 #[cfg(feature = "nats")]
 mod nats;
-#[cfg(feature = "postgres")]
+#[cfg(feature = "postgres-pool")]
 pub mod postgres;
 #[cfg(any(feature = "redis", feature = "redis-client"))]
 pub mod redis;
@@ -46,9 +46,9 @@ mod replication;
 pub mod reqwest;
 #[cfg(feature = "smtp")]
 mod smtp;
-#[cfg(feature = "sql")]
-mod sql;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "sql-pool")]
+pub(crate) mod sql;
+#[cfg(feature = "sqlite-pool")]
 pub mod sqlite;
 #[cfg(feature = "tcp")]
 mod tcp;
@@ -70,8 +70,8 @@ use serde::Serialize;
 use crate::config::{Kind, OptionError, UnknownKind};
 #[cfg(feature = "config")]
 use crate::engine::check::Check;
-use crate::engine::check::Heartbeat;
-#[cfg(feature = "sql")]
+use crate::engine::check::{Heartbeat, Manual};
+#[cfg(feature = "sql-pool")]
 use crate::model::Measurement;
 
 /// Every built-in kind, sorted by name.
@@ -129,9 +129,19 @@ pub fn heartbeat(grace: Duration, token: &str) -> Heartbeat {
     Heartbeat::new(grace, token)
 }
 
+/// A check whose status the host sets by the handle that this returns: `up()`, `degraded(text)` and
+/// `down(reason, text)` take effect at once, and count as no runs.
+///
+/// For what only the host knows: caches that are being warmed, migrations, leadership. Until it is set
+/// it is as a check before its first run, so that `/ready` says `starting`. See [`Manual`].
+#[must_use]
+pub fn manual() -> Manual {
+    Manual::new()
+}
+
 /// The figures of a check of the application's own connection pool, such as
 /// [`postgres::pool`] makes it.
-#[cfg(feature = "sql")]
+#[cfg(feature = "sql-pool")]
 pub const POOL_MEASUREMENTS: &[&Measurement] = sql::pool::MEASUREMENTS;
 
 /// A check of a built-in kind, from the options that its table in a configuration file would hold.

@@ -279,6 +279,11 @@ impl Health {
         self.inner.scheduler.heartbeat(name)
     }
 
+    /// Whether the host sets the status of the check `name`.
+    fn sets(&self, name: &str) -> bool {
+        self.inner.scheduler.is_manual(name)
+    }
+
     pub(crate) fn history(&self) -> Option<&History> {
         #[cfg(feature = "history")]
         return self.inner.history.as_ref();

@@ -178,12 +178,21 @@ impl Scheduler {
             before.iter().for_each(JoinHandle::abort);
             let (check, spare) = (Arc::clone(&scheduled.check), scheduled.spare);
             let (shared, cell) = (Arc::clone(&self.shared), Arc::clone(&entry));
+            if let Some(manual) = check.manual() {
+                let (state, entry) = (Arc::downgrade(&shared.state), Arc::downgrade(&cell));
+                manual.follow(move |set| {
+                    let (state, entry) = (state.upgrade(), entry.upgrade());
+                    state.zip(entry).is_some_and(|(state, entry)| state.set(&entry, set))
+                });
+            }
             let task = self.handle.spawn(async move {
                 // The old task must end first: two runs of one check never overlap.
                 if let Some(stopped) = before {
                     let _ = stopped.await;
                 }
-                keep_running(shared, check, spare, cell, first).await;
+                if check.manual().is_none() {
+                    keep_running(shared, check, spare, cell, first).await;
+                }
             });
             running.insert(name, Running { scheduled, entry, task });
             first += step;
@@ -197,6 +206,12 @@ impl Scheduler {
 }
 
 impl Scheduler {
+    /// Whether the host sets the status of the check `name`.
+    pub(crate) fn is_manual(&self, name: &str) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(name).is_some_and(|running| running.scheduled.check.manual().is_some())
+    }
+
     /// The check `name`, if it is a heartbeat check.
     pub(crate) fn heartbeat(&self, name: &str) -> Option<Heartbeat> {
         self.running().get(name)?.scheduled.check.heartbeat().cloned()

@@ -30,6 +30,8 @@ pub(crate) struct Cell {
     pub(crate) asked: Option<Arc<Run>>,
     /// The last observed call, if it is newer than that run.
     pub(super) newest: Option<Newest>,
+    /// What the host has set, for a check that is not asked.
+    pub(super) set: Option<Arc<Run>>,
     /// When a good call was observed, if it is the newest of the calls.
     pub(super) well_at: Option<Instant>,
     /// Observed calls that the sinks did not get yet; there from the first one on.
@@ -90,9 +92,9 @@ impl Cell {
         self.fold.consecutive_failures()
     }
 
-    /// Whether any run has finished, of whatever outcome.
+    /// Whether any run has finished, of whatever outcome, or the host has set a status.
     pub(crate) const fn has_run(&self) -> bool {
-        self.asked.is_some() || self.newest.is_some()
+        self.asked.is_some() || self.newest.is_some() || self.set.is_some()
     }
 
     pub(crate) const fn retired(&self) -> bool {
@@ -140,7 +142,7 @@ impl Cell {
         transition.since = before.map_or(transition.at, |(_, since)| since);
         self.since = transition.since;
         // The first status of all does not count as a change: nothing was known before.
-        if self.last_result.is_some() {
+        if self.last_result.is_some() || self.set.is_some() {
             self.figures.transitions[transition.to as usize] += 1;
         }
         transition

@@ -52,6 +52,7 @@ impl Entry {
                 maintenance,
                 asked: None,
                 newest: None,
+                set: None,
                 well_at: None,
                 calls: None,
                 kept_trace: None,

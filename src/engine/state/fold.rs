@@ -70,6 +70,11 @@ impl Fold {
         before
     }
 
+    /// Makes `status` the status, with no streak behind it.
+    pub(crate) fn set(&mut self, status: Status) {
+        *self = Self { status, ..Self::default() };
+    }
+
     /// Forgets the status because nothing was heard for too long; returns the one before.
     pub(crate) fn go_stale(&mut self) -> Status {
         std::mem::replace(&mut self.status, Status::Unknown)

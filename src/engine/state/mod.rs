@@ -24,6 +24,7 @@ mod observe;
 mod record;
 mod series_sink;
 mod series_updates;
+mod set;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -54,10 +54,10 @@ fn began(ended: SystemTime, duration: Duration) -> SystemTime {
 }
 
 impl Cell {
-    /// The last run, of the check itself or of a call that was observed.
+    /// The last run, of the check itself or of a call that was observed, or what the host has set.
     pub(crate) fn last_run(&self) -> Option<Arc<Run>> {
         match &self.newest {
-            None => self.asked.clone(),
+            None => self.asked.as_ref().or(self.set.as_ref()).cloned(),
             Some(Newest::Other(run)) => Some(Arc::clone(run)),
             Some(Newest::Success { ended, duration }) => {
                 let (reason, message, trace) = (None, None, None);
@@ -88,6 +88,7 @@ impl Cell {
 
     /// Makes `run` the last one.
     pub(super) fn remember(&mut self, run: &Arc<Run>, origin: Origin) {
+        self.set = None;
         match origin {
             Origin::Check { .. } => {
                 self.asked = Some(Arc::clone(run));

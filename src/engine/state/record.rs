@@ -276,7 +276,12 @@ impl HealthState {
 
     /// Changes a cell and, if that changes its weight, the tally with it. Calls that were observed
     /// before are sent first.
-    fn change<T>(&self, entry: &Entry, cell: &mut Cell, f: impl FnOnce(&mut Cell) -> T) -> T {
+    pub(super) fn change<T>(
+        &self,
+        entry: &Entry,
+        cell: &mut Cell,
+        f: impl FnOnce(&mut Cell) -> T,
+    ) -> T {
         self.send_calls(entry, cell);
         let weight = cell.weight(&entry.info);
         let status = cell.status();
@@ -314,7 +319,7 @@ impl HealthState {
     }
 
     /// The one log line of a status change; `kept` says that its trace is.
-    fn log_transition(&self, info: &CheckInfo, transition: &Transition, kept: bool) {
+    pub(super) fn log_transition(&self, info: &CheckInfo, transition: &Transition, kept: bool) {
         let check = &*info.name;
         let (from, to) = (transition.from.as_str(), transition.to.as_str());
         let reason = transition.reason.map(crate::model::Reason::as_str);
