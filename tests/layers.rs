@@ -25,7 +25,7 @@ const LAYERS: Layers = &[
     ("net", &["config", "engine", "model"]),
     ("checks", &["config", "engine", "model", "net"]),
     ("rules", &["checks", "config", "engine", "model"]),
-    ("health", &["config", "engine", "events", "history", "model", "telemetry"]),
+    ("health", &["checks", "config", "engine", "events", "history", "model", "telemetry"]),
     ("http", &["config", "engine", "events", "health", "history", "model", "telemetry"]),
     ("grpc", &["engine", "events", "health", "model"]),
 ];

@@ -18,7 +18,8 @@
 //!     .build()?;
 //! let database = health.observe("database")?;
 //!
-//! // Where the application uses it anyway:
+//! // Where the application uses it anyway; an error that is an answer, such as "no row", is no
+//! // failure of the dependency:
 //! let orders = database.call(find_orders()).await?;
 //! // Or with the reason of each error; `None` is an error that is not the dependency's.
 //! let orders = database
@@ -53,6 +54,8 @@
 //! - In the history, durations of calls are off by 4 % at most, and for steps shorter than a minute
 //!   by 12 %. What was observed in the last second before a process ends is not in it.
 
+mod judge;
+mod observation;
 mod outgoing;
 
 use std::fmt;
@@ -64,12 +67,15 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 use tracing::Span;
 
+#[cfg(doc)]
 use crate::engine::check::Failure;
 use crate::engine::state::{Call, Entry, HealthState};
 use crate::engine::traces;
 use crate::health::Health;
-use crate::model::{Outcome, Reason};
+use crate::model::{Outcome, Reason, redacted_text};
 
+pub use judge::{CallError, judge};
+pub use observation::Observation;
 pub use outgoing::{BoxedErrors, ByStatus, Classify, Observe, ObserveLayer, Observing};
 
 /// Why a check cannot be observed.
@@ -84,42 +90,9 @@ pub enum ObserveError {
         /// The names of all checks, sorted.
         known: Vec<String>,
     },
-}
-
-/// What a call says about the dependency.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Observation {
-    /// It answered as it should.
-    Success,
-    /// It answered, with a caveat for people to read.
-    Warning(String),
-    /// It did not serve, for the reason; the text for people must hold no secret.
-    ///
-    /// [`Reason::Timeout`] counts as [`Outcome::Timeout`], and [`Reason::LocalResource`], where it
-    /// could not be asked at all, as [`Outcome::Unknown`].
-    Failure(Reason, Option<String>),
-    /// It says nothing about the dependency, and counts nothing.
-    Ignored,
-}
-
-impl From<Reason> for Observation {
-    fn from(reason: Reason) -> Self {
-        Self::Failure(reason, None)
-    }
-}
-
-/// `None` is a success: an error of the call that is none of the dependency's.
-impl From<Option<Reason>> for Observation {
-    fn from(reason: Option<Reason>) -> Self {
-        reason.map_or(Self::Success, Self::from)
-    }
-}
-
-impl From<Failure> for Observation {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure.reason, Some(failure.message))
-    }
+    /// The host sets the status of this check, by a [`Manual`](crate::check::Manual).
+    #[error("check `{0}` is not observed: its status is what the host sets; declare another one")]
+    Manual(String),
 }
 
 impl Health {
@@ -130,7 +103,8 @@ impl Health {
     /// one again it counts for that.
     ///
     /// # Errors
-    /// [`ObserveError::UnknownCheck`] when the plan has no such check.
+    /// [`ObserveError::UnknownCheck`] when the plan has no such check, [`ObserveError::Manual`] when
+    /// the host sets its status.
     pub fn observe(&self, name: &str) -> Result<Observer, ObserveError> {
         let state = self.state();
         let plan = state.plan();
@@ -138,6 +112,9 @@ impl Health {
             let known = plan.entries.iter().map(|entry| entry.info.name.to_string()).collect();
             return Err(ObserveError::UnknownCheck { check: name.to_owned(), known });
         };
+        if self.sets(name) {
+            return Err(ObserveError::Manual(name.to_owned()));
+        }
         let (state, check) = (Arc::clone(state), Arc::clone(&entry.info.name));
         let entry = ArcSwap::new(Arc::clone(entry));
         Ok(Observer { shared: Arc::new(Shared { state, check, entry }) })
@@ -193,8 +170,10 @@ impl Observer {
     pub fn record(&self, observation: impl Into<Observation>, duration: Duration) {
         let (outcome, reason, message) = match observation.into() {
             Observation::Success => (Outcome::Success, None, None),
-            Observation::Warning(caveat) => (Outcome::Warning, None, Some(caveat)),
-            Observation::Failure(reason, message) => (reason.outcome(), Some(reason), message),
+            Observation::Warning(caveat) => (Outcome::Warning, None, Some(redacted_text(caveat))),
+            Observation::Failure(reason, message) => {
+                (reason.outcome(), Some(reason), message.map(redacted_text))
+            }
             Observation::Ignored => return,
         };
         let trace = match outcome {
@@ -218,14 +197,21 @@ impl Observer {
         }
     }
 
-    /// Awaits `call` and counts how it ended: any error is a failure for [`Reason::Other`].
+    /// Awaits `call` and counts how it ended, by [`judge`]: an error that is an answer, such as "no
+    /// row", is a success, one that cannot be an answer a failure, and one that may be either counts
+    /// nothing.
     ///
-    /// Its text is not shown, for it might hold a secret. Dropped before its end it counts nothing.
+    /// It knows the errors of sqlx, redis, reqwest and tonic. A type of the host's own is judged by
+    /// its chain of causes; [`call_with`](Self::call_with) takes another opinion. Dropped before its
+    /// end, a call counts nothing.
     ///
     /// # Errors
     /// Those of `call`.
-    pub async fn call<T, E>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        self.call_with(call, |_| Reason::Other).await
+    pub async fn call<T, E, M>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, E>
+    where
+        E: CallError<M>,
+    {
+        self.call_with(call, judge).await
     }
 
     /// Awaits `call` and counts how it ended: what an error says about the dependency is up to

@@ -11,7 +11,9 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
 
-use super::{Observation, Observer};
+use super::Observer;
+use super::judge::reason_of_chain;
+use super::observation::Observation;
 use crate::engine::check::Failure;
 use crate::model::Reason;
 
@@ -64,25 +66,7 @@ fn of_status(status: StatusCode) -> Observation {
 
 /// The texts of an error may hold a URL with what is secret in it, and are not shown.
 fn of_error(error: &(dyn Error + 'static)) -> Observation {
-    let reason = |error: &(dyn Error + 'static)| {
-        if error.is::<tower::timeout::error::Elapsed>() || error.is::<tokio::time::error::Elapsed>()
-        {
-            return Some(Reason::Timeout);
-        }
-        if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            let of_hyper = [
-                (error.is_timeout(), Reason::Timeout),
-                (error.is_incomplete_message(), Reason::ConnectionReset),
-                (error.is_parse(), Reason::Protocol),
-            ];
-            return of_hyper.into_iter().find_map(|(is, reason)| is.then_some(reason));
-        }
-        let reason = Reason::of_io(error.downcast_ref::<std::io::Error>()?);
-        // Its cause may say more.
-        Some(reason).filter(|reason| *reason != Reason::Other)
-    };
-    let chain = std::iter::successors(Some(error), |error| Error::source(*error));
-    chain.take(16).find_map(reason).unwrap_or(Reason::Other).into()
+    reason_of_chain(error).unwrap_or(Reason::Other).into()
 }
 
 /// Observes the calls of a client; see [`Observer::layer`].
