@@ -39,6 +39,45 @@ const FORWARDED: [&str; 7] = [
     "x-envoy-external-address",
 ];
 
+/// What the host says of the sender of a request: whether it has the right to details, which are
+/// causes, figures and labels.
+///
+/// A host that authenticates its callers puts this into the extensions of their requests, in a layer
+/// around the routes. Then the host's word holds, on every route, and no token of ours is asked for
+/// or looked at: `Authorization` may hold what is the host's. A caller with the right may scrape
+/// `/metrics` as well. A request without this extension is judged by [`Details`] and the tokens as
+/// ever, and [`Details::Never`] means nobody, whatever the host says.
+///
+/// ```
+/// use axum::{Extension, Router, extract::Request, middleware::{Next, from_fn}};
+/// use vitalsign::{Health, http::ShowDetails};
+///
+/// # struct User { on_call: bool }
+/// # fn authenticate(_: &Request) -> User { User { on_call: true } }
+/// fn app(health: &Health) -> Router {
+///     let ask = from_fn(|mut request: Request, next: Next| async move {
+///         let right = authenticate(&request).on_call;
+///         request.extensions_mut().insert(ShowDetails(right));
+///         next.run(request).await
+///     });
+///     health.router().layer(ask)
+/// }
+///
+/// // Behind a listener that only the right people reach:
+/// fn internal(health: &Health) -> Router {
+///     health.detail_router().layer(Extension(ShowDetails(true)))
+/// }
+/// # let _ = (app, internal);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShowDetails(pub bool);
+
+impl ShowDetails {
+    fn of(extensions: &Extensions) -> Option<bool> {
+        extensions.get::<Self>().map(|right| right.0)
+    }
+}
+
 /// Why a request is refused for its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -63,6 +102,9 @@ impl Guard {
     /// Whether a probe may show causes; a wrong token is ignored there.
     pub(crate) fn shows_causes(&self, headers: &HeaderMap, extensions: &Extensions) -> bool {
         let access = self.access.load();
+        if let Some(right) = ShowDetails::of(extensions) {
+            return right && access.details != Details::Never;
+        }
         without_token(access.details, headers, extensions).unwrap_or_else(|| {
             access.details != Details::Never
                 && credentials(headers).is_some_and(|t| is(access.token.as_ref(), &t))
@@ -76,6 +118,9 @@ impl Guard {
         extensions: &Extensions,
     ) -> Result<bool, Refused> {
         let access = self.access.load();
+        if let Some(right) = ShowDetails::of(extensions) {
+            return Ok(right && access.details != Details::Never);
+        }
         match (access.details, &access.token, credentials(headers)) {
             (Details::Never, ..) => Ok(false),
             (_, Some(token), Some(given)) => {
@@ -83,6 +128,12 @@ impl Guard {
             }
             (details, ..) => Ok(without_token(details, headers, extensions).unwrap_or(false)),
         }
+    }
+
+    /// Whether a token would give this request the right to details.
+    #[cfg(feature = "page")]
+    pub(crate) fn asks_for_token(&self, extensions: &Extensions) -> bool {
+        ShowDetails::of(extensions).is_none() && self.takes_token()
     }
 
     /// Whether a token would give the right to details.
@@ -100,9 +151,10 @@ impl Guard {
     ) -> Result<(), Refused> {
         match &self.access.load().metrics_token {
             None => Ok(()),
-            Some(token) => match credentials(headers) {
-                None => Err(Refused::Unauthorized),
-                Some(given) => self.judge(is(Some(token), &given), extensions),
+            Some(token) => match (ShowDetails::of(extensions), credentials(headers)) {
+                (Some(true), _) => Ok(()),
+                (_, None) => Err(Refused::Unauthorized),
+                (_, Some(given)) => self.judge(is(Some(token), &given), extensions),
             },
         }
     }
@@ -264,6 +316,31 @@ mod tests {
         let (headers, extensions) = request("10.0.0.1:9", &[]);
         assert_eq!(guard(Details::Always).shows_details(&headers, &extensions), Ok(true));
         assert!(guard(Details::Always).shows_causes(&headers, &extensions));
+    }
+
+    #[test]
+    fn the_word_of_the_host_holds_whatever_stands_in_the_request() {
+        for details in [Details::Auto, Details::Token, Details::Loopback, Details::Always] {
+            for (right, value) in [
+                (true, "Bearer of-the-host"),
+                (true, "Bearer right"),
+                (false, "Bearer right"),
+                (false, "Bearer of-the-host"),
+            ] {
+                let pairs = [("authorization", value)];
+                let (headers, mut extensions) = request("127.0.0.1:9", &pairs);
+                extensions.insert(ShowDetails(right));
+                let guard = guard(details);
+                assert_eq!(guard.shows_details(&headers, &extensions), Ok(right), "{details:?}");
+                assert_eq!(guard.shows_causes(&headers, &extensions), right, "{details:?}");
+                let scrapes = guard.scrapes(&headers, &extensions);
+                assert_eq!(scrapes.is_ok(), right, "{details:?}, {value}");
+            }
+        }
+        let (headers, mut extensions) = request("127.0.0.1:9", &[]);
+        extensions.insert(ShowDetails(true));
+        assert_eq!(guard(Details::Never).shows_details(&headers, &extensions), Ok(false));
+        assert!(!guard(Details::Never).shows_causes(&headers, &extensions));
     }
 
     #[test]

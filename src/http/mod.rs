@@ -35,6 +35,7 @@ use crate::health::Health;
 use self::app::FastPath;
 use self::routes::{Routes, details, events, probe, surface};
 
+pub use self::access::ShowDetails;
 pub use self::app::App;
 pub use self::request_metrics::{Measured, Measuring, RequestMetrics};
 #[cfg(feature = "server")]

@@ -91,7 +91,8 @@ async fn overview(
         Ok(details) => details,
         Err(why) => return refused(why),
     };
-    if !details && asked(&uri, DETAILS).is_some() && pages.routes.guard.takes_token() {
+    let asks = asked(&uri, DETAILS).is_some();
+    if !details && asks && pages.routes.guard.asks_for_token(request.extensions()) {
         // The only way to have a browser ask its user for a password.
         return refused(Refused::Unauthorized);
     }
