@@ -24,6 +24,7 @@ mod routes;
 #[cfg(feature = "server")]
 pub mod server;
 mod server_context;
+mod show_details;
 mod single_flight;
 
 use std::sync::Arc;
@@ -35,13 +36,13 @@ use crate::health::Health;
 use self::app::FastPath;
 use self::routes::{Routes, details, events, probe, surface};
 
-pub use self::access::ShowDetails;
 pub use self::app::App;
 pub use self::request_metrics::{Measured, Measuring, RequestMetrics};
 #[cfg(feature = "server")]
 pub use self::server::{Server, Stopped};
 #[cfg(all(feature = "server", feature = "tls"))]
 pub use self::server::{TlsError, tls_config};
+pub use self::show_details::ShowDetails;
 
 impl Health {
     /// The routes for programs, to be merged into a host's router.

@@ -102,7 +102,7 @@ async fn a_4xx_is_an_answer_of_http_and_a_5xx_is_none() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let place = listener.local_addr().expect("an address");
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = super::reqwest::builder().build().expect("a client");
     let (health, db) = observed().await;
     for (path, wanted) in [
         ("missing", None),

@@ -19,7 +19,7 @@ use crate::support::spans::{Spans, attribute, events, id};
 const SECRET: &str = "Pa55word";
 
 /// A host's client, which trusts no authority.
-fn builder() -> ClientBuilder {
+pub(super) fn builder() -> ClientBuilder {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -14,6 +14,7 @@ pub(super) fn judge(error: &RedisError) -> Observation {
     let reason = match (error.kind(), reason(error)) {
         // A nil where a number was wanted is an answer, as a missing row is.
         (ErrorKind::UnexpectedReturnType, _) => return Observation::Success,
+        (ErrorKind::Parse, _) if is_of_a_value(error) => return Observation::Success,
         // It was not asked.
         (ErrorKind::InvalidClientConfig | ErrorKind::Client, _) => return Observation::Ignored,
         (_, Reason::QueryFailed) if error.code() == Some(READ_ONLY) => Reason::NotServing,
@@ -30,9 +31,17 @@ pub(super) fn judge(error: &RedisError) -> Observation {
     failed(reason, error)
 }
 
+/// Whether an error of parsing is about the value of an answer: the client has one kind for that and
+/// for what is no answer of the protocol at all, which it begins to describe so.
+fn is_of_a_value(error: &RedisError) -> bool {
+    error.detail().is_some_and(|text| !text.starts_with("Parse error"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
+
+    use ::redis::ParsingError;
 
     use super::*;
 
@@ -53,6 +62,11 @@ mod tests {
             (of(ErrorKind::UnexpectedReturnType), Ok(Observation::Success)),
             (of(ErrorKind::Client), Ok(Observation::Ignored)),
             (of(ErrorKind::Parse), Err(Reason::Protocol)),
+            (ParsingError::from("Parse error at 1").into(), Err(Reason::Protocol)),
+            (
+                ParsingError::from("not convertible (value was nil)").into(),
+                Ok(Observation::Success),
+            ),
             (of(ErrorKind::ClusterConnectionNotFound), Err(Reason::NotServing)),
             (io(io::ErrorKind::ConnectionRefused), Err(Reason::ConnectionRefused)),
             (io(io::ErrorKind::TimedOut), Err(Reason::Timeout)),
