@@ -67,7 +67,7 @@ async fn what_is_set_holds_at_once_whatever_the_thresholds_are() {
 #[tokio::test(start_paused = true)]
 async fn a_status_that_was_set_is_no_run_and_never_goes_stale() {
     let (health, notes, warm) = with_warm(every(SECOND));
-    let mut changes = health.subscribe();
+    let mut changes = health.subscribe().checks();
     warm.up();
     warm.down(Reason::Timeout, "the migration hangs");
     for from in [Status::Unknown, Status::Up] {

@@ -105,7 +105,7 @@ async fn of_urls_stay_out_of_what_the_host_observed() {
     let good = || every(secs(3600)).failure_threshold(1).from_fn(|| async { Ok::<_, Failure>(()) });
     let health = health(vec![("db", good())]).await;
     let database = health.observe("db").expect("a check");
-    let mut changes = health.subscribe();
+    let mut changes = health.subscribe().checks();
     let message = || {
         let run = health.state().check("db").and_then(|check| check.last_run).expect("a run");
         run.message.clone()

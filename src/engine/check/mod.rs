@@ -59,9 +59,9 @@ pub(crate) use heartbeat_check::AGE as HEARTBEAT_AGE;
 pub use heartbeat_check::Heartbeat;
 pub use into_failure::{IntoFailure, marker};
 pub use manual::Manual;
-pub(crate) use names::{has_kind_form, has_name_form};
 #[cfg(feature = "config")]
 pub(crate) use names::{MAX_NAME, RESERVED_NAMES, has_label_form, is_reserved_label};
+pub(crate) use names::{has_kind_form, has_name_form};
 pub use names::{is_check_name, is_label_name};
 #[cfg(any(feature = "http", feature = "reqwest-client"))]
 pub(crate) use status::unexpected_status;

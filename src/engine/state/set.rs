@@ -28,7 +28,7 @@ impl HealthState {
         drop(cell);
         self.update_suppressed_series(entry, &transition);
         if let Some(transition) = &transition {
-            self.log_transition(&entry.info, transition);
+            self.log_transition(&entry.info, transition, set.trace.is_some());
         }
         true
     }
