@@ -11,7 +11,7 @@
 //! was sent.
 
 use std::borrow::Cow;
-#[cfg(any(feature = "sql-pool", feature = "tls"))]
+#[cfg(feature = "tls")]
 use std::cmp::Reverse;
 
 #[cfg(any(feature = "sql-pool", feature = "tls"))]
@@ -97,6 +97,7 @@ pub(crate) struct Redaction(Vec<Secret>);
 #[cfg(any(feature = "sql-pool", feature = "tls"))]
 impl Redaction {
     /// Hides `secrets` from every message.
+    #[cfg(feature = "tls")]
     pub(crate) fn of(secrets: impl IntoIterator<Item = String>) -> Self {
         let mut secrets: Vec<_> = secrets.into_iter().filter(|s| !s.is_empty()).collect();
         // The longest first: one that is a part of another would leave the rest of that in the text.
@@ -158,7 +159,7 @@ mod tests {
         }
     }
 
-    #[cfg(any(feature = "sql-pool", feature = "tls"))]
+    #[cfg(feature = "tls")]
     #[test]
     fn a_secret_is_hidden_wherever_it_stands() {
         let redaction = Redaction::of(["hunter2".to_owned(), String::new()]);
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(format!("{redaction:?}"), "Redaction([[secret]])");
     }
 
-    #[cfg(any(feature = "sql-pool", feature = "tls"))]
+    #[cfg(feature = "tls")]
     #[test]
     fn a_text_that_holds_a_short_secret_is_withheld_as_a_whole() {
         for secret in ["e", "wr", "d 3", "ü"] {
@@ -180,7 +181,7 @@ mod tests {
         assert_eq!(both.clean("no hunter2 in x"), WITHHELD);
     }
 
-    #[cfg(any(feature = "sql-pool", feature = "tls"))]
+    #[cfg(feature = "tls")]
     #[test]
     fn nothing_is_left_of_a_secret_that_holds_another_or_a_control_character() {
         let redaction = Redaction::of(["hunt", "hunter2", "ter2", "tab\there"].map(str::to_owned));
@@ -188,7 +189,7 @@ mod tests {
         assert_eq!(clean, "[secret], [secret], [secret], [secret]");
     }
 
-    #[cfg(any(feature = "sql-pool", feature = "tls"))]
+    #[cfg(feature = "tls")]
     #[test]
     fn a_long_text_is_cut_between_characters() {
         let cut = Redaction::default().clean(&"é".repeat(MAX_TEXT + 1));

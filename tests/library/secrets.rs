@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use futures_util::StreamExt;
 use tracing_subscriber::fmt::MakeWriter;
 use vitalsign::config::Details;
 use vitalsign::{Declared, Detail, Failure, Health, Reason, every, secs};
