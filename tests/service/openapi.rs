@@ -30,6 +30,7 @@ async fn started() -> Service {
         create = true
         objective = 99.9
         labels = {{ team = "payments" }}
+        groups = ["storage"]
         interval = "1500ms"
         [checks.cache]
         kind = "tcp"
@@ -74,6 +75,10 @@ const CASES: &[Case] = &[
     ("/ready/{check}", "/ready/cache", &[], 503),
     ("/ready/{check}", "/ready/cache?verbose", &[], 503),
     ("/ready/{check}", "/ready/nobody", &[], 404),
+    ("/ready/group/{group}", "/ready/group/storage", &[], 200),
+    ("/ready/group/{group}", "/ready/group/storage?verbose", &[], 200),
+    ("/ready/group/{group}", "/ready/group/storage", &[IETF], 200),
+    ("/ready/group/{group}", "/ready/group/nothing", &[], 404),
     ("/metrics", "/metrics", &[SCRAPE], 200),
     ("/metrics", "/metrics", &[SCRAPE, ("accept", "application/openmetrics-text")], 200),
     ("/metrics", "/metrics", &[], 401),

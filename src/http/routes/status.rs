@@ -87,7 +87,8 @@ pub(crate) struct Document<'a> {
     service: Service<'a>,
     /// Every check by its name.
     checks: BTreeMap<&'a str, Check<'a>>,
-    /// Every group of checks by its name.
+    /// Every group of checks by its name; absent where there is none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     groups: BTreeMap<&'a str, Group<'a>>,
 }
 
@@ -141,7 +142,8 @@ pub(crate) struct Check<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schemars(with = "BTreeMap<String, String>"))]
     labels: Option<&'a BTreeMap<String, String>>,
-    /// The groups that it belongs to, sorted by name.
+    /// The groups that it belongs to, sorted by name; absent where it belongs to none.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     groups: &'a [Arc<str>],
     /// Checks whose being down suppresses its alerts.
     depends_on: &'a [Arc<str>],
