@@ -4,7 +4,7 @@
 //! the binary's, turns them into OpenTelemetry spans. Without such a layer they cost next to
 //! nothing and carry no trace id. [`RunSpans`] says which runs have spans at all.
 //!
-//! The OpenTelemetry context of a run holds a [`RunMark`], so that samplers and processors know the
+//! The OpenTelemetry context of a run holds a `RunMark`, so that samplers and processors know the
 //! traces of runs from those of a host on the same provider.
 
 use std::sync::Arc;
