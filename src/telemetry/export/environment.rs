@@ -233,3 +233,26 @@ impl Reader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Service;
+
+    fn delay(value: Option<&str>) -> Duration {
+        let [name, version, instance] = ["orders", "1", "orders-1"].map(str::to_owned);
+        let service = Service { name, version, instance, environment: None };
+        let settings = Settings::new(service);
+        let env =
+            |name: &str| value.filter(|_| name == "OTEL_BSP_SCHEDULE_DELAY").map(str::to_owned);
+        plan(&settings, &env).expect("nothing is wrong").batching.delay
+    }
+
+    #[test]
+    fn a_delay_of_zero_is_none_and_not_the_default() {
+        assert_eq!(delay(Some("0")), Duration::ZERO);
+        assert_eq!(delay(Some("20")), Duration::from_millis(20));
+        assert_eq!(delay(Some("")), delay(None));
+        assert!(delay(None) > Duration::ZERO);
+    }
+}
