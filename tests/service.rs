@@ -21,6 +21,7 @@ mod proxies_files;
 mod reload;
 mod reload_files;
 mod reload_load;
+mod reload_memory;
 mod secrets;
 mod settings;
 mod surface;

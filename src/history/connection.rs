@@ -32,8 +32,18 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Longest that a statement of SQLite waits for somebody else's lock.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// Values that one statement may hold; SQLite takes 32,766, PostgreSQL 65,535.
-const MAX_VALUES: usize = 4_096;
+/// Values that one statement holds at most. SQLite takes 32,766, but a statement of a few hundred
+/// costs no more for each row, and takes tens of kilobytes for its moment instead of hundreds.
+const SQLITE_VALUES: usize = 512;
+
+/// The same for PostgreSQL, which takes 65,535, and where each statement is a way there and back.
+const POSTGRES_VALUES: usize = 4_096;
+
+/// Values up to which a statement stays prepared on a connection to SQLite.
+///
+/// The text of a longer one depends on how many rows it holds, so it rarely comes again, and the
+/// driver would keep a hundred of them.
+const MAX_PREPARED_VALUES: usize = 16;
 
 static SQLITE: Migrator = sqlx::migrate!("src/history/migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("src/history/migrations/postgres");
@@ -47,6 +57,11 @@ pub(super) enum Connection {
     Sqlite(SqliteConnection),
     /// A server, and whether a transaction has begun.
     Postgres(PgConnection, bool),
+}
+
+/// Whether a statement with `values` is worth its place among those that stay prepared.
+const fn stays_prepared(values: &[Value]) -> bool {
+    values.len() <= MAX_PREPARED_VALUES
 }
 
 /// Binds `values` in order.
@@ -161,6 +176,7 @@ impl Connection {
         let changed = match self {
             Self::Sqlite(conn) => {
                 let query = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
+                let query = query.persistent(stays_prepared(values));
                 query.execute(conn).await?.rows_affected()
             }
             Self::Postgres(conn, _) if values.is_empty() => {
@@ -188,6 +204,7 @@ impl Connection {
         let rows = match self {
             Self::Sqlite(conn) => {
                 let query = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
+                let query = query.persistent(stays_prepared(values));
                 query.fetch_all(conn).await?.into_iter().map(Row::Sqlite).collect()
             }
             Self::Postgres(conn, _) if values.is_empty() => {
@@ -223,8 +240,9 @@ impl Connection {
         columns: usize,
         values: &[Value],
     ) -> Result<(), StoreError> {
-        for part in values.chunks(MAX_VALUES / columns * columns) {
-            let numbered = matches!(self, Self::Postgres(..));
+        let numbered = matches!(self, Self::Postgres(..));
+        let most = if numbered { POSTGRES_VALUES } else { SQLITE_VALUES };
+        for part in values.chunks(most / columns * columns) {
             let mut sql = String::with_capacity(head.len() + tail.len() + 6 * part.len());
             sql.push_str(head);
             for number in 0..part.len() {
@@ -270,6 +288,15 @@ impl Connection {
             *begun = false;
         }
         Ok(())
+    }
+
+    /// How many statements stay prepared.
+    #[cfg(test)]
+    pub(super) fn prepared(&self) -> usize {
+        match self {
+            Self::Sqlite(conn) => conn.cached_statements_size(),
+            Self::Postgres(conn, _) => conn.cached_statements_size(),
+        }
     }
 
     /// Bytes that the store takes.

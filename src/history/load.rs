@@ -66,10 +66,9 @@ pub(super) async fn ids(
 ) -> Result<HashMap<Arc<str>, i64>, StoreError> {
     let mut ids = HashMap::new();
     for part in checks.chunks(NAMES) {
-        let numbers: Vec<String> = (2..2 + part.len()).map(|n| format!("${n}")).collect();
         let sql = format!(
             "SELECT id, name FROM vitalsign_checks WHERE instance_id = $1 AND name IN ({})",
-            numbers.join(", ")
+            numbers(2, part.len())
         );
         let names = part.iter().map(|check| Value::from(&**check));
         let values: Vec<Value> = std::iter::once(instance.into()).chain(names).collect();
@@ -78,6 +77,12 @@ pub(super) async fn ids(
         }
     }
     Ok(ids)
+}
+
+/// So many numbered parameters, from `$first` on, for a list.
+fn numbers(first: usize, count: usize) -> String {
+    let numbers: Vec<String> = (first..first + count).map(|n| format!("${n}")).collect();
+    numbers.join(", ")
 }
 
 /// A roll-up of a check, as the store has it.
@@ -96,7 +101,7 @@ pub(super) async fn past(
     let mut found = Vec::new();
     for part in names.chunks(NAMES) {
         let names: Names = part.iter().cloned().collect();
-        let ids: Vec<String> = part.iter().map(|(id, _)| id.to_string()).collect();
+        let ids: Vec<Value> = part.iter().map(|(id, _)| (*id).into()).collect();
         for (width, reach) in [
             (Width::Minute, Width::Hour.millis()),
             (Width::Hour, Width::Day.millis()),
@@ -111,9 +116,10 @@ pub(super) async fn past(
                 "SELECT check_id, start, runs, good, slo_good, slo_counted, max_micros, worst, \
                  sketch FROM vitalsign_rollups WHERE instance_id = $1 AND width = $2 \
                  AND start >= $3 AND check_id IN ({})",
-                ids.join(", ")
+                numbers(4, ids.len())
             );
             let values = [instance.into(), width.millis().into(), from.into()];
+            let values: Vec<Value> = values.into_iter().chain(ids.iter().cloned()).collect();
             for row in conn.fetch(&sql, &values).await? {
                 let Some(name) = names.get(&row.int(0)?) else { continue };
                 let (counts, sketch) = rollup(&row, 2)?;

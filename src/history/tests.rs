@@ -245,3 +245,24 @@ async fn a_check_that_comes_back_finds_its_past() {
         assert_eq!(sums, (5, 4), "{width:?}");
     }
 }
+
+#[tokio::test]
+async fn statements_for_many_rows_do_not_stay_prepared() {
+    let shared = shared();
+    let (mut conn, instance) = open(&shared).await;
+    let mut prepared = Vec::new();
+    for count in 20..40 {
+        let checks: Vec<_> = (0..count).map(|n| info(&format!("round-{count}-{n}"))).collect();
+        for check in &checks {
+            fold(&shared, check, std::iter::once(ran(now(), Outcome::Success)), now());
+        }
+        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        for check in &checks {
+            remove(&shared, check, now());
+        }
+        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        prepared.push(conn.prepared());
+    }
+    // Each text of its own would stay: a few for each round.
+    assert_eq!(prepared.last(), prepared.get(2), "{prepared:?}");
+}
