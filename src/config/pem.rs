@@ -7,6 +7,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::watch::Contents;
+use crate::model::without_byte_order_mark;
 
 /// Longest PEM file: system bundles of authorities are about 250 KiB.
 const MAX_PEM: u64 = 8 * 1024 * 1024;
@@ -27,10 +28,11 @@ pub(super) fn read(path: &Path, content: &str, files: &mut Contents) -> Result<V
     } else {
         files.saw(path, &bytes);
     }
+    let pem = without_byte_order_mark(&bytes);
     let holds = if content == "key" {
-        PrivateKeyDer::from_pem_slice(&bytes).is_ok()
+        PrivateKeyDer::from_pem_slice(pem).is_ok()
     } else {
-        let mut found = CertificateDer::pem_slice_iter(&bytes).peekable();
+        let mut found = CertificateDer::pem_slice_iter(pem).peekable();
         found.peek().is_some() && found.all(|certificate| certificate.is_ok())
     };
     let wanted = if content == "key" { "private key" } else { "certificate" };

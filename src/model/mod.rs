@@ -5,6 +5,8 @@
 //! enums whose [`as_str`](Status::as_str) is the exact text that probes, metrics, spans and the
 //! status document show.
 
+#[cfg(feature = "tls")]
+mod byte_order_mark;
 mod calls;
 mod check;
 mod details;
@@ -19,6 +21,8 @@ mod secret;
 mod sink;
 mod vocabulary;
 
+#[cfg(feature = "tls")]
+pub(crate) use byte_order_mark::without_byte_order_mark;
 pub use calls::Calls;
 pub use check::{CheckInfo, Gates, Measurement, Server};
 pub use details::Details;

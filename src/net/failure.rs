@@ -40,6 +40,35 @@ pub(super) fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     innermost(error).1
 }
 
+/// The limit of this client that an error of TLS behind `error` stands for, if it is one.
+#[cfg(any(feature = "alertmanager", feature = "otlp"))]
+pub(crate) fn tls_limit(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        let tls = match inner.downcast_ref::<io::Error>() {
+            Some(error) => tls_error(error),
+            None => inner.downcast_ref(),
+        };
+        if let Some(error) = tls {
+            return is_limit(error).then(|| explain(error));
+        }
+        cause = inner.source();
+    }
+    None
+}
+
+/// Whether `error` may come from what this client does not know or take.
+#[cfg(any(feature = "alertmanager", feature = "otlp"))]
+const fn is_limit(error: &rustls::Error) -> bool {
+    use rustls::{AlertDescription::HandshakeFailure, CertificateError, Error as Tls};
+    matches!(
+        error,
+        Tls::InvalidCertificate(CertificateError::Other(_))
+            | Tls::PeerIncompatible(_)
+            | Tls::AlertReceived(HandshakeFailure)
+    )
+}
+
 /// The innermost I/O error that `error` wraps, and the error of TLS that this one wraps.
 fn innermost(error: &io::Error) -> (&io::Error, Option<&rustls::Error>) {
     // `source` of an I/O error skips the very error that it wraps.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use vitalsign::{Outcome, Reason};
@@ -199,6 +200,7 @@ async fn every_kind_takes_the_certificate_that_the_option_names() {
     openssl.self_signed("named", RSA, &named);
     let identity = Identity { cert: openssl.read("named.pem"), key: openssl.read("named.key") };
     let ca = file(&identity.cert);
+    let marked = file(&format!("\u{feff}{}", identity.cert));
     for (kind, options, lines) in [
         ("amqp", "url = 'amqps://ADDRESS'", &[][..]),
         ("grpc", "address = 'ADDRESS'", &[]),
@@ -227,8 +229,9 @@ async fn every_kind_takes_the_certificate_that_the_option_names() {
         let peer = Peer::start(after(lines, Arc::new(config))).await;
         let address = format!("localhost:{}", peer.address.port());
         let options = options.replace("ADDRESS", &address);
+        let naming = |ca: &NamedTempFile| format!("tls.ca = '{}'", ca.path().display());
         for (tls, trusted) in
-            [(format!("tls.ca = '{}'", ca.path().display()), true), ("tls = {}".to_owned(), false)]
+            [(naming(&ca), true), (naming(&marked), true), ("tls = {}".to_owned(), false)]
         {
             // What comes after the handshake is in no protocol, and so mostly a failure.
             let failed = ask(&*check(kind, &format!("{options}\n{tls}")), SHORT).await.err();

@@ -3,7 +3,8 @@
 use rustls::ServerConfig;
 
 use super::*;
-use crate::support::certs::Authority;
+use crate::support::certs::{Authority, Identity};
+use crate::support::openssl::{NAMES, OpenSsl};
 
 #[tokio::test]
 async fn variables_win_over_the_file() {
@@ -250,6 +251,33 @@ async fn a_collector_behind_tls_is_trusted_by_its_certificate() {
         running.run(true);
         collector.wait_for_spans(2).await;
         assert_eq!(running.shutdown().await, 0);
+    }
+}
+
+/// As every kind of check trusts them: a certificate that is its own authority, one of an authority
+/// with P-521, and a file that begins with a byte order mark.
+#[tokio::test]
+async fn a_collector_is_trusted_as_checks_trust() {
+    let Some(openssl) = OpenSsl::new() else { return };
+    openssl.self_signed("own", "rsa:2048", &format!("-subj /CN=localhost -addext {NAMES}"));
+    openssl.self_signed("p521", "ec -pkeyopt ec_paramgen_curve:secp521r1", "-subj /CN=CA");
+    openssl.issue("leaf", "ec -pkeyopt ec_paramgen_curve:prime256v1", "p521", &[NAMES], "");
+    let marked = format!("\u{feff}{}", openssl.read("own.pem"));
+    std::fs::write(openssl.path("marked.pem"), marked).unwrap();
+    for (name, ca) in [("own", "own"), ("own", "marked"), ("leaf", "p521")] {
+        let [cert, key] = ["pem", "key"].map(|end| openssl.read(&format!("{name}.{end}")));
+        let identity = Identity { cert, key };
+        let ca = openssl.path(&format!("{ca}.pem"));
+        for protocol in PROTOCOLS {
+            let collector = Collector::start().await;
+            let config = ServerConfig::clone(&identity.server(None));
+            let address = collector.behind(config, protocol == Protocol::Grpc).await;
+            let setup = Setup::new().at(&format!("https://localhost:{}", address.port()), protocol);
+            let running = setup.env("OTEL_EXPORTER_OTLP_CERTIFICATE", ca.to_str().unwrap()).build();
+            running.run(true);
+            collector.wait_for_spans(2).await;
+            assert_eq!(running.shutdown().await, 0, "{name} {ca:?} {protocol:?}");
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{InconsistentKeys, ServerConfig};
 
+use crate::model::without_byte_order_mark;
+
 /// Why a certificate and a key make no TLS configuration.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -41,16 +43,19 @@ pub enum TlsError {
 /// # Errors
 /// A [`TlsError`] that says which of the two is wrong; it never holds key material.
 pub fn tls_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = CertificateDer::pem_slice_iter(cert_pem)
+    let chain = CertificateDer::pem_slice_iter(without_byte_order_mark(cert_pem))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| TlsError::BadCertificate)?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate);
     }
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| match error {
-        pem::Error::NoItemsFound => TlsError::NoKey,
-        _ => TlsError::UnsupportedKey,
-    })?;
+    let key =
+        PrivateKeyDer::from_pem_slice(without_byte_order_mark(key_pem)).map_err(
+            |error| match error {
+                pem::Error::NoItemsFound => TlsError::NoKey,
+                _ => TlsError::UnsupportedKey,
+            },
+        )?;
     let provider = Arc::new(ring::default_provider());
     // Asked on its own, so that a bad key is not mistaken for a bad certificate.
     provider

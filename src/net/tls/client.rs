@@ -3,16 +3,14 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
 use opentelemetry_semantic_conventions::attribute as semconv;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -20,16 +18,16 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::config::{ConfigPath, OptionError, TlsOptions};
+use crate::config::{OptionError, TlsOptions};
 use crate::engine::check::{Context, Failure};
 use crate::model::{Phase, Reason};
 use crate::net::endpoint::{Endpoint, Host};
-use crate::net::failure::{brief, failure, tls_error};
+use crate::net::failure::{failure, tls_error};
 use crate::net::mysql_port;
 
 use super::chain::Chain;
-use super::crypto::{KNOWN_KEYS, provider};
-use super::verify::{Roots, Trust, Verifier};
+use super::config::{configure, identity, server_name, trust};
+use super::verify::{Trust, Verifier};
 
 /// How a check speaks TLS; made once, from its options.
 #[derive(Clone)]
@@ -101,12 +99,21 @@ impl TlsClient {
         Self { warn_before, ..self }
     }
 
-    /// Its configuration for one handshake, and what verifies that.
-    fn for_one_handshake(&self) -> (Arc<ClientConfig>, Arc<Verifier>) {
+    /// The same client, which verifies a certificate for no name.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn of_any_name(self) -> Self {
+        let trust = match self.trust {
+            Trust::Roots(roots) => Trust::RootsOfAnyName(roots),
+            trust => trust,
+        };
+        Self { trust, ..self }
+    }
+
+    /// Its configuration for one handshake that `verifier` verifies.
+    fn verified_by(&self, verifier: &Arc<Verifier>) -> Arc<ClientConfig> {
         let mut config = ClientConfig::clone(&self.config);
-        let verifier = Arc::new(Verifier::new(self.trust.clone()));
-        config.dangerous().set_certificate_verifier(Arc::clone(&verifier) as _);
-        (Arc::new(config), verifier)
+        config.dangerous().set_certificate_verifier(Arc::clone(verifier) as _);
+        Arc::new(config)
     }
 
     fn name_for(&self, host: &Host) -> Result<ServerName<'static>, Failure> {
@@ -133,9 +140,42 @@ pub(crate) async fn handshake(
     endpoint: &Endpoint,
     stream: TcpStream,
 ) -> Result<Box<TlsConnection>, Failure> {
-    let name = client.name_for(endpoint.host())?;
     let stream = unless_mysql(cx, client, endpoint, stream).await?;
-    let (config, verifier) = client.for_one_handshake();
+    let verifier = Arc::new(Verifier::new(client.trust.clone()));
+    verified_handshake(cx, client, endpoint, stream, &verifier).await
+}
+
+/// Speaks TLS over `stream` to the end of the handshake, and returns why the certificate is not
+/// trusted beside the connection: for a protocol whose server counts an unfinished handshake
+/// against this host.
+///
+/// # Errors
+/// The handshake did not come to its end.
+#[cfg(feature = "mysql")]
+pub(crate) async fn handshake_before_verdict(
+    cx: &Context,
+    client: &TlsClient,
+    endpoint: &Endpoint,
+    stream: TcpStream,
+) -> Result<(Box<TlsConnection>, Result<(), Failure>), Failure> {
+    let verifier = Arc::new(Verifier::deferred(client.trust.clone()));
+    let connection = verified_handshake(cx, client, endpoint, stream, &verifier).await?;
+    let verdict = verifier.distrust().map_or(Ok(()), |error| {
+        let error = io::Error::other(error.clone());
+        Err(failure(format_args!("the TLS handshake with {endpoint}"), &error))
+    });
+    Ok((connection, verdict))
+}
+
+async fn verified_handshake(
+    cx: &Context,
+    client: &TlsClient,
+    endpoint: &Endpoint,
+    stream: TcpStream,
+    verifier: &Arc<Verifier>,
+) -> Result<Box<TlsConnection>, Failure> {
+    let name = client.name_for(endpoint.host())?;
+    let config = client.verified_by(verifier);
     let handshake = Box::pin(TlsConnector::from(config).connect(name, stream));
     let result = cx.phase(Phase::Tls, handshake).await;
     let speaks_otherwise = result.as_ref().err().and_then(tls_error).is_some_and(|error| {
@@ -255,128 +295,4 @@ impl AsyncWrite for TlsConnection {
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
-}
-
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn configure(
-    trust: &Trust,
-    identity: Option<Identity>,
-    alpn: &[&[u8]],
-) -> Result<ClientConfig, String> {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(brief)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier::new(trust.clone())));
-    let mut config = match identity {
-        Some((chain, key)) => {
-            // Asked on its own, so that a key that is not known is not taken for one that does
-            // not fit.
-            provider().key_provider.load_private_key(key.clone_key()).map_err(|_| {
-                format!("the private key is not supported; {KNOWN_KEYS}, P-521 apart, would be")
-            })?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| {
-                format!("{}; it must be the private key of tls.cert", brief(error))
-            })?
-        }
-        None => builder.with_no_client_auth(),
-    };
-    // A resumed session shows no certificate: its expiry or exchange would go unseen.
-    config.resumption = rustls::client::Resumption::disabled();
-    config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
-    Ok(config)
-}
-
-fn trust(options: &TlsOptions) -> Result<Trust, OptionError> {
-    match (&options.ca, options.insecure) {
-        (Some(_), true) => Err(OptionError::new(
-            "tls.insecure",
-            "any certificate is accepted, so `ca` has no effect; leave out one of the two",
-        )),
-        (None, true) => Ok(Trust::Any),
-        (Some(ca), false) => {
-            let mut roots = Roots::default();
-            for certificate in certificates(ca, "tls.ca")? {
-                roots.add(certificate).map_err(|error| {
-                    let text =
-                        format!("{} holds an invalid certificate: {}", shown(ca), brief(error));
-                    OptionError::new("tls.ca", format!("{text}; it must hold authorities as PEM"))
-                })?;
-            }
-            Ok(Trust::Roots(Arc::new(roots)))
-        }
-        (None, false) => system_trust().map_err(|error| OptionError::new("tls.ca", error)),
-    }
-}
-
-/// Trust in the system's authorities, which are read once.
-fn system_trust() -> Result<Trust, String> {
-    static TRUST: OnceLock<Result<Trust, String>> = OnceLock::new();
-    let trust = TRUST.get_or_init(|| {
-        let mut roots = Roots::default();
-        for certificate in rustls_native_certs::load_native_certs().certs {
-            // Some systems have certificates among them that nobody can read.
-            let _ = roots.add(certificate);
-        }
-        if roots.is_empty() {
-            return Err("this system has no authorities to trust; \
-                        install its ca-certificates or name a PEM file"
-                .to_owned());
-        }
-        Ok(Trust::Roots(Arc::new(roots)))
-    });
-    trust.clone()
-}
-
-fn identity(options: &TlsOptions) -> Result<Option<Identity>, OptionError> {
-    match (&options.cert, &options.key) {
-        (None, None) => Ok(None),
-        (Some(_), None) => {
-            Err(OptionError::new("tls.cert", "a client certificate needs its key; add `key`"))
-        }
-        (None, Some(_)) => {
-            Err(OptionError::new("tls.key", "a client key needs its certificate; add `cert`"))
-        }
-        (Some(cert), Some(key)) => {
-            let chain = certificates(cert, "tls.cert")?;
-            let pem = read(key, "tls.key")?;
-            let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-                let text = format!("{} holds no private key", shown(key));
-                OptionError::new("tls.key", format!("{text}; it must hold one as PEM"))
-            })?;
-            Ok(Some((chain, key)))
-        }
-    }
-}
-
-fn server_name(options: &TlsOptions) -> Result<Option<ServerName<'static>>, OptionError> {
-    let Some(name) = &options.server_name else { return Ok(None) };
-    ServerName::try_from(name.trim_end_matches('.').to_owned()).map(Some).map_err(|_| {
-        let text = "this is no host name or address; write the name on the certificate";
-        OptionError::new("tls.server_name", text)
-    })
-}
-
-fn certificates(
-    file: &ConfigPath,
-    option: &str,
-) -> Result<Vec<CertificateDer<'static>>, OptionError> {
-    let pem = read(file, option)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| {
-        let text = format!("{} holds no certificate; it must hold them as PEM", shown(file));
-        OptionError::new(option, text)
-    })
-}
-
-fn read(file: &ConfigPath, option: &str) -> Result<Vec<u8>, OptionError> {
-    std::fs::read(&file.0).map_err(|error| {
-        let text = format!("{} cannot be read: {error}; it must be a PEM file", shown(file));
-        OptionError::new(option, text)
-    })
-}
-
-fn shown(file: &ConfigPath) -> std::path::Display<'_> {
-    Path::display(&file.0)
 }

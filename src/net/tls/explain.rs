@@ -75,6 +75,34 @@ pub(crate) fn explain(error: &Error) -> String {
     }
 }
 
+/// What `error` of a library's own TLS client means, which knows less than the one of this crate.
+#[cfg(feature = "sql-pool")]
+pub(crate) fn explain_to_driver(error: &Error) -> String {
+    use CertificateError as Certificate;
+    const LIMIT: &str = "the driver of this kind takes no certificate that is its own authority, none \
+                         of X.509 v1, and no key of P-521 or for RSA-PSS alone";
+    match error {
+        Error::InvalidCertificate(
+            Certificate::UnknownIssuer
+            | Certificate::Expired
+            | Certificate::ExpiredContext { .. }
+            | Certificate::NotValidYet
+            | Certificate::NotValidYetContext { .. }
+            | Certificate::NotValidForName
+            | Certificate::NotValidForNameContext { .. }
+            | Certificate::Revoked,
+        ) => explain(error),
+        Error::InvalidCertificate(_) => format!("{}; {LIMIT}", explain(error)),
+        Error::AlertReceived(
+            alert @ (AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity),
+        ) => {
+            let name = alert.as_str().map_or_else(|| format!("{alert:?}"), words);
+            format!("the server refuses ({name}); {LIMIT}")
+        }
+        error => explain(error),
+    }
+}
+
 fn of_certificate(error: &CertificateError) -> String {
     let expired = "its certificate, or one of its chain, has expired";
     let not_yet = "its certificate, or one of its chain, is not valid yet";

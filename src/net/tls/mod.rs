@@ -1,6 +1,7 @@
 //! TLS towards a dependency.
 //!
-//! - `client`: from options to a client when a check is made, and a handshake in each run.
+//! - `config`: from options and PEM files to a configuration.
+//! - `client`: what a check has made of them, and a handshake in each run.
 //! - `verify`: whether a server's certificate is trusted. Every client of the crate uses it.
 //! - `names`: the same for a certificate that is trusted for itself.
 //! - `crypto`: which keys and signatures are known.
@@ -10,6 +11,7 @@
 
 mod chain;
 mod client;
+mod config;
 mod crypto;
 pub(super) mod explain;
 mod limits;
@@ -17,5 +19,11 @@ mod names;
 mod verify;
 
 pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
+#[cfg(feature = "mysql")]
+pub(crate) use client::handshake_before_verdict;
 pub(crate) use client::{TlsClient, TlsConnection, handshake};
+#[cfg(any(feature = "alertmanager", feature = "otlp"))]
+pub(crate) use config::exporter_config;
+#[cfg(feature = "sql-pool")]
+pub(crate) use explain::explain_to_driver;
 pub(crate) use explain::reason;

@@ -9,13 +9,13 @@ use x509_parser::certificate::X509Certificate;
 use super::chain::parse;
 use super::limits::of_path;
 
-/// Whether `own`, which `tls.ca` names, is valid at `now` and for `name`.
+/// Whether `own`, which `tls.ca` names, is valid at `now` and for `name`, where a name is asked for.
 ///
 /// Such certificates are often made by hand, without the extension for alternative names. Their
 /// common name counts then, as it does for OpenSSL.
 pub(super) fn named_itself(
     own: &CertificateDer<'_>,
-    name: &ServerName<'_>,
+    name: Option<&ServerName<'_>>,
     now: UnixTime,
 ) -> Result<(), Error> {
     let read = parse(own).ok_or(CertificateError::BadEncoding)?;
@@ -28,6 +28,7 @@ pub(super) fn named_itself(
     if now < start {
         return Err(CertificateError::NotValidYetContext { time: now, not_before: start }.into());
     }
+    let Some(name) = name else { return Ok(()) };
     let alternative = read.subject_alternative_name();
     if matches!(alternative, Ok(None)) {
         if has_common_name(&read, name) {

@@ -11,6 +11,11 @@
 //! The times of the path that verifies, and not of certificates that a server sends without need.
 //! They are reported also where the certificate is then not trusted.
 //!
+//! # When it is reported
+//! At once, which ends the handshake. A protocol whose server counts an unfinished handshake
+//! against its client asks for the verdict after the handshake instead, ends the connection in
+//! order, and has sent no secret by then.
+//!
 //! # Limits
 //! What this client cannot verify is an error that says so: it is no fault of the server.
 
@@ -34,8 +39,10 @@ use super::names;
 /// Which certificates are trusted.
 #[derive(Debug, Clone)]
 pub(super) enum Trust {
-    /// Those that lead to one of these.
+    /// Those that lead to one of these, and are for the server's name.
     Roots(Arc<Roots>),
+    /// Those that lead to one of these, whatever name they are for.
+    RootsOfAnyName(Arc<Roots>),
     /// All.
     Any,
 }
@@ -76,12 +83,13 @@ impl Roots {
         self.ends[index]
     }
 
-    /// Verifies `own` for `name`, and returns its chain where a path verifies.
+    /// Verifies `own`, for `name` where one is asked for, and returns its chain where a path
+    /// verifies.
     fn verify(
         &self,
         own: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
+        name: Option<&ServerName<'_>>,
         now: UnixTime,
     ) -> (Option<Chain>, Result<(), Error>) {
         if self.certificates.iter().any(|known| known.as_ref() == own.as_ref()) {
@@ -120,7 +128,7 @@ impl Roots {
             Ok(chain) => chain,
             Err(error) => return (None, Err(of_path(error, own, others))),
         };
-        let named = own_read.verify_is_valid_for_subject_name(name);
+        let named = name.map_or(Ok(()), |name| own_read.verify_is_valid_for_subject_name(name));
         (chain, named.map_err(|error| of_path(error, own, others)))
     }
 }
@@ -130,11 +138,25 @@ impl Roots {
 pub(super) struct Verifier {
     trust: Trust,
     chain: OnceLock<Chain>,
+    /// Whether the handshake goes on where the certificate is not trusted.
+    deferred: bool,
+    /// Why the certificate is not trusted, where the handshake went on.
+    distrust: OnceLock<Error>,
 }
 
 impl Verifier {
     pub(super) const fn new(trust: Trust) -> Self {
-        Self { trust, chain: OnceLock::new() }
+        Self { trust, chain: OnceLock::new(), deferred: false, distrust: OnceLock::new() }
+    }
+
+    /// A verifier that lets the handshake end, and is then asked for its verdict.
+    pub(super) const fn deferred(trust: Trust) -> Self {
+        Self { trust, chain: OnceLock::new(), deferred: true, distrust: OnceLock::new() }
+    }
+
+    /// Why the certificate is not trusted, after a handshake that went on.
+    pub(super) fn distrust(&self) -> Option<&Error> {
+        self.distrust.get()
     }
 
     /// The chain, once the server has shown its certificates.
@@ -153,7 +175,7 @@ impl Verifier {
         signed: &DigitallySignedStruct,
         tls13: bool,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if matches!(self.trust, Trust::Any) {
+        if matches!(self.trust, Trust::Any) || self.distrust().is_some() {
             return Ok(HandshakeSignatureValid::assertion());
         }
         let offered = SCHEMES.iter().find(|(scheme, _)| *scheme == signed.scheme);
@@ -213,16 +235,23 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let (chain, verdict) = match &self.trust {
             Trust::Any => (None, Ok(())),
-            Trust::Roots(roots) => roots.verify(own, others, name, now),
+            Trust::Roots(roots) => roots.verify(own, others, Some(name), now),
+            Trust::RootsOfAnyName(roots) => roots.verify(own, others, None, now),
         };
         if let Some(chain) = chain.or_else(|| Chain::by_names(own, others)) {
             let _ = self.chain.set(chain);
         }
         // The key is judged with the certificate: its signature would only be wrong.
-        verdict.and_then(|()| match &self.trust {
+        let verdict = verdict.and_then(|()| match &self.trust {
             Trust::Any => Ok(()),
-            Trust::Roots(_) => Limit::of_key(own).map_or(Ok(()), |limit| Err(limit.into())),
-        })?;
+            _ => Limit::of_key(own).map_or(Ok(()), |limit| Err(limit.into())),
+        });
+        match verdict {
+            Err(error) if self.deferred => {
+                let _ = self.distrust.set(error);
+            }
+            verdict => verdict?,
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -247,7 +276,7 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         match self.trust {
             Trust::Any => any_scheme(),
-            Trust::Roots(_) => SCHEMES.iter().map(|(scheme, _)| *scheme).collect(),
+            _ => SCHEMES.iter().map(|(scheme, _)| *scheme).collect(),
         }
     }
 

@@ -1,11 +1,9 @@
 //! The API of one Alertmanager: one post of alerts, and what came of it.
 
 use std::fmt;
-use std::sync::Arc;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Client, StatusCode};
-use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::receiver_state::Batch;
@@ -15,6 +13,7 @@ use crate::delivery::{
     ErrorType, Exporter, Failure, Retry, client_builder, innermost, refuses_login, retry_after,
     transport_failure,
 };
+use crate::net::{exporter_config, tls_limit};
 
 /// The path of the API behind the base URL.
 const API: [&str; 3] = ["api", "v2", "alerts"];
@@ -61,7 +60,7 @@ impl Exporter<AlertSource> for ApiClient {
     async fn send(&mut self, batch: &Batch) -> Result<(), Failure> {
         // The credentials of the URL become a header here, which the client marks as sensitive.
         let post = self.client.post(self.url.clone()).headers(self.headers.clone());
-        let answer = post.json(&batch.alerts).send().await.map_err(|e| transport_failure(&e))?;
+        let answer = post.json(&batch.alerts).send().await.map_err(|e| unanswered(&e))?;
         if answer.status().is_success() {
             return Ok(());
         }
@@ -69,17 +68,17 @@ impl Exporter<AlertSource> for ApiClient {
     }
 }
 
-/// A client that trusts the system's authorities.
+/// A client that trusts the system's authorities, and verifies as checks do.
 pub(super) fn client() -> Result<Client, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = exporter_config(None, None, &[])?;
     client_builder(config).no_proxy().build().map_err(|error| innermost(&error))
+}
+
+/// The failure of a post that got no answer.
+fn unanswered(error: &reqwest::Error) -> Failure {
+    let failure = transport_failure(error);
+    let detail = tls_limit(error).unwrap_or(failure.detail);
+    Failure { detail, ..failure }
 }
 
 /// The failure that an answer stands for. Its text is not shown, because it may repeat what it

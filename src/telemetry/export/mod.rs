@@ -2,6 +2,7 @@
 //!
 //! In flow the settings, the `OTEL_*` variables and kept traces; out flow requests to a collector.
 
+mod connector;
 mod environment;
 mod meters;
 mod otlp;

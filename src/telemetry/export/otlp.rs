@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::Write;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -15,6 +16,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use prost::Message;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use rustls::ClientConfig;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
@@ -23,6 +25,7 @@ use tonic_types::StatusExt;
 use url::Url;
 
 use super::super::Protocol;
+use super::connector::{channel_over_tls, endpoint};
 use super::spans::{Accepted, Batch, SpanSource};
 use super::target::Target;
 use crate::config::Redaction;
@@ -30,6 +33,7 @@ use crate::delivery::{
     ErrorType, Exporter, Failure, Retry, client_builder, innermost, refuses_login, retry_after,
     transport_failure,
 };
+use crate::net::tls_limit;
 
 const USER_AGENT: &str = concat!("vitalsign/", env!("CARGO_PKG_VERSION"));
 /// A collector's answer holds a number and a sentence.
@@ -46,6 +50,8 @@ pub(in crate::telemetry) struct Client {
 enum Transport {
     Grpc {
         endpoint: Box<Endpoint>,
+        /// Where TLS is spoken.
+        tls: Option<Arc<ClientConfig>>,
         metadata: MetadataMap,
         /// Made on the runtime that drives it, when first sent to.
         channel: Option<TraceServiceClient<Channel>>,
@@ -71,16 +77,15 @@ impl Client {
         let transport = match protocol {
             Protocol::Grpc => {
                 let wrong = |error: tonic::transport::Error| innermost(&error);
-                let endpoint = Endpoint::from_shared(String::from(url.clone())).map_err(wrong)?;
-                let mut endpoint = endpoint.user_agent(USER_AGENT).map_err(wrong)?;
-                if url.scheme() == "https" {
-                    endpoint = endpoint.tls_config(tls.tonic()).map_err(wrong)?;
-                }
-                let metadata = MetadataMap::from_headers(headers);
-                Transport::Grpc { endpoint: Box::new(endpoint), metadata, channel: None }
+                let endpoint = endpoint(&url).map_err(wrong)?;
+                let endpoint = Box::new(endpoint.user_agent(USER_AGENT).map_err(wrong)?);
+                let secure = url.scheme() == "https";
+                let tls = secure.then(|| tls.client_config(&url, &[b"h2"])).transpose()?;
+                let (tls, metadata) = (tls.map(Arc::new), MetadataMap::from_headers(headers));
+                Transport::Grpc { endpoint, tls, metadata, channel: None }
             }
             Protocol::HttpProtobuf => {
-                let config = tls.rustls(&url).map_err(|error| error.to_string())?;
+                let config = tls.client_config(&url, &[])?;
                 let client = client_builder(config).build().map_err(|error| innermost(&error))?;
                 Transport::Http { client, url, headers }
             }
@@ -100,8 +105,9 @@ impl Client {
 impl Exporter<SpanSource> for Client {
     async fn send(&mut self, batch: &Batch) -> Result<Accepted, Failure> {
         let answer = match &mut self.transport {
-            Transport::Grpc { endpoint, metadata, channel } => {
-                let channel = channel.get_or_insert_with(|| connect(endpoint, self.gzip));
+            Transport::Grpc { endpoint, tls, metadata, channel } => {
+                let connect = || connect(endpoint, tls.as_ref(), self.gzip);
+                let channel = channel.get_or_insert_with(connect);
                 let mut request = tonic::Request::new(batch.request.clone());
                 *request.metadata_mut() = metadata.clone();
                 let answer = channel.export(request).await;
@@ -143,8 +149,16 @@ fn secrets(value: &HeaderValue) -> Vec<String> {
     [Some(text), token].into_iter().flatten().collect()
 }
 
-fn connect(endpoint: &Endpoint, gzip: bool) -> TraceServiceClient<Channel> {
-    let client = TraceServiceClient::new(endpoint.connect_lazy());
+fn connect(
+    endpoint: &Endpoint,
+    tls: Option<&Arc<ClientConfig>>,
+    gzip: bool,
+) -> TraceServiceClient<Channel> {
+    let channel = match tls {
+        Some(config) => channel_over_tls(endpoint, config),
+        None => endpoint.connect_lazy(),
+    };
+    let client = TraceServiceClient::new(channel);
     if !gzip {
         return client;
     }
@@ -172,6 +186,9 @@ async fn read(mut answer: reqwest::Response) -> Vec<u8> {
 
 fn exchange_failure(error: &reqwest::Error) -> Failure {
     let mut failure = transport_failure(error);
+    if let Some(cause) = tls_limit(error) {
+        failure.detail = cause;
+    }
     let cause: Option<&hyper::Error> = find(error);
     if cause.is_some_and(hyper::Error::is_parse) {
         // It will not learn the protocol until the next attempt.
@@ -223,7 +240,7 @@ fn grpc_failure(status: &Status) -> Failure {
         _ => retry,
     };
     let mut detail = match transport {
-        Some(error) => innermost(error),
+        Some(error) => tls_limit(error).unwrap_or_else(|| innermost(error)),
         None => format!("gRPC status {}", code_name(status.code())),
     };
     if is_not_grpc(status) {

@@ -1,15 +1,15 @@
 //! TLS towards a collector: the certificate files that the environment names.
 
 use std::fmt;
-use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use url::Url;
 
 use super::variables::Problem;
+use crate::model::without_byte_order_mark;
+use crate::net::exporter_config;
 
 /// Contents of the PEM files, checked to be such.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl TlsMaterial {
         let mut read = |variable: Variable, check: fn(&[u8]) -> bool, holds: &str| {
             let (name, path) = variable?;
             let message = match std::fs::read(&path) {
-                Ok(pem) if check(&pem) => return Some((name, pem)),
+                Ok(pem) if check(without_byte_order_mark(&pem)) => return Some((name, pem)),
                 Ok(_) => format!("{path:?} holds no {holds}; name a PEM file that does"),
                 Err(error) => format!("{path:?} cannot be read: {error}; name a readable file"),
             };
@@ -57,42 +57,21 @@ impl TlsMaterial {
         Self { ca, identity }
     }
 
-    /// For gRPC.
-    pub(in crate::telemetry) fn tonic(&self) -> ClientTlsConfig {
-        let mut config = ClientTlsConfig::new();
-        config = match &self.ca {
-            Some(ca) => config.ca_certificate(Certificate::from_pem(ca)),
-            None => config.with_native_roots(),
-        };
-        match &self.identity {
-            Some((cert, key)) => config.identity(Identity::from_pem(cert, key)),
-            None => config,
-        }
-    }
-
-    /// For HTTP towards `url`; the system's authorities are read only where TLS is spoken.
-    pub(in crate::telemetry) fn rustls(&self, url: &Url) -> Result<ClientConfig, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        match &self.ca {
-            Some(pem) => {
-                for cert in CertificateDer::pem_slice_iter(pem).flatten() {
-                    roots.add(cert)?;
-                }
-            }
-            None if url.scheme() != "https" => {}
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
-        let Some((cert, key)) = &self.identity else { return Ok(builder.with_no_client_auth()) };
-        let chain = CertificateDer::pem_slice_iter(cert).flatten().collect();
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|_| rustls::Error::General("no private key".into()))?;
-        builder.with_client_auth_cert(chain, key)
+    /// A configuration for requests to `url` that offers the protocols `alpn`, and verifies as
+    /// checks do.
+    ///
+    /// # Errors
+    /// What is wrong with the contents of the files.
+    pub(in crate::telemetry) fn client_config(
+        &self,
+        url: &Url,
+        alpn: &[&[u8]],
+    ) -> Result<ClientConfig, String> {
+        // The system's authorities are read only where TLS is spoken.
+        let nobody = (url.scheme() != "https").then_some(&[][..]);
+        let ca = self.ca.as_deref().or(nobody);
+        let identity = self.identity.as_ref().map(|(cert, key)| (&**cert, &**key));
+        exporter_config(ca, identity, alpn)
     }
 }
 
