@@ -137,6 +137,10 @@ impl Tcp {
         if let Some(patience) = patience.filter(|_| plain) {
             self.first_word.part(&mut stream, patience).await;
         }
+        let customary = self.endpoint.port() == mysql_port::PORT;
+        if plain && customary && self.first_word.is_silent() {
+            mysql_port::part_unheard(&mut stream).await;
+        }
     }
 
     async fn exchange(

@@ -26,7 +26,7 @@ mod optional_question;
 mod resolve;
 #[cfg(feature = "scram")]
 pub(crate) mod scram;
-#[cfg(any(feature = "memcached", feature = "redis"))]
+#[cfg(any(feature = "memcached", feature = "mysql", feature = "redis"))]
 mod server_address;
 #[cfg(feature = "session")]
 mod server_url;
@@ -45,12 +45,14 @@ pub(crate) use attempts::{attempt, most_telling};
 pub(crate) use connect::ips;
 pub(crate) use connect::{addresses, connect, note_peer};
 pub(crate) use endpoint::{Endpoint, Host, shared};
+#[cfg(any(feature = "alertmanager", feature = "otlp"))]
+pub(crate) use failure::tls_limit;
 #[cfg(feature = "reqwest-client")]
 pub(crate) use failure::wrapped_reason_of_tls;
 pub(crate) use failure::{brief, failure};
 #[cfg(any(feature = "memcached", feature = "redis"))]
 pub(crate) use optional_question::OptionalQuestion;
-#[cfg(any(feature = "memcached", feature = "redis"))]
+#[cfg(any(feature = "memcached", feature = "mysql", feature = "redis"))]
 pub(crate) use server_address::ServerAddress;
 #[cfg(feature = "session")]
 pub(crate) use server_url::{Schemes, ServerUrl, UrlForm, tls_client};
@@ -61,6 +63,12 @@ pub(crate) use srv::{lookup_srv, lookup_txt};
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;
+#[cfg(feature = "sql-pool")]
+pub(crate) use tls::explain_to_driver;
+#[cfg(any(feature = "alertmanager", feature = "otlp"))]
+pub(crate) use tls::exporter_config;
+#[cfg(feature = "mysql")]
+pub(crate) use tls::handshake_before_verdict;
 pub(crate) use tls::{
     Chain, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE, date, handshake,
     reason as reason_of_tls,

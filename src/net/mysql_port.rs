@@ -8,7 +8,12 @@
 //! # How
 //! The server speaks first, so a connection that it greets is ended by a login that it refuses, as
 //! the user `vitalsign` without a password. A port is waited for until it has shown once whether it
-//! speaks first: for a moment, and longer on the port that is MySQL's by custom.
+//! speaks first: for a moment, and longer on the port that is MySQL's by custom. One that was silent
+//! is waited for again now and then, since a server may look up the client's name before it greets.
+//!
+//! A server that is busy or stopped may greet later, when nobody hears it. Where it was heard before,
+//! and on the port that is MySQL's by custom, the login is sent all the same: the server finds it
+//! behind its greeting, and refuses it then.
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -36,6 +41,11 @@ pub(crate) struct FirstWord(AtomicU8);
 const UNKNOWN: u8 = 0;
 const OTHER: u8 = 1;
 const MYSQL: u8 = 2;
+/// It was silent; what is above it counts the connections since.
+const SILENT: u8 = 3;
+
+/// How many connections to a silent port are not waited for, before one is.
+const PAUSE: u8 = 8;
 
 impl FirstWord {
     /// Forgets it: the next connection may meet another server.
@@ -54,6 +64,10 @@ impl FirstWord {
         match self.0.load(Ordering::Relaxed) {
             MYSQL => Some(remaining / 2),
             OTHER => None,
+            silent @ SILENT.. if silent < SILENT + PAUSE => {
+                self.0.store(silent + 1, Ordering::Relaxed);
+                None
+            }
             _ if port == PORT => Some(remaining / 2),
             _ => Some((2 * connected + MOMENT).min(remaining / 4)),
         }
@@ -65,12 +79,24 @@ impl FirstWord {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut greeting = vec![0; MOST];
-        let read = timeout(patience, stream.read(&mut greeting)).await;
-        let greeted = matches!(read, Ok(Ok(length)) if is_greeting(&greeting[..length]));
-        self.0.store(if greeted { MYSQL } else { OTHER }, Ordering::Relaxed);
-        if greeted {
+        let word = match timeout(patience, stream.read(&mut greeting)).await {
+            Ok(Ok(length)) if is_greeting(&greeting[..length]) => MYSQL,
+            Ok(_) => OTHER,
+            Err(_) => SILENT,
+        };
+        if word == SILENT && self.0.load(Ordering::Relaxed) == MYSQL {
+            part_unheard(stream).await;
+            return;
+        }
+        self.0.store(word, Ordering::Relaxed);
+        if word == MYSQL {
             part(stream, patience).await;
         }
+    }
+
+    /// Whether nothing was heard of the port when it was waited for.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= SILENT
     }
 }
 
@@ -89,11 +115,20 @@ where
     let _ = timeout(limit, log_in(stream)).await;
 }
 
+/// Sends the login that is refused to a server that was not heard.
+pub(crate) async fn part_unheard<S>(stream: &mut S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // Nothing was sent before, so there is room for it.
+    let _ = timeout(MOMENT, stream.write_all(&refused_login(1))).await;
+}
+
 async fn log_in<S>(stream: &mut S) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    stream.write_all(&response()).await?;
+    stream.write_all(&response(1)).await?;
     for _ in 0..PACKETS {
         let header = stream.read_u32_le().await?;
         let (length, sequence) = (header & 0x00ff_ffff, header.to_le_bytes()[3]);
@@ -114,8 +149,16 @@ where
     Ok(())
 }
 
+/// A login that a server refuses, with the number `sequence`, and an empty answer in case it asks
+/// for another method first.
+pub(crate) fn refused_login(sequence: u8) -> Vec<u8> {
+    let mut login = response(sequence);
+    login.extend([0, 0, 0, sequence.wrapping_add(2)]);
+    login
+}
+
 /// HandshakeResponse41 of the user `vitalsign` without a password.
-fn response() -> Vec<u8> {
+fn response(sequence: u8) -> Vec<u8> {
     /// LONG_PASSWORD, PROTOCOL_41, SECURE_CONNECTION and PLUGIN_AUTH.
     const CAPABILITIES: u32 = 0x1 | 0x200 | 0x8000 | 0x8_0000;
     const LONGEST_PACKET: u32 = 1 << 24;
@@ -130,7 +173,7 @@ fn response() -> Vec<u8> {
     body.push(0);
     body.extend(b"mysql_native_password\0");
     let length = u8::try_from(body.len()).unwrap_or(u8::MAX);
-    [&[length, 0, 0, 1], &body[..]].concat()
+    [&[length, 0, 0, sequence], &body[..]].concat()
 }
 
 #[cfg(test)]
@@ -166,7 +209,7 @@ mod tests {
         let (mut ours, mut server) = tokio::io::duplex(1024);
         let serve = async {
             server.write_all(GREETING).await.expect("room");
-            let mut login = vec![0; response().len()];
+            let mut login = vec![0; response(1).len()];
             server.read_exact(&mut login).await.expect("a login");
             // Another method first, then the refusal.
             server.write_all(b"\x02\0\0\x02\xfe\0").await.expect("room");
@@ -176,7 +219,7 @@ mod tests {
             (login, empty)
         };
         let ((), (login, empty)) = tokio::join!(word.part(&mut ours, moment), serve);
-        assert_eq!((login, empty), (response(), [0, 0, 0, 3]));
+        assert_eq!((login, empty), (response(1), [0, 0, 0, 3]));
         assert_eq!(word.patience(5432, MOMENT, second), Some(second / 2));
         word.forget();
         assert_eq!(word.patience(5432, MOMENT, second), Some(moment));
@@ -191,5 +234,19 @@ mod tests {
         assert_eq!(started.elapsed(), MOMENT);
         assert_eq!(word.patience(80, MOMENT, MOMENT), None);
         assert_eq!(word.patience(PORT, MOMENT, MOMENT), None);
+        assert!(word.is_silent());
+        let again = (0..20).position(|_| word.patience(80, MOMENT, MOMENT).is_some());
+        assert!(again.is_some_and(|n| n < 10), "a slow one would never be heard: {again:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_was_heard_before_is_sent_the_login_unheard() {
+        let word = FirstWord(AtomicU8::new(MYSQL));
+        let (mut ours, mut server) = tokio::io::duplex(1024);
+        word.part(&mut ours, MOMENT).await;
+        let mut sent = vec![0; refused_login(1).len()];
+        server.read_exact(&mut sent).await.expect("a login");
+        assert_eq!(sent, refused_login(1));
+        assert!(word.patience(5432, MOMENT, MOMENT).is_some(), "it is still MySQL");
     }
 }

@@ -50,6 +50,10 @@ impl ServerAddress {
     }
 
     /// The attributes of a CLIENT span.
+    #[cfg_attr(
+        not(any(feature = "memcached", feature = "redis")),
+        allow(dead_code, reason = "databases describe their servers themselves")
+    )]
     pub(crate) fn attributes(&self) -> [KeyValue; 2] {
         match self {
             Self::Tcp(endpoint) => endpoint.attributes(),

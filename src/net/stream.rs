@@ -16,7 +16,7 @@ pub(crate) enum Stream {
     Plain(TcpStream),
     /// A socket of this host.
     #[cfg_attr(
-        not(any(feature = "memcached", feature = "redis")),
+        not(any(feature = "memcached", feature = "mysql", feature = "redis")),
         allow(dead_code, reason = "other kinds have no sockets")
     )]
     Unix(UnixStream),

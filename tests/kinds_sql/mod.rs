@@ -1,5 +1,6 @@
 //! The kinds that ask SQL databases, against real servers and against peers that misbehave.
 
+mod blocked;
 mod logins;
 mod mysql;
 mod peers;

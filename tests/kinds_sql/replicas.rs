@@ -67,3 +67,31 @@ async fn a_postgres_replica_that_replayed_nothing_fails_without_a_primary_and_is
     primary.execute("CREATE TABLE t ()").await;
     wait_for("it to be level", async || ask(&*strict, PLENTY).await == Ok(Detail::ok())).await;
 }
+
+#[tokio::test]
+async fn a_replica_of_a_replica_that_is_cut_off_does_not_pass_for_level() {
+    let Some(mut primary) = Postgres::start().await else { return };
+    let middle = primary.standby().await;
+    let last = middle.standby().await;
+    primary.execute(&format!("CREATE ROLE plain LOGIN PASSWORD '{PASSWORD}'")).await;
+    let bounds = "max_replication_lag = '5s'";
+    let seeing = of("postgres", &last.url(), bounds);
+    // Without the role pg_read_all_stats.
+    let plain = of("postgres", &last.url_of("plain", PASSWORD, "postgres"), bounds);
+    for check in [&seeing, &plain] {
+        wait_for("it to be level", async || ask(&**check, PLENTY).await == Ok(Detail::ok())).await;
+    }
+    primary.kill();
+    let silent = async |check: &Arc<dyn Check>| {
+        let verdict = ask(&**check, PLENTY).await;
+        format!("{verdict:?}").contains("the replica that it follows is cut off")
+    };
+    wait_for("the silence to be noticed", async || silent(&seeing).await).await;
+    wait_for("it to be noticed without the right to see", async || silent(&plain).await).await;
+    let lax = of("postgres", &last.url(), "max_replication_lag = '1h'");
+    assert_eq!(ask(&*lax, PLENTY).await, Ok(Detail::ok()), "it lags by less for certain");
+
+    primary.restart().await;
+    primary.execute("CREATE TABLE t ()").await;
+    wait_for("it to be level", async || ask(&*seeing, PLENTY).await == Ok(Detail::ok())).await;
+}

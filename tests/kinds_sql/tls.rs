@@ -8,6 +8,7 @@ use vitalsign::{Detail, Reason};
 
 use super::{PLENTY, ask, assert_failed, check, failure};
 use crate::support::mariadb::{self, MariaDb};
+use crate::support::openssl::{NAMES, OpenSsl};
 use crate::support::postgres::{PASSWORD, Postgres};
 
 /// An authority whose certificate lies in a file.
@@ -34,6 +35,15 @@ impl Authority {
         let path = self.dir.path().join(name);
         std::fs::write(&path, text).expect("to write");
         path
+    }
+
+    /// Paths of a chain and a key for `name`, which a server may read.
+    pub(super) fn server_files(&self, name: &str) -> (String, String) {
+        let (cert, key) = self.certify(name, 2999);
+        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(self.dir.path(), readable).expect("to open the directory");
+        let file = |name, text: &str| self.file(name, text).display().to_string();
+        (file("server.pem", &cert), file("server.key", &key))
     }
 
     /// Chain and key for `name`, valid until the end of `year`.
@@ -119,6 +129,64 @@ async fn a_client_certificate_is_presented() {
     let with = format!("{}\n{client}", trusting(&ours));
     assert_eq!(outcome(&server, &with).await, Ok(Detail::ok()));
     assert_eq!(outcome(&server, &trusting(&ours)).await, Err(Reason::AuthFailed));
+}
+
+/// Certificates that the driver of the kind `postgres` does not take, and what is said of them;
+/// the kind `mysql` takes them as every other kind does.
+#[tokio::test]
+async fn what_a_driver_does_not_take_is_said_to_be_its_limit_and_mysql_takes_it() {
+    let Some(openssl) = OpenSsl::new() else { return };
+    openssl.self_signed("own", "rsa:2048", &format!("-subj /CN=localhost -addext {NAMES}"));
+    openssl.self_signed("p521", "ec -pkeyopt ec_paramgen_curve:secp521r1", "-subj /CN=CA");
+    openssl.issue("leaf", "ec -pkeyopt ec_paramgen_curve:secp521r1", "p521", &[NAMES], "");
+    let marked = format!("\u{feff}{}", openssl.read("own.pem"));
+    std::fs::write(openssl.path("marked.pem"), marked).expect("to write");
+    openssl.readable();
+    for (name, ca) in [("own", "own"), ("own", "marked"), ("leaf", "p521")] {
+        let [cert, key] = ["pem", "key"].map(|end| openssl.path(&format!("{name}.{end}")));
+        let [cert, key] = [&cert, &key].map(|path| path.display().to_string());
+        let settings = [format!("ssl-cert={cert}"), format!("ssl-key={key}")];
+        let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+        let Some(server) = MariaDb::start_with(&settings).await else { return };
+        let tls = format!("tls.ca = '{}'", openssl.path(&format!("{ca}.pem")).display());
+        let url = server.url().replace("127.0.0.1", "localhost");
+        let verdict = ask(&*check("mysql", &format!("url = '{url}'\n{tls}")), PLENTY).await;
+        assert_eq!(verdict, Ok(Detail::ok()), "{name} by {ca}");
+        let insecure = format!("url = '{url}'\ntls.insecure = true");
+        assert_eq!(ask(&*check("mysql", &insecure), PLENTY).await, Ok(Detail::ok()), "{name}");
+
+        let [cert, key] = ["pem", "key"].map(|end| openssl.read(&format!("{name}.{end}")));
+        let files = [("server.crt", &*cert), ("server.key", &*key)];
+        let Some(server) = Postgres::start_with(&["ssl=on"], &files).await else { return };
+        let url = server.url().replace("127.0.0.1", "localhost");
+        let limit = failure(&*check("postgres", &format!("url = '{url}'\n{tls}")), PLENTY).await;
+        let reason = if name == "own" { Reason::TlsUntrusted } else { Reason::TlsFailed };
+        assert_failed(&limit, reason, "the driver of this kind takes no", PASSWORD);
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_a_certificate_or_a_key_is_passed_over() {
+    let ours = Authority::new();
+    let Some(server) = postgres(&ours, "127.0.0.1", 2999).await else { return };
+    let marked = |path: &std::path::Path| {
+        let text = std::fs::read_to_string(path).expect("a file");
+        std::fs::write(path, format!("\u{feff}{text}")).expect("to write");
+    };
+    let ca = ours.ca();
+    marked(&ca);
+    let by_option = format!("tls.ca = '{}'", ca.display());
+    assert_eq!(outcome(&server, &by_option).await, Ok(Detail::ok()));
+    let query = format!("sslmode=verify-full&sslrootcert={}", ca.display());
+    let by_url = check("postgres", &format!("url = '{}?{query}'", server.url()));
+    assert_eq!(ask(&*by_url, PLENTY).await, Ok(Detail::ok()));
+    let (cert, key) = ours.certify("client", 2999);
+    let (cert, key) = (ours.file("client.pem", &cert), ours.file("client.key", &key));
+    marked(&cert);
+    marked(&key);
+    let client =
+        format!("{by_option}\ntls.cert = '{}'\ntls.key = '{}'", cert.display(), key.display());
+    assert_eq!(outcome(&server, &client).await, Ok(Detail::ok()));
 }
 
 #[tokio::test]

@@ -96,6 +96,14 @@ impl MariaDb {
         sqlx::raw_sql(sql).fetch_one(&mut conn).await.expect("a number").get(0)
     }
 
+    /// Sessions that have not logged in yet.
+    pub(crate) async fn unauthenticated(&self) -> i64 {
+        let mut conn = self.connect().await.expect("to connect");
+        let sql = "SELECT count(*) FROM information_schema.processlist \
+                   WHERE user = 'unauthenticated user'";
+        sqlx::raw_sql(sql).fetch_one(&mut conn).await.expect("a number").get(0)
+    }
+
     /// A counter of the server since its start.
     pub(crate) async fn status(&self, name: &str) -> i64 {
         let mut conn = self.connect().await.expect("to connect");

@@ -36,6 +36,18 @@ impl OpenSsl {
         self.dir.path().join(file)
     }
 
+    /// Lets servers that run as other users read all of it.
+    pub(crate) fn readable(&self) {
+        use std::os::unix::fs::PermissionsExt;
+        let open = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("ours");
+        };
+        open(self.dir.path(), 0o755);
+        for file in std::fs::read_dir(self.dir.path()).expect("a directory") {
+            open(&file.expect("a file").path(), 0o644);
+        }
+    }
+
     pub(crate) fn read(&self, file: &str) -> String {
         std::fs::read_to_string(self.path(file)).expect("a file that was made")
     }

@@ -39,13 +39,9 @@ impl Dialect for MySql {
 }
 
 /// The number of a server's own error.
-pub(super) fn number(error: &dyn DatabaseError) -> u16 {
+fn number(error: &dyn DatabaseError) -> u16 {
     error.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number)
 }
-
-/// A statement that the server cannot parse.
-#[cfg(feature = "mysql")]
-pub(super) const PARSE_ERROR: u16 = 1064;
 
 /// The reason for which a server did not serve a statement, by its number; `None` when the error is
 /// an answer.
@@ -63,13 +59,12 @@ fn unserved(number: u16) -> Option<Reason> {
 }
 
 /// The reason of an error number, by the server error references of MySQL and MariaDB.
-fn reason(number: u16) -> Reason {
+pub(super) fn reason(number: u16) -> Reason {
     match number {
         // Access denied, to the server or database; host not allowed; a plugin or password that
-        // no longer is; a locked account (MySQL's and MariaDB's number).
-        1044 | 1045 | 1130 | 1251 | 1275 | 1524 | 1698 | 1820 | 1862 | 2061 | 3118 | 4151 => {
-            Reason::AuthFailed
-        }
+        // no longer is; TLS that is asked for; a locked account (MySQL's and MariaDB's number).
+        1044 | 1045 | 1130 | 1251 | 1275 | 1524 | 1698 | 1820 | 1862 | 2061 | 3118 | 3159
+        | 4151 => Reason::AuthFailed,
         // Connections, memory, threads, a host's failed attempts, a user's connections or share.
         1040 | 1041 | 1129 | 1135 | 1203 | 1226 => Reason::Overloaded,
         // Shutting down, offline, or this connection was killed.
@@ -109,6 +104,7 @@ mod tests {
         for (number, wanted) in [
             (1045, Reason::AuthFailed),
             (1698, Reason::AuthFailed),
+            (3159, Reason::AuthFailed),
             (1040, Reason::Overloaded),
             (1203, Reason::Overloaded),
             (1053, Reason::NotServing),

@@ -4,7 +4,9 @@
 //! A replica may follow several sources: MariaDB calls them connections and MySQL channels. All of
 //! them are asked, by the newest statement that the server knows, and the worst one counts.
 //!
-//! SQL has no field for a trace context, so none is sent.
+//! The protocol is spoken here, and by no driver: MySQL blocks a host whose connections end before
+//! the login, which takes care of every way in which a run may fail. The application's own pool is
+//! that of the driver sqlx. SQL has no field for a trace context, so none is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +14,22 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
-use sqlx::{AssertSqlSafe, MySql, Row};
+use sqlx::MySql;
+use tokio::time::timeout;
 
-use super::dialect::{PARSE_ERROR, number};
+use super::connection::Connection;
+use super::error::Trouble;
+use super::servers::Servers;
+use super::{lag, login};
 use crate::checks::replication::REPLICATION_LAG;
-use crate::checks::sql::client::{Networked, Written, build, warnings};
+use crate::checks::sql::client::{DatabaseClient, Written, build, warnings};
 use crate::checks::sql::lag::Lag;
 use crate::checks::sql::options::ExpectRows;
-use crate::checks::sql::tls::TlsChoice;
-use crate::checks::sql::{Dialect, Question, count};
+use crate::checks::sql::{MAX_ROWS, Question, Target};
 use crate::config::{KindOptions, OptionError, Period, Redaction, Secret, Tls};
-use crate::engine::check::Check;
-use crate::model::Measurement;
-use crate::net::database::{ConnectError, Limits, MysqlServers};
+use crate::engine::check::{Check, Context, Failure};
+use crate::model::{Measurement, Reason};
+use crate::net::{NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 /// Connects to MySQL or MariaDB and asks a query; its rows, and a replica's lag, are what is
 /// expected, or the run fails.
@@ -38,8 +42,9 @@ pub(crate) struct MysqlOptions {
     /// Its `ssl-mode` is `disabled`, `preferred`, `required`, `verify_ca` or `verify_identity`;
     /// without one and without `tls` it is `preferred`: TLS if the server offers it, with any
     /// certificate. Several hosts with commas between them are tried in order. Parameters of other
-    /// programs are passed over, with a warning. Logins by mysql_native_password, sha256_password
-    /// and caching_sha2_password are known; MariaDB's ed25519 and others are not.
+    /// programs are passed over, with a warning. Logins by mysql_native_password, MariaDB's ed25519,
+    /// caching_sha2_password and sha256_password are known; the last two take TLS or a socket, unless
+    /// the server has seen the password lately. With `ssl-ca` and without `ssl-mode` it is `verify_ca`.
     url: Secret,
     /// The query to ask, sent as it is written. Default `"SELECT 1"`. The server ends it soon
     /// after the check's timeout, where it can.
@@ -59,210 +64,143 @@ pub(crate) struct MysqlOptions {
     #[serde(default)]
     reuse: bool,
     /// TLS with the certificate verified, as `ssl-mode=verify_identity`; `false` is none. Not
-    /// together with `ssl-mode` in the URL. `ca` is trusted beside the system's authorities, and
-    /// `server_name` is refused: the URL's host is what is verified.
+    /// together with `ssl-mode` in the URL. A socket is used without TLS.
     tls: Option<Tls>,
 }
 
 impl KindOptions for MysqlOptions {
-    const NAME: &'static str = MySql::KIND;
+    const NAME: &'static str = "mysql";
     const SUMMARY: &'static str = "connect to MySQL or MariaDB, ask a query, watch replication lag";
-    const MEASUREMENTS: &'static [&'static Measurement] = &[&REPLICATION_LAG];
+    const MEASUREMENTS: &'static [&'static Measurement] =
+        &[&REPLICATION_LAG, &NOT_AFTER, &WARN_BEFORE, &UNUSED_NOT_AFTER];
 
     fn warnings(&self) -> Vec<OptionError> {
-        warnings::<MySql>(&self.url)
+        warnings::<MysqlClient>(&self.url)
     }
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
         let Self { url, query, expect, warn_replication_lag, max_replication_lag, reuse, tls } =
             self;
         let lag = (warn_replication_lag, max_replication_lag);
-        build::<MySql>(Written { url, query, expect, lag, reuse, tls })
+        build::<MysqlClient>(Written { url, query, expect, lag, reuse, tls })
     }
 }
 
-fn with_tls(options: MySqlConnectOptions, tls: &TlsChoice) -> MySqlConnectOptions {
-    let verified = MySqlSslMode::VerifyIdentity;
-    let (options, client) = match tls {
-        TlsChoice::AsUrl => return options,
-        TlsChoice::Off => return options.ssl_mode(MySqlSslMode::Disabled),
-        TlsChoice::Unverified(client) => (options.ssl_mode(MySqlSslMode::Required), client),
-        TlsChoice::Verified(None, client) => (options.ssl_mode(verified), client),
-        TlsChoice::Verified(Some(ca), client) => (options.ssl_mode(verified).ssl_ca(ca), client),
-    };
-    match client {
-        Some((cert, key)) => options.ssl_client_cert(cert).ssl_client_key(key),
-        None => options,
-    }
+/// Asks the servers of a URL over connections of the check's own.
+struct MysqlClient {
+    servers: Servers,
+    redaction: Redaction,
 }
 
-impl Networked for MySql {
-    type Servers = MysqlServers;
-
-    fn servers(url: &Secret, errors: &mut Vec<OptionError>) -> Option<MysqlServers> {
-        MysqlServers::read(url, errors)
+impl MysqlClient {
+    fn failed(&self, cx: &Context, step: &str, trouble: Trouble) -> Failure {
+        trouble.failure(&self.redaction, cx, step)
     }
 
-    fn sets_tls(servers: &MysqlServers) -> bool {
-        servers.sets_tls()
-    }
-
-    fn with_tls(servers: MysqlServers, tls: &TlsChoice) -> MysqlServers {
-        servers.with_tls(|options| with_tls(options, tls))
-    }
-
-    fn first(servers: &MysqlServers) -> &MySqlConnectOptions {
-        servers.first()
-    }
-
-    fn system(servers: &MysqlServers) -> &'static str {
-        if servers.is_mariadb() { "mariadb" } else { "mysql" }
-    }
-
-    fn warning(servers: &MysqlServers) -> Option<String> {
-        servers.warning()
-    }
-
-    fn redaction(servers: &MysqlServers) -> Redaction {
-        servers.redaction()
-    }
-
-    fn connect(
-        servers: &MysqlServers,
-        limits: Limits,
-    ) -> BoxFuture<'_, Result<MySqlConnection, ConnectError>> {
-        servers.connect(limits).boxed()
-    }
-
-    fn ask<'c>(
-        conn: &'c mut MySqlConnection,
-        question: &'c Question,
-        limit: Duration,
-    ) -> BoxFuture<'c, Result<u64, sqlx::Error>> {
-        async move {
-            if question.custom {
-                limit_statements(conn, limit).await?;
-            }
-            count::<Self>(conn, question.sql.clone()).await
-        }
-        .boxed()
-    }
-
-    fn lag(conn: &mut MySqlConnection) -> BoxFuture<'_, Result<Option<Lag>, sqlx::Error>> {
-        async move {
-            let mut asked = STATUS.iter();
-            loop {
-                let sql = asked.next().copied().unwrap_or(OLDEST_STATUS);
-                match sqlx::raw_sql(sql).fetch_all(&mut *conn).await {
-                    Err(sqlx::Error::Database(error))
-                        if number(error.as_ref()) == PARSE_ERROR && sql != OLDEST_STATUS => {}
-                    rows => return Ok(worst(&sources(&rows?)?)),
+    /// Tries each server for its share of the time.
+    async fn open(&self, cx: &Context) -> Result<Connection, Failure> {
+        let servers = &self.servers.servers;
+        let mut failed = None;
+        for (number, server) in servers.iter().enumerate() {
+            let attempt = login::connect(cx, server);
+            let left = u32::try_from(servers.len() - number).unwrap_or(u32::MAX);
+            let result = if left == 1 {
+                attempt.await
+            } else {
+                timeout(cx.remaining() / left, attempt).await.unwrap_or_else(|_| {
+                    let text = "no answer within its share of the time";
+                    Err(Failure::new(Reason::Timeout, text).into())
+                })
+            };
+            match result {
+                Ok(conn) => return Ok(conn),
+                Err(trouble) => {
+                    let step = format!("connect to {}", server.address);
+                    failed = Some(self.failed(cx, &step, trouble));
                 }
             }
         }
-        .boxed()
+        Err(failed.unwrap_or_else(|| Failure::new(Reason::Other, "the URL names no server")))
     }
 }
 
-/// What shows every source of a replica, the newest form first: MariaDB's two, then MySQL's, which
-/// shows every channel. On MariaDB the last two show only the connection without a name.
-const STATUS: [&str; 3] =
-    ["SHOW ALL REPLICAS STATUS", "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS"];
+impl DatabaseClient for MysqlClient {
+    type Dialect = MySql;
+    type Connection = Connection;
 
-/// What every server knows.
-const OLDEST_STATUS: &str = "SHOW SLAVE STATUS";
+    fn read(url: &Secret, tls: Option<Tls>, errors: &mut Vec<OptionError>) -> Option<Self> {
+        let servers = Servers::read(url, tls, errors)?;
+        Some(Self { redaction: servers.redaction(), servers })
+    }
+
+    fn target(&self) -> Target {
+        let server = self.servers.first();
+        Target {
+            system: if self.servers.is_mariadb() { "mariadb" } else { "mysql" },
+            namespace: server.database.clone(),
+            server: Some(server.address.server()),
+        }
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.servers.url.warning()
+    }
+
+    fn connect<'a>(
+        &'a self,
+        cx: &'a Context,
+        _: Option<Duration>,
+    ) -> BoxFuture<'a, Result<Connection, Failure>> {
+        self.open(cx).boxed()
+    }
+
+    fn is_alive<'c>(&'c self, conn: &'c mut Connection) -> BoxFuture<'c, bool> {
+        conn.ping().map(|answer| answer.is_ok()).boxed()
+    }
+
+    fn ask<'c>(
+        &'c self,
+        cx: &'c Context,
+        conn: &'c mut Connection,
+        question: &'c Question,
+        limit: Duration,
+    ) -> BoxFuture<'c, Result<u64, Failure>> {
+        let asked = async move {
+            if question.custom {
+                limit_statements(conn, limit).await?;
+            }
+            conn.count(&question.sql, MAX_ROWS).await
+        };
+        asked.map(|rows| rows.map_err(|trouble| self.failed(cx, "query", trouble))).boxed()
+    }
+
+    fn lag<'c>(
+        &'c self,
+        cx: &'c Context,
+        conn: &'c mut Connection,
+        _: Duration,
+    ) -> BoxFuture<'c, Result<Option<Lag>, Failure>> {
+        let lag = lag::ask(conn);
+        lag.map(|lag| lag.map_err(|trouble| self.failed(cx, "replication lag", trouble))).boxed()
+    }
+
+    fn close(&self, conn: Connection) -> BoxFuture<'_, ()> {
+        conn.close().boxed()
+    }
+}
 
 /// Sets how long a statement may take: for MariaDB in the one comment that it alone executes, for
 /// MySQL in the other, which MariaDB skips.
-async fn limit_statements(conn: &mut MySqlConnection, limit: Duration) -> Result<(), sqlx::Error> {
+async fn limit_statements(conn: &mut Connection, limit: Duration) -> Result<(), Trouble> {
     let sql = format!(
         "/*M!100101 SET SESSION max_statement_time={:.3} */\
          /*!50708 SET SESSION max_execution_time={} */",
         limit.as_secs_f64(),
         limit.as_millis(),
     );
-    match sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await {
+    match conn.count(&sql, 0).await {
         // An older server sees an empty statement, and has no such bound.
-        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// One source that a replica follows.
-#[derive(Debug, Clone, Default)]
-struct Source {
-    /// Name of the connection or channel; empty for the one without a name.
-    name: String,
-    /// Seconds behind it; none while it is not followed.
-    seconds: Option<f64>,
-    /// States of the two threads that follow it.
-    threads: [String; 2],
-}
-
-fn sources(rows: &[MySqlRow]) -> Result<Vec<Source>, sqlx::Error> {
-    let text = |row: &MySqlRow, names: [&str; 2]| -> Result<Option<String>, sqlx::Error> {
-        let [new, old] = names;
-        row.try_get_unchecked(new).or_else(|_| row.try_get_unchecked(old))
-    };
-    let source = |row: &MySqlRow| {
-        let seconds = text(row, ["Seconds_Behind_Source", "Seconds_Behind_Master"])?;
-        // Neither stands in the answers of old servers, which know one source alone.
-        let name = text(row, ["Connection_name", "Channel_Name"]).ok().flatten();
-        let thread = |names| Ok::<_, sqlx::Error>(text(row, names)?.unwrap_or_default());
-        Ok(Source {
-            name: name.unwrap_or_default(),
-            seconds: seconds.and_then(|text| text.parse().ok()),
-            threads: [
-                thread(["Replica_IO_Running", "Slave_IO_Running"])?,
-                thread(["Replica_SQL_Running", "Slave_SQL_Running"])?,
-            ],
-        })
-    };
-    rows.iter().map(source).collect()
-}
-
-/// The lag behind the source that is worst: all that are not followed, else the largest; none
-/// without a source.
-fn worst(sources: &[Source]) -> Option<Lag> {
-    let stopped: Vec<String> = sources
-        .iter()
-        .filter(|source| source.seconds.is_none())
-        .map(|Source { name, threads: [io, sql], .. }| {
-            let name = if name.is_empty() { String::new() } else { format!("`{name}` ") };
-            format!("{name}(I/O thread {io}, SQL thread {sql})")
-        })
-        .collect();
-    if !stopped.is_empty() {
-        let text = format!("replication is not running: {}", stopped.join(", "));
-        return Some(Lag::Stopped(text));
-    }
-    let behind = sources.iter().filter_map(|source| Some((source.seconds?, &source.name)));
-    let largest = behind.max_by(|(one, _), (other, _)| one.total_cmp(other));
-    largest.map(|(seconds, name)| {
-        let source = (!name.is_empty()).then(|| name.clone());
-        Lag::Seconds { seconds, source }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_worst_of_several_sources_counts_and_is_named() {
-        let source = |name: &str, seconds| Source {
-            name: name.to_owned(),
-            seconds,
-            threads: ["Connecting".to_owned(), "Yes".to_owned()],
-        };
-        assert_eq!(worst(&[]), None);
-        assert_eq!(worst(&[source("", Some(0.0))]), Some(Lag::seconds(0.0)));
-        let several = [source("", Some(1.0)), source("m2", Some(7.0)), source("m3", Some(2.0))];
-        let wanted = Lag::Seconds { seconds: 7.0, source: Some("m2".to_owned()) };
-        assert_eq!(worst(&several), Some(wanted));
-        let broken = [source("m1", None), source("m2", Some(0.0)), source("m3", None)];
-        let threads = "(I/O thread Connecting, SQL thread Yes)";
-        let text = format!("replication is not running: `m1` {threads}, `m3` {threads}");
-        assert_eq!(worst(&broken), Some(Lag::Stopped(text)));
+        Ok(_) | Err(Trouble::Refused { .. }) => Ok(()),
+        Err(trouble) => Err(trouble),
     }
 }

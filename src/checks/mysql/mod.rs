@@ -1,8 +1,24 @@
 //! MySQL and MariaDB: the `mysql` kind, and a check of the application's own pool.
 
+#[cfg(feature = "mysql")]
+mod connection;
 mod dialect;
 #[cfg(feature = "mysql")]
+mod error;
+#[cfg(feature = "mysql")]
 mod kind;
+#[cfg(feature = "mysql")]
+mod lag;
+#[cfg(feature = "mysql")]
+mod login;
+#[cfg(feature = "mysql")]
+mod method;
+#[cfg(feature = "mysql")]
+mod packet;
+#[cfg(feature = "mysql")]
+mod servers;
+#[cfg(feature = "mysql")]
+mod url;
 
 use sqlx::MySqlPool;
 

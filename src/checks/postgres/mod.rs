@@ -3,6 +3,8 @@
 mod dialect;
 #[cfg(feature = "postgres")]
 mod kind;
+#[cfg(feature = "postgres")]
+mod lag;
 
 use sqlx::PgPool;
 

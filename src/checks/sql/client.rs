@@ -1,71 +1,74 @@
 //! A check over a connection of its own to a database server, and how its options are read.
 //!
-//! The driver's pool is not used: it retries a refused connection until its own timeout and then
-//! reports no cause. One attempt under the run's deadline fails at once with the true cause.
+//! A pool of connections is not used: a driver's pool retries a refused connection until its own
+//! timeout and then reports no cause. One attempt under the run's deadline fails at once with the
+//! true cause.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use sqlx::Connection;
 
-use super::error::{connect_failure, failure};
 use super::lag::{Lag, LagLimits};
 use super::options::ExpectRows;
-use super::tls::TlsChoice;
-use super::{Dialect, Options, Question, Stage, Target, shielded};
-use crate::config::{OptionError, Period, Redaction, Secret, Tls};
+use super::{Dialect, Question, Target};
+use crate::config::{OptionError, Period, Secret, Tls};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason, Server};
-use crate::net::database::{ConnectError, Limits};
 
 /// How much longer than the run the server may work on a configured query: our own deadline
 /// comes first, and the server then frees what the query held.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// A family of databases that is reached over a network.
-pub(crate) trait Networked: Dialect {
-    /// The servers that a URL names.
-    type Servers: Send + Sync + 'static;
+/// The servers that a URL names, and how they are asked.
+pub(crate) trait DatabaseClient: Send + Sync + Sized + 'static {
+    /// The family of databases.
+    type Dialect: Dialect;
 
-    /// Reads the option `url`.
-    fn servers(url: &Secret, errors: &mut Vec<OptionError>) -> Option<Self::Servers>;
+    /// A session with one of the servers.
+    type Connection: Send + 'static;
 
-    /// Whether the URL says how TLS is used.
-    fn sets_tls(servers: &Self::Servers) -> bool;
+    /// Reads the options `url` and `tls`.
+    fn read(url: &Secret, tls: Option<Tls>, errors: &mut Vec<OptionError>) -> Option<Self>;
 
-    /// The servers with TLS as the option `tls` asks for it.
-    fn with_tls(servers: Self::Servers, tls: &TlsChoice) -> Self::Servers;
-
-    /// The options of the server that is tried first, as `target` reads them.
-    fn first(servers: &Self::Servers) -> &Options<Self>;
-
-    /// `db.system.name`, as far as the URL tells it.
-    fn system(servers: &Self::Servers) -> &'static str;
+    /// Where the server is that is tried first.
+    fn target(&self) -> Target;
 
     /// What is worth a warning in the URL.
-    fn warning(servers: &Self::Servers) -> Option<String>;
+    fn warning(&self) -> Option<String>;
 
-    /// Hides the password.
-    fn redaction(servers: &Self::Servers) -> Redaction;
+    /// A connection to the first server that gives one. The server ends statements after
+    /// `statement`, where it can be asked to at the start of a session.
+    fn connect<'a>(
+        &'a self,
+        cx: &'a Context,
+        statement: Option<Duration>,
+    ) -> BoxFuture<'a, Result<Self::Connection, Failure>>;
 
-    /// Connects to the first server that gives a connection.
-    fn connect(
-        servers: &Self::Servers,
-        limits: Limits,
-    ) -> BoxFuture<'_, Result<Self::Connection, ConnectError>>;
+    /// Whether a connection that was kept still works.
+    fn is_alive<'c>(&'c self, conn: &'c mut Self::Connection) -> BoxFuture<'c, bool>;
 
     /// Counts the rows of `question`. The server ends a configured query after `limit`, because
     /// it may not notice that nobody waits for the answer any more.
     fn ask<'c>(
+        &'c self,
+        cx: &'c Context,
         conn: &'c mut Self::Connection,
         question: &'c Question,
         limit: Duration,
-    ) -> BoxFuture<'c, Result<u64, sqlx::Error>>;
+    ) -> BoxFuture<'c, Result<u64, Failure>>;
 
-    /// Asks how far it lags, if it is a replica.
-    fn lag(conn: &mut Self::Connection) -> BoxFuture<'_, Result<Option<Lag>, sqlx::Error>>;
+    /// Asks how far it lags, if it is a replica; `bound` is the lag that is to be told from less.
+    fn lag<'c>(
+        &'c self,
+        cx: &'c Context,
+        conn: &'c mut Self::Connection,
+        bound: Duration,
+    ) -> BoxFuture<'c, Result<Option<Lag>, Failure>>;
+
+    /// Ends a session in order. A farewell spares the server a line in its log.
+    fn close(&self, conn: Self::Connection) -> BoxFuture<'_, ()>;
 }
 
 /// The options that the kinds of database servers have in common, as they were written.
@@ -80,61 +83,51 @@ pub(crate) struct Written {
 }
 
 /// Asks a database server over a connection of the check's own.
-///
-/// It has no `Debug`, for the connect options would show the password.
-struct Client<D: Networked> {
-    servers: D::Servers,
+struct DatabaseCheck<C: DatabaseClient> {
+    client: C,
     target: Target,
     question: Question,
     limits: LagLimits,
-    redaction: Redaction,
-    kept: Kept<D>,
+    kept: Kept<C::Connection>,
 }
 
 /// The check that `written` declares, or all that is wrong with it.
-pub(crate) fn build<D: Networked>(written: Written) -> Result<Arc<dyn Check>, Vec<OptionError>> {
+pub(crate) fn build<C: DatabaseClient>(
+    written: Written,
+) -> Result<Arc<dyn Check>, Vec<OptionError>> {
     let mut errors = Vec::new();
-    let servers = D::servers(&written.url, &mut errors);
-    let sets_tls = servers.as_ref().is_some_and(D::sets_tls);
-    let tls = TlsChoice::read(written.tls, sets_tls, &mut errors);
-    let question = Question::read::<D>(written.query, written.expect, &mut errors);
+    let client = C::read(&written.url, written.tls, &mut errors);
+    let question = Question::read::<C::Dialect>(written.query, written.expect, &mut errors);
     let (warn, max) = written.lag;
     let limits = LagLimits::read(warn, max, &mut errors);
-    let (Some(servers), []) = (servers, errors.as_slice()) else { return Err(errors) };
-    let servers = D::with_tls(servers, &tls);
-    Ok(Arc::new(Client::<D> {
-        target: Target { system: D::system(&servers), ..D::target(D::first(&servers)) },
-        redaction: D::redaction(&servers),
-        servers,
-        question,
-        limits,
-        kept: Kept::when(written.reuse),
-    }))
+    let (Some(client), []) = (client, errors.as_slice()) else { return Err(errors) };
+    let (target, kept) = (client.target(), Kept::when(written.reuse));
+    Ok(Arc::new(DatabaseCheck { client, target, question, limits, kept }))
 }
 
 /// What is worth a warning in `url`: parameters that are passed over.
-pub(crate) fn warnings<D: Networked>(url: &Secret) -> Vec<OptionError> {
-    let servers = D::servers(url, &mut Vec::new());
-    let warning = servers.as_ref().and_then(D::warning);
+pub(crate) fn warnings<C: DatabaseClient>(url: &Secret) -> Vec<OptionError> {
+    let client = C::read(url, None, &mut Vec::new());
+    let warning = client.as_ref().and_then(C::warning);
     warning.map(|message| OptionError::new("url", message)).into_iter().collect()
 }
 
 /// What becomes of a connection after a run.
-enum Kept<D: Dialect> {
+enum Kept<T> {
     /// It is closed.
     Never,
     /// It waits for the next run; it is not in here while a run uses it, so that a cancelled run
     /// closes it.
-    Between(Mutex<Option<D::Connection>>),
+    Between(Mutex<Option<T>>),
 }
 
-impl<D: Dialect> Kept<D> {
+impl<T> Kept<T> {
     /// Keeps connections when `reuse` was asked for.
     fn when(reuse: bool) -> Self {
         if reuse { Self::Between(Mutex::new(None)) } else { Self::Never }
     }
 
-    fn take(&self) -> Option<D::Connection> {
+    fn take(&self) -> Option<T> {
         match self {
             Self::Never => None,
             Self::Between(slot) => slot.lock().unwrap_or_else(PoisonError::into_inner).take(),
@@ -142,7 +135,7 @@ impl<D: Dialect> Kept<D> {
     }
 
     /// Gives the connection back when none is kept.
-    fn put(&self, conn: D::Connection) -> Option<D::Connection> {
+    fn put(&self, conn: T) -> Option<T> {
         match self {
             Self::Never => Some(conn),
             Self::Between(slot) => {
@@ -152,53 +145,38 @@ impl<D: Dialect> Kept<D> {
     }
 }
 
-impl<D: Networked> Client<D> {
+impl<C: DatabaseClient> DatabaseCheck<C> {
     /// A connection: the kept one if it still works, else a fresh one.
-    async fn open(&self, cx: &Context) -> Result<D::Connection, Failure> {
-        let statement = self.question.custom.then(|| cx.remaining() + GRACE);
+    async fn open(&self, cx: &Context) -> Result<C::Connection, Failure> {
         if let Some(mut conn) = self.kept.take() {
             // Half the time at most, so that a peer that vanished leaves enough for a fresh one.
-            let ping = tokio::time::timeout(cx.remaining() / 2, shielded(conn.ping())).await;
-            if matches!(ping, Ok(Ok(()))) {
+            let alive = tokio::time::timeout(cx.remaining() / 2, self.client.is_alive(&mut conn));
+            if cx.phase(Phase::Connect, alive).await == Ok(true) {
                 return Ok(conn);
             }
         }
-        let limits = Limits { connect: cx.remaining(), statement };
-        let attempt = async { Ok(D::connect(&self.servers, limits).await) };
-        match shielded(attempt).await {
-            Ok(connected) => {
-                connected.map_err(|error| connect_failure::<D>(&self.redaction, cx, &error))
-            }
-            Err(error) => {
-                let step = format!("connect to {}", self.target.place());
-                Err(failure::<D>(&self.redaction, cx, Stage::Connect, step, &error))
-            }
-        }
+        let statement = self.question.custom.then(|| cx.remaining() + GRACE);
+        self.client.connect(cx, statement).await
     }
 
-    async fn question(&self, cx: &Context, conn: &mut D::Connection) -> Result<Detail, Failure> {
-        let failed =
-            |step: &str, error| failure::<D>(&self.redaction, cx, Stage::Query, step, &error);
-        let asked = shielded(D::ask(conn, &self.question, cx.remaining() + GRACE)).await;
-        self.question.judge(asked.map_err(|error| failed("query", error))?)?;
-        if !self.limits.wanted() {
-            return Ok(Detail::ok());
-        }
-        let lag = shielded(D::lag(conn)).await;
-        match lag.map_err(|error| failed("replication lag", error))? {
+    async fn question(&self, cx: &Context, conn: &mut C::Connection) -> Result<Detail, Failure> {
+        let rows = self.client.ask(cx, conn, &self.question, cx.remaining() + GRACE).await?;
+        self.question.judge(rows)?;
+        let Some(bound) = self.limits.smallest() else { return Ok(Detail::ok()) };
+        match self.client.lag(cx, conn, bound).await? {
             Some(lag) => self.limits.judge(&lag, cx),
             None => Ok(Detail::ok()),
         }
     }
 
     async fn call(&self, cx: &Context) -> Result<Detail, Failure> {
-        let mut conn = cx.phase(Phase::Connect, self.open(cx)).await?;
+        let mut conn = self.open(cx).await?;
         let verdict = cx.phase(Phase::Request, self.question(cx, &mut conn)).await;
         if in_step(&verdict)
             && let Some(conn) = self.kept.put(conn)
         {
-            // A farewell spares the server a line in its log; the verdict does not wait for it.
-            let _ = tokio::time::timeout(cx.remaining() / 2, shielded(conn.close())).await;
+            // The verdict does not wait for it.
+            let _ = tokio::time::timeout(cx.remaining() / 2, self.client.close(conn)).await;
         }
         verdict
     }
@@ -216,9 +194,9 @@ fn in_step(verdict: &Result<Detail, Failure>) -> bool {
 }
 
 #[async_trait]
-impl<D: Networked> Check for Client<D> {
+impl<C: DatabaseClient> Check for DatabaseCheck<C> {
     fn kind(&self) -> &'static str {
-        D::KIND
+        C::Dialect::KIND
     }
 
     fn server(&self) -> Option<Server> {

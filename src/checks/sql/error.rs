@@ -8,7 +8,7 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 use super::{Dialect, Stage};
 use crate::engine::check::{Context, Failure, reason_of_tls_text};
 use crate::model::{Reason, Redaction};
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(feature = "postgres")]
 use crate::net::database::{ConnectError, ServerError};
 
 /// How the driver begins to say that it does not know a login.
@@ -19,7 +19,7 @@ const UNKNOWN_PLUGIN: &str = "unknown authentication plugin: ";
 const MAX_GREETING: u64 = 1 << 20;
 
 /// The failure that an attempt to connect ended in.
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(feature = "postgres")]
 pub(crate) fn connect_failure<D: Dialect>(
     redaction: &Redaction,
     cx: &Context,
@@ -60,7 +60,7 @@ pub(crate) fn failure<D: Dialect>(
         }
         sqlx::Error::Tls(error) => {
             let reason = of_tls(error.as_ref()).unwrap_or(Reason::TlsFailed);
-            (reason, redaction.clean(&error.to_string()))
+            (reason, redaction.clean(&tls_text(error.as_ref())))
         }
         sqlx::Error::Protocol(text) if is_end_instead_of_tls_answer(text) => {
             (Reason::ConnectionReset, "the server closed the connection".to_owned())
@@ -71,9 +71,8 @@ pub(crate) fn failure<D: Dialect>(
             (
                 Reason::AuthFailed,
                 format!(
-                    "this client does not know the login `{plugin}` that the server asks for; \
-                     give the check a user with mysql_native_password, sha256_password or \
-                     caching_sha2_password"
+                    "the driver of the application's pool does not know the login `{plugin}` that \
+                     the server asks for; the kind by its URL knows more of them"
                 ),
             )
         }
@@ -104,8 +103,10 @@ fn is_end_instead_of_tls_answer(text: &str) -> bool {
 /// The reason and text of an I/O error, which may be a TLS or a look-up error inside.
 pub(crate) fn of_io(error: &io::Error) -> (Reason, String) {
     let text = error.to_string();
-    if let Some(reason) = error.get_ref().and_then(|inner| of_tls(inner)) {
-        return (reason, text);
+    if let Some(inner) = error.get_ref()
+        && let Some(reason) = of_tls(inner)
+    {
+        return (reason, tls_text(inner));
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof if expected_bytes(&text) > MAX_GREETING => {
@@ -126,6 +127,15 @@ pub(crate) fn of_tls(error: &(dyn std::error::Error + 'static)) -> Option<Reason
         return Some(crate::net::reason_of_tls(error));
     }
     reason_of_tls_text(&error.to_string())
+}
+
+/// An error of TLS in words, where its type is known here.
+fn tls_text(error: &(dyn std::error::Error + 'static)) -> String {
+    #[cfg(feature = "tls")]
+    if let Some(error) = error.downcast_ref() {
+        return crate::net::explain_to_driver(error);
+    }
+    error.to_string()
 }
 
 /// The length that a peer announced before it closed, which the driver tells in its text:

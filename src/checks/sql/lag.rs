@@ -12,7 +12,7 @@ use crate::model::Reason;
 pub(crate) enum Lag {
     /// That many seconds, behind the source of this name where there are several.
     Seconds { seconds: f64, source: Option<String> },
-    /// It has heard of nothing new for long, and cannot tell a source that is idle from one that
+    /// It has heard of nothing new for too long, and cannot tell a source that is idle from one that
     /// is cut off itself.
     Silent(String),
     /// It cannot tell, and why.
@@ -53,9 +53,9 @@ impl LagLimits {
         Self { warn: warn.map(|p| p.0), max: max.map(|p| p.0) }
     }
 
-    /// Whether the lag need be asked at all.
-    pub(crate) fn wanted(self) -> bool {
-        self.warn.is_some() || self.max.is_some()
+    /// The smallest of the bounds; none where the lag need not be asked.
+    pub(crate) fn smallest(self) -> Option<Duration> {
+        self.warn.or(self.max)
     }
 
     /// Judges `lag`, and records it as a figure.
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_lag_warns_above_the_one_bound_and_fails_above_the_other() {
         let (both, errors) = limits(Some(5), Some(10));
-        assert!(errors.is_empty() && both.wanted());
+        assert!(errors.is_empty() && both.smallest() == Some(Duration::from_secs(5)));
         assert_eq!(judge(both, &Lag::seconds(5.0)), (Ok(Detail::ok()), Some(5.0)));
         let (verdict, _) = judge(both, &Lag::seconds(6.0));
         assert!(verdict.is_ok_and(|d| d.caveat.is_some_and(|c| c.contains("lags by 6.0 s"))));
@@ -134,6 +134,6 @@ mod tests {
     #[test]
     fn a_warning_that_could_never_show_is_an_error() {
         assert_eq!(limits(Some(10), Some(10)).1[0].path, "warn_replication_lag");
-        assert!(!limits(None, None).0.wanted());
+        assert_eq!(limits(None, None).0.smallest(), None);
     }
 }

@@ -11,7 +11,7 @@ pub(super) mod lag;
 #[cfg(feature = "sql")]
 pub(super) mod options;
 pub(super) mod pool;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(feature = "postgres")]
 pub(super) mod tls;
 
 use std::panic::AssertUnwindSafe;
@@ -30,7 +30,7 @@ use crate::model::{Reason, Server};
 pub(crate) use error::{of_io, of_tls};
 
 /// Rows read at most; a health check that returns more is reading a table.
-const MAX_ROWS: u64 = 10_000;
+pub(crate) const MAX_ROWS: u64 = 10_000;
 
 /// What was being done when a server refused: the same code means one thing at the login and
 /// another at a query.

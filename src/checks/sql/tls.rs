@@ -1,11 +1,12 @@
 //! The `tls` option of the SQL kinds, as far as their driver can do it.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{ConfigPath, OptionError, Tls, TlsOptions};
+use crate::model::without_byte_order_mark;
 
 /// What the `tls` option asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +17,12 @@ pub(crate) enum TlsChoice {
     Off,
     /// TLS with any certificate.
     Unverified(ClientCertificate),
-    /// TLS with a certificate that is verified for the host's name.
-    Verified(Option<PathBuf>, ClientCertificate),
+    /// TLS with a certificate that is verified for the host's name, by these authorities too.
+    Verified(Option<Vec<u8>>, ClientCertificate),
 }
 
-/// Paths of the client certificate's chain and key.
-pub(crate) type ClientCertificate = Option<(PathBuf, PathBuf)>;
+/// The client certificate's chain and its key, in PEM.
+pub(crate) type ClientCertificate = Option<(Vec<u8>, Vec<u8>)>;
 
 impl TlsChoice {
     /// Reads the option; `in_url` is the mode that the URL has already set, if it did.
@@ -46,19 +47,17 @@ impl TlsChoice {
             }
             return Self::Unverified(client);
         }
-        if let Some(ConfigPath(path)) = &ca {
-            check_file("tls.ca", path, has_certificate, errors);
-        }
-        Self::Verified(ca.map(|ca| ca.0), client)
+        let ca = ca.and_then(|ca| read_file("tls.ca", &ca.0, has_certificate, errors));
+        Self::Verified(ca, client)
     }
 }
 
 fn client_certificate(options: &TlsOptions, errors: &mut Vec<OptionError>) -> ClientCertificate {
     let (path, message) = match (&options.cert, &options.key) {
         (Some(ConfigPath(cert)), Some(ConfigPath(key))) => {
-            check_file("tls.cert", cert, has_certificate, errors);
-            check_file("tls.key", key, |pem| PrivateKeyDer::from_pem_slice(pem).is_ok(), errors);
-            return Some((cert.clone(), key.clone()));
+            let cert = read_file("tls.cert", cert, has_certificate, errors);
+            let is_key = |pem: &[u8]| PrivateKeyDer::from_pem_slice(pem).is_ok();
+            return cert.zip(read_file("tls.key", key, is_key, errors));
         }
         (None, None) => return None,
         (Some(_), None) => ("tls.cert", "it needs its private key in tls.key"),
@@ -72,19 +71,21 @@ fn has_certificate(pem: &[u8]) -> bool {
     CertificateDer::pem_slice_iter(pem).next().is_some_and(|first| first.is_ok())
 }
 
-/// Reports a file that cannot be read or does not hold what it should.
-fn check_file(
+/// Reads a file, and reports one that cannot be read or does not hold what it should.
+fn read_file(
     option: &str,
-    path: &PathBuf,
+    path: &Path,
     holds: impl Fn(&[u8]) -> bool,
     errors: &mut Vec<OptionError>,
-) {
-    let message = match std::fs::read(path) {
-        Ok(pem) if holds(&pem) => return,
+) -> Option<Vec<u8>> {
+    let read = std::fs::read(path).map(|pem| without_byte_order_mark(&pem).to_vec());
+    let message = match read {
+        Ok(pem) if holds(&pem) => return Some(pem),
         Ok(_) => format!("{} holds no such thing in PEM form", path.display()),
         Err(error) => format!("cannot read {}: {error}", path.display()),
     };
     errors.push(OptionError::new(option, message));
+    None
 }
 
 #[cfg(test)]

@@ -7,23 +7,24 @@
 //! A URL may name several servers. They are tried in order, one connection at a time, and each
 //! gets an equal share of the time that is left. The error that is reported is the last one.
 
-#[cfg(feature = "mysql")]
-mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod url;
 
+#[cfg(feature = "postgres")]
 use std::time::Duration;
 
+#[cfg(feature = "postgres")]
 use crate::model::Server;
 
-#[cfg(feature = "mysql")]
-pub(crate) use mysql::MysqlServers;
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::PostgresServers;
 pub(crate) use url::DatabaseUrl;
+#[cfg(feature = "mysql")]
+pub(crate) use url::Known;
 
 /// How long connecting may take, and how long the server may work on one statement.
+#[cfg(feature = "postgres")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// Of all attempts together.
@@ -33,6 +34,7 @@ pub(crate) struct Limits {
 }
 
 /// Why there is no connection.
+#[cfg(feature = "postgres")]
 #[derive(Debug)]
 pub(crate) struct ConnectError {
     /// The server that was tried last.
@@ -42,6 +44,7 @@ pub(crate) struct ConnectError {
 }
 
 /// Why one server gave no connection.
+#[cfg(feature = "postgres")]
 #[derive(Debug)]
 pub(crate) enum ServerError {
     /// The driver's error.
@@ -52,6 +55,7 @@ pub(crate) enum ServerError {
     TimedOut,
 }
 
+#[cfg(feature = "postgres")]
 impl From<sqlx::Error> for ServerError {
     fn from(error: sqlx::Error) -> Self {
         Self::Driver(error)
@@ -59,6 +63,7 @@ impl From<sqlx::Error> for ServerError {
 }
 
 /// Awaits one of several attempts: the last one is left to the caller's deadline.
+#[cfg(feature = "postgres")]
 async fn share<T>(
     left: Duration,
     attempts: usize,

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use super::url::Known;
 use super::{ConnectError, DatabaseUrl, Limits, ServerError, share};
 use crate::config::{OptionError, Redaction, Secret};
-use crate::model::Server;
+use crate::model::{Server, without_byte_order_mark};
 
 pub(super) const KNOWN: Known = Known {
     schemes: &["postgres", "postgresql", "postgis", "pgsql"],
@@ -186,8 +186,24 @@ impl PostgresServers {
             PgSslMode::Allow => Some(PgSslMode::Require),
             _ => None,
         };
+        let pem = |name| url.get(name).and_then(|path| without_mark(&path));
+        let root = pem("sslrootcert").filter(|_| !system);
+        let (cert, key) = (pem("sslcert"), pem("sslkey"));
+        let options = |options| {
+            let mut options: PgConnectOptions = plain(options).ssl_mode(verified);
+            if let Some(root) = &root {
+                options = options.ssl_root_cert_from_pem(root.clone());
+            }
+            if let Some(cert) = &cert {
+                options = options.ssl_client_cert_from_pem(cert);
+            }
+            if let Some(key) = &key {
+                options = options.ssl_client_key_from_pem(key);
+            }
+            options
+        };
         (!servers.is_empty()).then(|| Self {
-            servers: servers.into_iter().map(|o| plain(o).ssl_mode(verified)).collect(),
+            servers: servers.into_iter().map(options).collect(),
             second_mode,
             session,
             url,
@@ -321,6 +337,14 @@ impl PostgresServers {
             Err(_) => Err(first.into()),
         }
     }
+}
+
+/// The contents of a PEM file that begins with a byte order mark, without it: the driver, which
+/// reads the file itself, would pass over the line that begins with one.
+fn without_mark(path: &str) -> Option<Vec<u8>> {
+    let contents = std::fs::read(path).ok()?;
+    let pem = without_byte_order_mark(&contents);
+    (pem.len() < contents.len()).then(|| pem.to_vec())
 }
 
 /// The options without what one short session does not need.

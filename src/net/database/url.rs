@@ -11,21 +11,22 @@
 //! the rest of a password.
 
 use percent_encoding::percent_decode_str;
+#[cfg(feature = "postgres")]
 use sqlx::ConnectOptions;
 use url::Url;
 
 use crate::config::{OptionError, Redaction, Secret};
 
 /// What a kind of database knows of its URLs.
-pub(super) struct Known {
+pub(crate) struct Known {
     /// Schemes without the suffix of a driver, the usual one first.
-    pub(super) schemes: &'static [&'static str],
+    pub(crate) schemes: &'static [&'static str],
     /// Parameters that the driver knows, or that are handled here.
-    pub(super) parameters: &'static [&'static str],
+    pub(crate) parameters: &'static [&'static str],
     /// Parameters of the database's own clients that make no difference to one short session.
-    pub(super) without_effect: &'static [&'static str],
+    pub(crate) without_effect: &'static [&'static str],
     /// Other spellings of parameters, and what each stands for.
-    pub(super) aliases: &'static [(&'static str, &'static str)],
+    pub(crate) aliases: &'static [(&'static str, &'static str)],
 }
 
 /// A URL of the right scheme: one for each server that it names.
@@ -37,7 +38,7 @@ pub(crate) struct DatabaseUrl {
 
 impl DatabaseUrl {
     /// Reads the option `url`.
-    pub(super) fn read(
+    pub(crate) fn read(
         text: &Secret,
         known: &Known,
         errors: &mut Vec<OptionError>,
@@ -87,18 +88,25 @@ impl DatabaseUrl {
     }
 
     /// The value of a parameter.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         let mut pairs = self.servers.first()?.query_pairs();
         pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
     /// Whether a parameter whose name starts with `prefix` is set.
-    pub(super) fn sets(&self, prefix: &str) -> bool {
+    pub(crate) fn sets(&self, prefix: &str) -> bool {
         self.servers.iter().any(|url| url.query_pairs().any(|(key, _)| key.starts_with(prefix)))
+    }
+
+    /// The URL of each server.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn servers(&self) -> &[Url] {
+        &self.servers
     }
 
     /// The driver's options for each server, without the parameters in `handled`, which the
     /// driver does not know.
+    #[cfg(feature = "postgres")]
     pub(super) fn options<O: ConnectOptions>(
         &self,
         handled: &[&str],
@@ -119,12 +127,12 @@ impl DatabaseUrl {
 
     /// Whether its scheme is `scheme`, with or without the suffix of a driver.
     #[cfg(feature = "mysql")]
-    pub(super) fn is(&self, scheme: &str) -> bool {
+    pub(crate) fn is(&self, scheme: &str) -> bool {
         self.servers.first().is_some_and(|url| url.scheme() == scheme)
     }
 
     /// Hides every form of the password, and the one that Postgres takes from the environment.
-    pub(super) fn redaction(&self) -> Redaction {
+    pub(crate) fn redaction(&self) -> Redaction {
         let passwords = self.servers.iter().flat_map(|url| {
             let encoded = url.password().unwrap_or_default();
             let parameter = url.query_pairs().find(|(key, _)| key == "password");
@@ -136,7 +144,7 @@ impl DatabaseUrl {
     }
 
     /// What is said once about parameters that another program's library reads.
-    pub(super) fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<String> {
         let names: Vec<String> = self.passed_over.iter().map(|name| format!("`{name}`")).collect();
         (!names.is_empty()).then(|| {
             format!(
@@ -222,6 +230,7 @@ fn one_for_each_host(url: &Url) -> Vec<Url> {
     hosts.iter().enumerate().map(of).collect()
 }
 
+#[cfg(feature = "postgres")]
 fn retain(url: &mut Url, keep: impl Fn(&str) -> bool) {
     if url.query().is_some() {
         let mut pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
