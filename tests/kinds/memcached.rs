@@ -9,7 +9,9 @@ use vitalsign::{Detail, Failure, Reason};
 
 use super::{SECRET, Subject, contract_suite};
 use crate::support::certs::{Authority, file};
-use crate::support::checks::{PATIENT, SHORT, ask, check, errors, figure, freeze_and_stop, run};
+use crate::support::checks::{
+    PATIENT, SHORT, ask, ask_often, check, errors, figure, freeze_and_stop, run,
+};
 use crate::support::daemon::wait_for;
 use crate::support::memcached::Memcached;
 use crate::support::peer::{self, Peer};
@@ -183,9 +185,7 @@ async fn a_healthy_server_counts_and_logs_nothing_against_us() {
             _ => with_login(server.address(), SECRET),
         };
         let check = check("memcached", &options);
-        for _ in 0..100 {
-            assert_eq!(ask(&*check, PATIENT).await, Ok(Detail::ok()));
-        }
+        ask_often(&check).await;
         assert_eq!(server.log(), log);
         let run = run(check).await;
         assert_eq!(figure(&run, "connections").map(|count| count < 10.0), Some(true), "{run:?}");

@@ -14,6 +14,7 @@ mod memcached;
 mod mongodb;
 mod mqtt;
 mod nats;
+mod often;
 mod redis;
 mod smtp;
 mod tcp;

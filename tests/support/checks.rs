@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use rustix::process::Signal;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -46,6 +47,26 @@ pub(crate) async fn ask(check: &dyn Check, timeout: Duration) -> Result<Detail, 
     let cx = Context::new(deadline, None);
     let timed_out = || Failure::new(Reason::Timeout, "no answer in time");
     timeout_at(deadline, check.run(&cx)).await.unwrap_or_else(|_| Err(timed_out()))
+}
+
+/// How often a healthy server is asked before its log and its counters are read.
+pub(crate) const OFTEN: usize = 1_000;
+
+/// Runs of one check at a time: enough to keep a server busy, and fewer than any server refuses.
+const AT_ONCE: usize = 4;
+
+/// Asks `check` as often as [`OFTEN`], and sees that every run is good.
+pub(crate) async fn ask_often(check: &Arc<dyn Check>) {
+    ask_times(OFTEN, check).await;
+}
+
+/// Asks `check` so many times, of a server that takes its time for each.
+pub(crate) async fn ask_times(times: usize, check: &Arc<dyn Check>) {
+    let runs = (0..times).map(|_| ask(&**check, PATIENT));
+    let mut runs = futures_util::stream::iter(runs).buffer_unordered(AT_ONCE);
+    while let Some(verdict) = runs.next().await {
+        assert_eq!(verdict, Ok(Detail::ok()));
+    }
 }
 
 /// Asks a check of `kind` and `options` once and returns why that failed.

@@ -13,7 +13,7 @@ const SERVER: &str = "/usr/sbin/named";
 pub(crate) struct Named {
     // Before the directory, so that the server is gone when that is removed.
     _daemon: Daemon,
-    _dir: TempDir,
+    dir: TempDir,
     port: u16,
 }
 
@@ -43,11 +43,16 @@ impl Named {
             wait_for("BIND to load its zones", ready).await;
             // Without one of its sockets it runs on; the port may be another's then.
             if daemon.runs() && !log().contains("address in use") {
-                return Some(Self { _daemon: daemon, _dir: dir, port });
+                return Some(Self { _daemon: daemon, dir, port });
             }
         }
         let log = std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
         panic!("BIND does not start: {log}");
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// Where it listens, as the option `resolver`.
