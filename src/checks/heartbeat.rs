@@ -9,23 +9,23 @@ use crate::config::{KindOptions, OptionError, Period, SHORT_TOKEN, Secret};
 use crate::engine::check::{Check, HEARTBEAT_AGE, Heartbeat};
 use crate::model::Measurement;
 
-/// Nothing is asked: what is watched, such as a nightly job, sends `POST /heartbeat/{check}` with
-/// `Authorization: Bearer TOKEN` when all is well, and the check fails with `missed_heartbeat`
-/// when no heartbeat comes for `grace`. GET, HEAD and PUT do the same, and the token may also come
-/// as the password of Basic authentication or as `?token=`. The first 10 KiB of a body, such as the
-/// job's log, are shown as the message of the check's runs.
+/// A job, such as a nightly backup, sends `POST /heartbeat/{check}` with
+/// `Authorization: Bearer TOKEN` when it has succeeded. The check fails with `missed_heartbeat` if
+/// no heartbeat arrives for `grace`. GET, HEAD and PUT do the same, and the token may also be the
+/// password of Basic authentication or `?token=`. The first 10 KiB of a body, such as the job's
+/// log, are shown as the message of the check's runs.
 ///
-/// Its runs only look at the age of the last heartbeat, so it is down `failure_threshold` runs
-/// after the grace is over; a `failure_threshold` of 1 makes that the next run. A heartbeat after a
-/// silence triggers a run at once. Before the first heartbeat since the start it is `unknown` for
-/// the grace. Since an unknown check keeps `/ready` at 503, give a check of a job `gates = []`. A
-/// changed declaration keeps the last heartbeat.
+/// A run only checks the age of the last heartbeat, so the check is down `failure_threshold` runs
+/// after the end of `grace`; with a `failure_threshold` of 1 after the next run. A late heartbeat
+/// triggers a run at once. After the start, the check is `unknown` until its first heartbeat or the
+/// end of `grace`. An unknown check that gates `ready` keeps `/ready` at 503, so set `gates = []`
+/// for a job. A changed declaration keeps the last heartbeat.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeartbeatOptions {
     /// Longest time between heartbeats, such as `"25h"` for a daily job.
     grace: Period,
-    /// Token that a heartbeat needs; one of under 4 characters is warned about.
+    /// Token that a heartbeat needs; a token with less than 4 characters causes a warning.
     token: Secret,
 }
 

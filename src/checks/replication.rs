@@ -1,8 +1,8 @@
-//! The figure of every kind whose servers replicate.
+//! The measurement of the replication lag, shared by the kinds whose servers replicate.
 
 use crate::model::Measurement;
 
-/// How far the replica is behind.
+/// The replication lag in seconds.
 pub(crate) static REPLICATION_LAG: Measurement = Measurement {
     name: "replication_lag_seconds",
     help: "How far a replica is behind its primary.",

@@ -1,5 +1,5 @@
-//! What a check kind brings to the configuration: its options, their documentation, and how a
-//! check is made of them.
+//! The interface between the configuration and a check kind: its options, their documentation, and
+//! how a check is built from them.
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ pub enum Details {
     Auto,
     /// Clients with the token, as bearer token or as password.
     Token,
-    /// And every client of this host, unless a header says that a proxy forwards for another.
+    /// Clients with the token, and every client on this host unless a proxy header is present.
     Loopback,
     /// Everyone; only on a listener that no other host can reach.
     Always,

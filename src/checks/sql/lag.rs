@@ -1,4 +1,4 @@
-//! How far a replica may lag, and how its lag is judged.
+//! Judges the replication lag of a replica.
 
 use std::time::Duration;
 

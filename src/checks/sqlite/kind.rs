@@ -1,7 +1,7 @@
-//! The `sqlite` kind: opens a database file and asks one query.
+//! The `sqlite` kind: opens a database file and runs one query.
 //!
-//! The driver works on a thread of its own. A run that is cancelled interrupts the statement and
-//! thereby frees the thread; a wait for a lock ends by itself before the deadline.
+//! The driver has its own thread. A cancelled run interrupts the statement and so frees the thread;
+//! waiting for a lock ends by itself before the deadline.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ const MEMORY: &str = ":memory:";
 /// below a millisecond.
 const STEPS: i32 = 1_000;
 
-/// Opens a SQLite database and asks a query; its rows are what is expected, or the run fails.
+/// Opens a SQLite database and runs a query; optionally checks the number of rows.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SqliteOptions {
@@ -37,10 +37,10 @@ pub(crate) struct SqliteOptions {
     /// `sqlite:///var/lib/orders.db`, with `?mode=` `ro`, `rw`, `rwc` or `memory`. A relative
     /// path is relative to the file that holds it.
     path: ConfigPath,
-    /// The query to ask. Default `SELECT count(*) FROM sqlite_schema`, which reads the file;
-    /// `SELECT 1` would not.
+    /// The query. Default `SELECT count(*) FROM sqlite_schema`, which reads the file; `SELECT 1`
+    /// would not.
     query: Option<String>,
-    /// What the answer must be.
+    /// Expectations of the result.
     #[serde(default)]
     expect: ExpectRows,
     /// Create the file if it is missing. Default false: a missing file fails the run.
@@ -182,7 +182,8 @@ async fn cause(path: &Path) -> Option<io::Error> {
     }
 }
 
-/// Tells the driver's thread that nobody waits any more: set when it is dropped with the run.
+/// Signals the driver's thread that the run was cancelled: it is set when it is dropped with the
+/// run.
 #[derive(Default)]
 struct Cancel(Arc<AtomicBool>);
 
