@@ -1,4 +1,4 @@
-//! The sender: it takes requests of a source, and decides about each failure.
+//! The sender: takes requests of a source, sends them, and decides what follows a failure.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,7 +13,7 @@ use super::{ErrorType, Failure, Resend, Retry, RetryPolicy};
 /// The deadline of a stop that is given more time than a clock can hold.
 const LONGEST_STOP: Duration = Duration::from_hours(24);
 
-/// What there is to send, and what becomes of it.
+/// Provides the requests, and is notified of their results.
 pub(crate) trait Source: Send {
     /// What is sent at once.
     type Request: Send + Sync;

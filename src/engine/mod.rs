@@ -1,7 +1,7 @@
-//! The engine: it asks each check on its own clock and keeps what the answers add up to.
+//! The engine: runs each check on its own schedule and keeps the resulting state.
 //!
-//! In flows a plan of declared checks; out flow the events that sinks receive, and the health
-//! state that every probe, page and metric reads.
+//! Input: a plan of declared checks. Output: the events that sinks receive, and the health state
+//! that every probe, page and metric reads.
 //!
 //! ```text
 //! check ──► plan ──► scheduler ──► run ──► state

@@ -1,4 +1,4 @@
-//! How a [`Health`](super::Health) is described.
+//! [`Builder`]: the options of a [`Health`](super::Health).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl Builder {
         self
     }
 
-    /// What checks do that their declarations do not say. Default: [`Defaults::default`].
+    /// Default options of checks. Default: [`Defaults::default`].
     #[must_use]
     pub fn defaults(mut self, defaults: Defaults) -> Self {
         self.defaults = defaults;
@@ -121,7 +121,7 @@ impl Builder {
         self
     }
 
-    /// Where it runs, such as `production`. Default: it is not said.
+    /// Where it runs, such as `production`. Default: none.
     #[must_use]
     pub fn environment(mut self, environment: impl Into<String>) -> Self {
         self.service.environment = Some(environment.into());
@@ -142,15 +142,15 @@ impl Builder {
         self
     }
 
-    /// A bearer token without which `/metrics` answers 401. Default: it asks for none.
+    /// A bearer token that `/metrics` requires. Default: none is required.
     #[must_use]
     pub fn metrics_token(mut self, token: Secret) -> Self {
         self.access.metrics_token = Some(token);
         self
     }
 
-    /// How long the check runtime may stand still before `/health` is 503. Default 30 s, counted
-    /// in whole seconds.
+    /// How long the check runtime may be stalled before `/health` is 503. Default 30 s, counted in
+    /// whole seconds.
     #[must_use]
     pub fn liveness_timeout(mut self, timeout: Duration) -> Self {
         self.liveness_timeout = timeout;

@@ -1,4 +1,4 @@
-//! The library's front door: declare checks, build, merge a router.
+//! The public interface of the library: declare checks, build a [`Health`], merge its router.
 
 #[cfg(feature = "bench")]
 pub mod bench;

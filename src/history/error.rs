@@ -1,4 +1,4 @@
-//! Why a history cannot be kept, and why a store did not do what it was asked.
+//! Errors of the history and of its store.
 
 use std::path::PathBuf;
 
@@ -33,16 +33,16 @@ pub enum HistoryError {
     Thread(#[from] std::io::Error),
 }
 
-/// Why a store did not do what it was asked.
+/// Why a request to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     /// It may work later.
     #[error("{0}")]
     Trouble(String),
-    /// The SQLite file is none, or damaged.
+    /// The file is not a SQLite file, or is damaged.
     #[error("{0}")]
     Corrupt(String),
-    /// It will not work without somebody's help.
+    /// It will not work until somebody fixes it.
     #[error(transparent)]
     Hopeless(#[from] HistoryError),
 }

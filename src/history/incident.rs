@@ -41,7 +41,7 @@ impl Period {
         }
     }
 
-    /// Takes over what `other` says of the worst status, if that is worse.
+    /// Takes the worst status and its cause from `other`, if that is worse.
     pub(super) fn worsen(&mut self, other: Self) {
         if badness(other.worst) > badness(self.worst) {
             *self = Self { id: self.id, start: self.start, end: self.end, ..other };

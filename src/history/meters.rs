@@ -1,10 +1,10 @@
-//! The history's own figures, through the `metrics` facade.
+//! The metrics about the history itself, through the `metrics` facade.
 
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// Handles to the figures, every series of them from 0.
+/// Handles to the metrics; all start at 0.
 pub(super) struct Meters {
     pub(super) up: Gauge,
     queue: Gauge,

@@ -1,9 +1,9 @@
 //! The last hour of every check, a minute at a time, in memory: for the page's small curves.
 //!
-//! In flow finished runs, through a [`Sink`]; out flows for each minute
-//! the mean duration of its good runs and whether one failed. A check takes about 200 bytes,
-//! however often it runs, so ten thousand of them stay small. At start the hour before is taken
-//! from the history, where there is one.
+//! Input: finished runs, through a [`Sink`]. Output: for each minute the mean duration of its good
+//! runs and whether a run failed. A check takes about 200 bytes, however often it runs, so ten
+//! thousand of them stay small. At start the hour before is taken from the history, where there is
+//! one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ impl Recent {
     /// The last minutes of `check`, oldest first, that of `now` last.
     pub(crate) fn hour(&self, check: &str, now: SystemTime) -> [Minute; MINUTES] {
         let mut minutes = [Minute::default(); MINUTES];
-        // Copied, so that nobody waits while it is decoded.
+        // Copied, so that the lock is not held while it is decoded.
         let Some(hour) = self.lock().get(check).cloned() else { return minutes };
         let age = minute(now).saturating_sub(hour.newest);
         for (place, value) in minutes.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! The HTTP surface: what is asked, who may see what, what is measured, and how it says no.
+//! The HTTP server, routes, access control, request metrics and error answers.
 //!
 //! Every route reads the [health state](crate::engine::state) and none runs a check. [`Health::router`]
 //! is what a host merges into its own; [`Server`] serves any [`axum::Router`] on a listener, with

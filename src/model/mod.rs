@@ -1,9 +1,9 @@
-//! The words of the crate, as types: what a check is, what one run of it yields, and what its
-//! runs add up to.
+//! The shared types of the crate: a check, the result of a run, the status, and the events for
+//! sinks.
 //!
-//! Everything else speaks in these; this module imports nothing of ours. Closed vocabularies are
-//! enums whose [`as_str`](Status::as_str) is the exact text that probes, metrics, spans and the
-//! status document show.
+//! All other modules use them; this module imports no other. Fixed sets of values are enums whose
+//! [`as_str`](Status::as_str) is the exact text that probes, metrics, spans and the status document
+//! show.
 
 #[cfg(feature = "tls")]
 mod byte_order_mark;

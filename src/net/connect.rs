@@ -1,4 +1,4 @@
-//! From an endpoint to a TCP connection.
+//! Opens a TCP connection to an endpoint.
 
 use std::future::Future;
 use std::io;
@@ -23,7 +23,8 @@ pub(crate) async fn connect(cx: &Context, endpoint: &Endpoint) -> Result<TcpStre
             cx.phase(Phase::Connect, TcpStream::connect(address)).await
         }
         Host::Name(name) => {
-            // Looking a name up takes several hundred bytes of state: on the heap, for its time.
+            // A lookup needs several hundred bytes of state: boxed, so that they are freed
+            // afterwards.
             let addresses = cx.phase(Phase::Resolve, Box::pin(resolve::lookup(name))).await?;
             let attempts = first_of(
                 &addresses,
@@ -88,7 +89,7 @@ where
         };
         match attempt {
             Ok(stream) => return Ok(stream),
-            // Another address would need the same resource.
+            // Another address would fail in the same way.
             Err(error) if is_exhausted(&error) => return Err(error),
             Err(error) => {
                 if reported.as_ref().is_none_or(|t| rank(&error) > rank(t)) {
@@ -111,7 +112,7 @@ fn is_exhausted(error: &io::Error) -> bool {
     error.kind() != io::ErrorKind::AddrNotAvailable && reason_of(error) == Reason::LocalResource
 }
 
-/// How much an error says about the dependency; the highest is reported when all attempts failed.
+/// How informative an error is; the most informative one is reported if all attempts failed.
 fn rank(error: &io::Error) -> u8 {
     match reason_of(error) {
         Reason::LocalResource => 0,

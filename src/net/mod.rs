@@ -1,8 +1,7 @@
-//! What every kind that asks over the network stands on: names, connections and TLS.
+//! The network code shared by the kinds: name resolution, connections, TLS, HTTP/1.1 and URLs.
 //!
-//! In flows an endpoint and the run's context; out flows a stream, or a [`Failure`] with the
-//! reason that fits. Each step is a phase of the run, is cancelled by dropping it, and holds at
-//! most one connection.
+//! Input: an endpoint and the run's context. Output: a stream, or a [`Failure`] with its reason.
+//! Each step is a phase of the run, is cancelled by dropping it, and holds at most one connection.
 
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod attempts;

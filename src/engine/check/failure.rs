@@ -1,4 +1,4 @@
-//! Why a run failed, and which reason an error of the system or a library stands for.
+//! [`Failure`]: why a run failed. Maps errors of the system and of libraries to reasons.
 
 #[cfg(any(
     feature = "redis-client",
@@ -146,7 +146,8 @@ impl Reason {
             Kind::TimedOut => Self::Timeout,
             Kind::AddrNotAvailable | Kind::OutOfMemory => Self::LocalResource,
             _ => match error.raw_os_error() {
-                // EMFILE, ENFILE, ENOBUFS, ENOMEM: what is wanting is ours, not the dependency's.
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: this process lacks a resource, not the
+                // dependency.
                 Some(24 | 23 | 105 | 12) => Self::LocalResource,
                 _ => of_lookup(error).unwrap_or(Self::Other),
             },

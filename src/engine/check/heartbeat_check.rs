@@ -1,5 +1,5 @@
-//! The check behind the kind `heartbeat`: it waits for heartbeats instead of asking, and fails when
-//! none comes for a while.
+//! The check behind the kind `heartbeat`: it waits for heartbeats, and fails if none arrives for a
+//! while.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use crate::model::{Measurement, Reason, Secret};
 pub(crate) static AGE: Measurement =
     Measurement { name: "heartbeat_age_seconds", help: "Time since the last heartbeat." };
 
-/// A check that receives heartbeats from what it watches, such as a nightly job.
+/// A check that receives heartbeats, for example from a nightly job.
 ///
 /// A heartbeat is a call of [`beat`](Self::beat), or `POST /heartbeat/{check}` with its token. A run
 /// fails with [`Reason::MissedHeartbeat`] when the last heartbeat is older than the grace. Before the
@@ -56,7 +56,7 @@ struct Inner {
 #[derive(Debug, Clone, Default)]
 struct Beats {
     last: Option<Instant>,
-    /// What came with the last one.
+    /// The text of the last one.
     message: Option<Arc<str>>,
     /// When the first run was.
     since: Option<Instant>,

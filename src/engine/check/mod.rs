@@ -1,8 +1,8 @@
-//! What a check is to the engine: something that can be asked once.
+//! The interface between a check and the engine: the trait [`Check`], and the [`Context`] of a run.
 //!
-//! [`Check::run`] takes a [`Context`] and returns a [`Detail`] (it answered) or a [`Failure`] (it
-//! did not, and why). The engine does everything else: it times, counts, cancels at the deadline,
-//! traces, and turns outcomes into a status.
+//! [`Check::run`] is one attempt. It gets a [`Context`] and returns a [`Detail`] (the dependency
+//! answered) or a [`Failure`] (it did not, with the reason). The engine does everything else: it
+//! measures the time, counts, cancels at the deadline, traces, and turns outcomes into a status.
 //!
 //! ```
 //! use std::time::Duration;
@@ -68,29 +68,29 @@ pub(crate) use status::unexpected_status;
 #[cfg(any(feature = "reqwest-client", feature = "sql-pool"))]
 pub(crate) use tls_text::reason_of_tls_text;
 
-/// One question to one dependency.
+/// A test of one dependency.
 ///
-/// `run` asks once: it never sleeps, retries, counts, logs or times itself. It may be dropped at
-/// any await, at its deadline or at shutdown, and must then free what it held. It opens no more
-/// than one connection at a time and bounds what it reads.
+/// `run` is one attempt: it must not sleep, retry, count, log or measure its own time. It may be
+/// dropped at any await, at its deadline or at shutdown, and must then free its resources. It must
+/// open at most one connection at a time, and limit what it reads.
 #[async_trait]
 pub trait Check: Send + Sync + 'static {
     /// Name of the kind, the `kind` label: lower-case letters, digits and `_`.
     fn kind(&self) -> &'static str;
 
-    /// The address it asks, where there is one; never with credentials.
+    /// The address of the dependency, if there is one; never with credentials.
     fn server(&self) -> Option<Server> {
         None
     }
 
-    /// What may go wrong with this check although its options are allowed, and what would be
-    /// better: `vitalsign validate` lists it, and the service logs it at the start.
+    /// Warnings about options that are allowed but probably wrong, with advice:
+    /// `vitalsign validate` prints them, and the service logs them at the start.
     fn caveat(&self) -> Option<&'static str> {
         None
     }
 
-    /// The check as a [`Heartbeat`], when it waits for heartbeats instead of asking: it gets those of
-    /// `/heartbeat/{check}`, and one that ends a silence triggers a run at once.
+    /// The check as a [`Heartbeat`], if it waits for heartbeats: it gets those sent to
+    /// `/heartbeat/{check}`, and a late heartbeat triggers a run at once.
     fn heartbeat(&self) -> Option<&Heartbeat> {
         None
     }
@@ -103,15 +103,15 @@ pub trait Check: Send + Sync + 'static {
     /// Asks once.
     ///
     /// # Errors
-    /// A [`Failure`] whose reason is from the closed list and whose message holds no secret.
+    /// A [`Failure`] whose reason is from the fixed list and whose message contains no secret.
     async fn run(&self, cx: &Context) -> Result<Detail, Failure>;
 }
 
-/// What an answered run has to say: nothing, or a caveat that makes it a warning.
+/// The result of a run that got an answer: a success with an optional message, or a warning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Detail {
     pub(crate) caveat: Option<String>,
-    /// The message of a run that went well.
+    /// The message of a successful run.
     pub(crate) note: Option<String>,
 }
 
@@ -122,12 +122,12 @@ impl Detail {
         Self { caveat: None, note: None }
     }
 
-    /// It answered as it should, and this is what it said.
+    /// It answered as it should, with this message.
     pub(crate) const fn noted(note: Option<String>) -> Self {
         Self { caveat: None, note }
     }
 
-    /// It answered, with a caveat for people to read.
+    /// It answered, with a warning text for people.
     pub fn warning(caveat: impl Into<String>) -> Self {
         Self { caveat: Some(caveat.into()), note: None }
     }
@@ -155,7 +155,7 @@ struct Inner {
     observed: Mutex<Observed>,
 }
 
-/// What a run has noted so far; it outlives a run that is cancelled.
+/// What a run has recorded so far; it is also available after the run was cancelled.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     pub(crate) phases: Vec<(Phase, Duration)>,

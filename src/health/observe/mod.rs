@@ -1,9 +1,9 @@
-//! Passive observation: what the host's real calls to a dependency say about it.
+//! Passive observation: counts the host's real calls to a dependency as runs of a check.
 //!
-//! A check asks a dependency now and then; the host calls it all the time, and is the first to
-//! notice. An [`Observer`] of a check takes in how those calls end and how long they take, and each
-//! of them counts as a run of the check would: in streaks and thresholds, in the histogram and the
-//! counters, in availability, the history and the service level.
+//! A check tests a dependency once per interval; the host calls it all the time, and is the first
+//! to notice a failure. An [`Observer`] of a check receives the result and duration of those calls,
+//! and each call counts like a run of the check: in streaks and thresholds, in the histogram and
+//! the counters, in availability, the history and the service level.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The model of the pages: what the templates show, decided and worded.
+//! The view models of the pages: values and texts that the templates show.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! `/heartbeat/{check}`: how a check of the kind `heartbeat` hears that all is well.
+//! `/heartbeat/{check}`: receives heartbeats for checks of the kind `heartbeat`.
 
 use std::sync::Arc;
 

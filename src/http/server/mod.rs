@@ -1,8 +1,9 @@
-//! The listening server: it accepts, makes room, and stops within a deadline.
+//! The listening server: it accepts connections, closes idle ones at the limit, and stops within a
+//! deadline.
 //!
-//! In flow a bound listener, a router and the moment to stop; out flows what could not be
-//! finished in time. `axum::serve` bounds neither slow clients nor its shutdown, so connections
-//! are driven here.
+//! Input: a bound listener, a router and the signal to stop. Output: the number of requests that
+//! could not be finished in time. `axum::serve` bounds neither slow clients nor its shutdown, so
+//! connections are driven here.
 
 mod connection;
 mod refusal;
@@ -228,23 +229,23 @@ impl Server {
     }
 }
 
-/// A trouble lasts until it has not been met for this long, so that one that comes and goes with
+/// A problem lasts until it has not occurred for this long, so that a problem that alternates with
 /// every connection is logged once.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// A trouble that is logged when it begins and when it is over, not each time it is met.
+/// A problem that is logged when it begins and when it is over, not each time it occurs.
 #[derive(Debug, Default)]
 struct Trouble {
     last_met: Option<Instant>,
 }
 
 impl Trouble {
-    /// Notes that it was met; true when it has just begun.
+    /// Records an occurrence; true if it has just begun.
     fn begins(&mut self) -> bool {
         self.last_met.replace(Instant::now()).is_none()
     }
 
-    /// Notes that it was not met; true when it is over.
+    /// Records that it did not occur; true if it is over.
     fn ends(&mut self) -> bool {
         let over = self.last_met.is_some_and(|met| met.elapsed() >= QUIET);
         if over {
@@ -254,7 +255,7 @@ impl Trouble {
     }
 }
 
-/// The accepting side: what troubles it, and how long it waits after the next failure.
+/// The accepting side: its current problems, and the pause after the next failure.
 struct Accepting<'a> {
     listener: &'a TcpListener,
     tracker: &'a Tracker,

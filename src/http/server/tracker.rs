@@ -1,9 +1,9 @@
 //! The connection tracker: which connections are open, which of them are idle and since when, and
-//! which one makes room for a newcomer.
+//! which one is closed when a new connection needs its slot.
 //!
-//! In flow the beginnings and ends of requests, and how far clients have taken their answers; out
-//! flow the connection that has been idle longest, and for each connection whether it is due to
-//! be closed.
+//! Input: the beginnings and ends of requests, and how far clients have read their answers. Output:
+//! the connection that has been idle longest, and for each connection whether it is due to be
+//! closed (`due`): after a slow request head, after idle time, or because the client does not read.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -90,12 +90,13 @@ pub(super) struct Limits {
 pub(super) enum Due {
     /// Nothing is due before then.
     At(Instant),
-    /// No complete request head came in time.
+    /// No complete request head arrived in time.
     Idle {
-        /// Whether a request was begun or never came at all, rather than none following the last.
+        /// True for the header timeout: a request head is incomplete, or the first request never
+        /// came. False for the idle timeout after an answer.
         owed: bool,
     },
-    /// The client takes nothing of what is ready for it.
+    /// The client does not read its answer.
     Stalled,
 }
 

@@ -1,7 +1,7 @@
 //! The bytes of a connection and the bodies on it, each bounded in size or time.
 //!
-//! [`Watched`] notes on the connection when its socket blocks, [`Sent`] when a part of an answer
-//! waits for the client, and [`received`] bounds what a request may bring.
+//! [`Watched`] records on the connection when its socket blocks, [`Sent`] when a part of an answer
+//! waits for the client, and [`received`] limits the size and the time of a request body.
 
 use std::io;
 use std::pin::Pin;
@@ -48,7 +48,7 @@ pub(super) struct Watched<S> {
     put_off: bool,
 }
 
-/// What is sent instead of an answer of hyper's own.
+/// The answer that replaces one of hyper's own.
 #[derive(Debug)]
 struct Refusal {
     text: Vec<u8>,

@@ -1,4 +1,4 @@
-//! JSON that a peer has sent, read so that no field decides that nobody asks for.
+//! Lenient JSON reading: a field that no expectation selects cannot fail a run.
 //!
 //! `serde_json` refuses a whole document for half a surrogate pair, a number beyond a double or
 //! more than 128 levels, wherever they stand, and holds numbers as doubles, so that two integers

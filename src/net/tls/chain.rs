@@ -1,4 +1,4 @@
-//! How long the certificates of a peer last.
+//! The expiry of a peer's certificates, as measurements.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ impl Chain {
         Some(Self { not_before, not_after, earliest, unused })
     }
 
-    /// How long before the end of the chain a warning begins where nobody has set it.
+    /// Default time before the expiry of the chain at which the warning begins.
     ///
     /// Some authorities issue certificates that live for hours or days, so it is a share of the
     /// lifetime: such a certificate is well while most of its life is left.

@@ -1,5 +1,5 @@
-//! TLS towards a dependency: options to a configuration when a check is made, handshakes when it
-//! runs.
+//! The TLS client: builds a configuration from options when a check is built, and does handshakes
+//! when it runs.
 
 use std::fmt;
 use std::io;

@@ -3,7 +3,7 @@
 //! - `config`: from options and PEM files to a configuration.
 //! - `client`: what a check has made of them, and a handshake in each run.
 //! - `verify`: whether a server's certificate is trusted. Every client of the crate uses it.
-//! - `names`: the same for a certificate that is trusted for itself.
+//! - `names`: validity and host name of a pinned certificate.
 //! - `crypto`: which keys and signatures are known.
 //! - `chain`: how long the certificates last, as figures of a run.
 //! - `limits`: what this client cannot verify.

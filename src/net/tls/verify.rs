@@ -1,4 +1,4 @@
-//! Whether a server's certificate is trusted.
+//! Verifies a server's certificate.
 //!
 //! # What is trusted
 //! A certificate from which a path of signatures leads to an authority of `tls.ca`, or of the

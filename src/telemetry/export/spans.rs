@@ -1,6 +1,6 @@
 //! The spans that wait for the collector, as the source of a sender.
 //!
-//! In flow batches of the queue and what became of them; out flow requests, figures, and one log
+//! Input: batches of the queue and the results of requests. Output: requests, metrics, and one log
 //! line for each change of state.
 
 use std::sync::{Arc, OnceLock};
