@@ -113,7 +113,7 @@ impl Tls {
         let stream = net::connect(cx, &self.endpoint).await?;
         let mut stream = net::handshake(cx, &self.client, &self.endpoint, stream).await?;
         let (version, chain) = (stream.version(), stream.certificates());
-        // A peer that is told of the end does not log an attack; whether it hears is all one.
+        // With a proper close the peer does not log an attack. It does not matter if that fails.
         let _ = stream.shutdown().await;
         if self.min_version == Version::V13 && version != Some("1.3") {
             let version = version.unwrap_or("an unknown version");

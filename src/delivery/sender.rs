@@ -26,7 +26,7 @@ pub(crate) trait Source: Send {
     /// The next request, if there is one now.
     fn next(&mut self) -> Option<Self::Request>;
 
-    /// The receiver took `request`; returns how many items of it are lost all the same.
+    /// The receiver took `request`; returns how many items of it are lost anyway.
     fn delivered(&mut self, request: Self::Request, accepted: Self::Accepted) -> u64;
 
     /// One attempt failed; whether another follows is not decided yet.

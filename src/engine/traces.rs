@@ -107,7 +107,7 @@ impl RunMark {
         cx.get()
     }
 
-    /// Takes note that a processor judges the trace by its outcome.
+    /// Records that a processor judges the trace by its outcome.
     pub(crate) fn judge(&self) {
         self.0.store(true, Ordering::Release);
     }

@@ -251,7 +251,7 @@ pub(crate) enum Taken {
     Change(Arc<Published>),
     /// The ring went past the reader, by so many changes.
     Missed(u64),
-    /// Another round has begun: the reader sends the whole again.
+    /// A new round has begun: the reader sends a summary.
     Round(u64),
 }
 

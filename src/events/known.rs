@@ -59,7 +59,7 @@ impl Known {
         MaintenanceChange { check: Arc::clone(check), maintenance }
     }
 
-    /// Takes note of the service's status, and describes the change.
+    /// Records the service's status, and describes the change.
     pub(super) fn service(&mut self, to: ServiceStatus, since: SystemTime) -> ServiceChange {
         let from = std::mem::replace(&mut self.service, to);
         let first = !std::mem::replace(&mut self.started, true);

@@ -259,8 +259,8 @@ impl Health {
         self.inner.streams.cancel();
     }
 
-    /// Decides anew who is shown details, and which tokens give the right to them and to
-    /// `/metrics`; it holds from the next request on.
+    /// Changes who sees details, and the tokens for details and `/metrics`, from the next request
+    /// on.
     pub fn set_access(
         &self,
         details: Details,

@@ -61,7 +61,7 @@ impl Meters {
         self.queue.set(length as f64);
     }
 
-    /// Notes that the store has acknowledged `records` runs and changes, or has not.
+    /// Records that the store has acknowledged `records` runs and changes, or has not.
     pub(super) fn wrote(&self, succeeded: bool, records: u64, took: Duration) {
         let counter = if succeeded { &self.written } else { &self.failed };
         counter.increment(records);

@@ -164,7 +164,7 @@ impl Hour {
         *self = Self { finished, ..Self::new(to) };
     }
 
-    /// Notes what is known of the minute `at`, if nothing is yet.
+    /// Records what is known of the minute `at`, if nothing is yet.
     fn fill(&mut self, at: u64, known: Minute) {
         if at == self.newest && self.good == 0 && !self.failed {
             self.failed = known.failed;

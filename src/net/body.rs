@@ -205,7 +205,7 @@ enum Member {
     Begun,
     /// All of it was read; another may follow.
     Whole,
-    /// Everything that follows is passed over.
+    /// Everything that follows is ignored.
     Padding,
 }
 

@@ -1,4 +1,4 @@
-//! Judges the replication lag of a replica.
+//! Judges the replication lag of a replica by its limits.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) enum Lag {
     /// It has heard of nothing new for too long, and cannot tell a source that is idle from one that
     /// is cut off itself.
     Silent(String),
-    /// It cannot tell, and why.
+    /// The lag is unknown; the text says why.
     Unknown(String),
     /// It has stopped replicating, and how.
     Stopped(String),

@@ -128,7 +128,7 @@ struct File {
 
 impl File {
     async fn open(&self, cx: &Context) -> Result<SqliteConnection, Failure> {
-        // A quarter is left to tell that it was locked.
+        // A quarter of the time is left to report that it was locked.
         let options = self.options.clone().busy_timeout(cx.remaining() / 4 * 3);
         match shielded(options.connect()).await {
             Ok(conn) => Ok(conn),
@@ -149,7 +149,7 @@ impl File {
         if code & 0xff != CANNOT_OPEN {
             return failure;
         }
-        // SQLite does not tell why; the system does.
+        // SQLite does not report the cause, so this tries to open the file.
         match cause(path).await {
             Some(cause) => Failure::new(Reason::of_io(&cause), format!("{step}: {cause}")),
             None => failure,

@@ -89,7 +89,7 @@ impl Heartbeat {
         self.beat_with("");
     }
 
-    /// Notes that all is well, with a text for people to read.
+    /// Records that all is well, with a text for people to read.
     pub(crate) fn beat_with(&self, message: &str) {
         let message = message.trim();
         let mut beats = self.beats();

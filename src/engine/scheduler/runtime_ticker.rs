@@ -74,7 +74,7 @@ impl RuntimeTicker {
         }
     }
 
-    /// Takes note that a run starts, before it can block its thread.
+    /// Records that a run starts, before it can block its thread.
     pub(super) fn run_starts(&self) -> GoingRun<'_> {
         self.runs.going.fetch_add(1, Ordering::SeqCst);
         if !self.runs.watched.swap(true, Ordering::SeqCst) {

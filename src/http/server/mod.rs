@@ -42,7 +42,7 @@ const STALL_FACTOR: u32 = 3;
 /// Bounds of both timeouts, so that no arithmetic on them overflows.
 const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_hours(24));
 
-/// Pauses after an accept that failed for want of a resource, doubled from the first to the second.
+/// Pauses after an accept that failed for lack of a resource, doubled from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Longest that tasks may take to notice that they were cut.
@@ -318,7 +318,7 @@ impl<'a> Accepting<'a> {
         None
     }
 
-    /// Waits after an accept that failed for want of descriptors or memory.
+    /// Waits after an accept that failed for lack of descriptors or memory.
     async fn failed(&mut self, error: &io::Error) {
         if self.failing.begins() {
             tracing::error!(

@@ -206,7 +206,7 @@ impl Connection {
         &self.entry.end
     }
 
-    /// Notes that a request head is complete; the request lasts until the guard is dropped.
+    /// Records that a request head is complete; the request lasts until the guard is dropped.
     pub(super) fn request(self: &Arc<Self>, http2: bool) -> InFlight {
         self.tracker.requests.fetch_add(1, Ordering::Relaxed);
         let mut activity = self.activity();
@@ -218,7 +218,7 @@ impl Connection {
         InFlight { connection: Arc::clone(self), waiting: false, owed: true }
     }
 
-    /// Notes that a request's body is to be read; until the guard is dropped, the client's end of
+    /// Records that a request's body is to be read; until the guard is dropped, the client's end of
     /// sending cuts it short.
     pub(super) fn body(self: &Arc<Self>) -> ReadingBody {
         let mut activity = self.activity();
@@ -228,7 +228,7 @@ impl Connection {
         ReadingBody(Arc::clone(self))
     }
 
-    /// Notes that bytes came in.
+    /// Records that bytes came in.
     pub(super) fn received(&self) {
         let mut activity = self.activity();
         if activity.received_at.is_none() {
@@ -258,7 +258,7 @@ impl Connection {
         (in_flight == 0).then_some(activity.requests)
     }
 
-    /// Notes that the socket takes no more for now: what is unsent keeps the connection busy.
+    /// Records that the socket takes no more for now: what is unsent keeps the connection busy.
     pub(super) fn blocked(&self) {
         let mut activity = self.activity();
         if activity.blocked_since.is_none() {
@@ -267,7 +267,7 @@ impl Connection {
         }
     }
 
-    /// Notes that the socket took bytes again.
+    /// Records that the socket took bytes again.
     pub(super) fn unblocked(&self) {
         let mut activity = self.activity();
         if activity.blocked_since.take().is_some() {
@@ -340,7 +340,7 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    /// Notes that a part of the answer is ready: from now on the client is to take it.
+    /// Records that a part of the answer is ready: from now on the client is to take it.
     pub(super) fn ready(&mut self) {
         let mut activity = self.connection.activity();
         activity.taken_at = Instant::now();
@@ -353,7 +353,7 @@ impl InFlight {
         self.waiting
     }
 
-    /// Notes that the client has taken all there is; what comes next is up to the handler.
+    /// Records that the client has taken all there is; what comes next is up to the handler.
     ///
     /// An `endless` answer is then over for a client that has closed its sending half.
     pub(super) fn drained(&mut self, endless: bool) {

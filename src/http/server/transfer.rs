@@ -32,7 +32,7 @@ const MAX_DISCARDED: usize = 256 * 1024;
 
 /// A stream that notes on its connection when bytes come and when it takes none.
 ///
-/// A client that closes its sending half waits for its answer all the same: the end of what it sends
+/// A client that closes its sending half waits for its answer anyway: the end of what it sends
 /// is handed on only once no answer is owed.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
@@ -68,7 +68,7 @@ impl<S> Watched<S> {
         Self { stream, connection, blocked, closing: None, answered: 0, refusal: None, put_off }
     }
 
-    /// Notes what a write or a flush came to.
+    /// Records what a write or a flush came to.
     fn note<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_pending() != self.blocked {
             self.blocked = result.is_pending();

@@ -8,7 +8,7 @@
 //! - A number that a [`Number`] cannot hold is the nearest one there, and its text is kept beside
 //!   the document, so that [`Document::same`] compares it exactly.
 //! - What lies deeper than [`DEEPEST`] levels is left out, and said to be.
-//! - A byte order mark is passed over (RFC 8259, section 8.1).
+//! - A byte order mark is ignored (RFC 8259, section 8.1).
 
 mod number;
 mod path;

@@ -64,7 +64,7 @@ impl Chain {
 
     /// The chain that leads from `own` to the certificate of its issuer among `others`, and so on.
     ///
-    /// A certificate among `others` that cannot be read is passed over.
+    /// A certificate among `others` that cannot be read is ignored.
     pub(super) fn by_names(
         own: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],

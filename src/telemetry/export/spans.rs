@@ -81,7 +81,7 @@ impl SpanSource {
         Self { shared, collector, resource: resource.into(), outage, remark }
     }
 
-    /// Takes note of `spans` that the collector does not have.
+    /// Records `spans` that the collector does not have.
     fn failed(&mut self, spans: u64, failure: &Failure) -> u64 {
         self.shared.meters.failed(failure.error_type, spans);
         let first = self.outage.failed(spans);

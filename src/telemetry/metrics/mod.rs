@@ -57,7 +57,7 @@ impl Format {
 /// Renders the series of the checks and of the service as a whole page.
 ///
 /// It takes about a millisecond per ten thousand series and never waits for a check; call it off
-/// the async threads all the same when there are thousands of checks.
+/// the async threads anyway when there are thousands of checks.
 #[must_use]
 pub fn encode(state: &HealthState, format: Format) -> Bytes {
     // Readers make statuses stale, because a hung check runtime cannot.
