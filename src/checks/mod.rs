@@ -139,8 +139,8 @@ pub fn manual() -> Manual {
     Manual::new()
 }
 
-/// The figures of a check of the application's own connection pool, such as
-/// [`postgres::pool`] makes it.
+/// The measurements of a check of the application's own connection pool, such as
+/// [`postgres::pool`].
 #[cfg(feature = "sql-pool")]
 pub const POOL_MEASUREMENTS: &[&Measurement] = sql::pool::MEASUREMENTS;
 

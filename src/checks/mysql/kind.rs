@@ -36,8 +36,8 @@ use crate::net::{NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE};
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MysqlOptions {
-    /// Where the database is: `mysql://user:password@host:3306/database` or `mariadb://…`, or by
-    /// its socket `mysql://user:password@localhost/database?socket=/run/mysqld/mysqld.sock`.
+    /// Address of the database: `mysql://user:password@host:3306/database` or `mariadb://…`, or
+    /// with a socket `mysql://user:password@localhost/database?socket=/run/mysqld/mysqld.sock`.
     ///
     /// Its `ssl-mode` is `disabled`, `preferred`, `required`, `verify_ca` or `verify_identity`;
     /// without one and without `tls` it is `preferred`: TLS if the server offers it, with any

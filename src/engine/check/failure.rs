@@ -12,7 +12,7 @@ use std::error::Error;
 
 use crate::model::{Outcome, Reason, redacted};
 
-/// Longest text of a library that goes into a message; a peer has a say in some of them.
+/// Longest text of a library in a message; a peer can influence some of these texts.
 #[cfg(any(
     feature = "redis-client",
     feature = "reqwest-client",

@@ -100,7 +100,7 @@ pub trait Check: Send + Sync + 'static {
         None
     }
 
-    /// Asks once.
+    /// Makes one attempt.
     ///
     /// # Errors
     /// A [`Failure`] whose reason is from the fixed list and whose message contains no secret.
@@ -139,7 +139,7 @@ impl From<()> for Detail {
     }
 }
 
-/// One run, as its check sees it: the deadline, the phase clock, the figures and the trace.
+/// The context of one run: its deadline, phases, measurements and trace.
 ///
 /// Clones are of the same run. What is noted after its end is lost.
 #[derive(Clone)]
@@ -197,7 +197,7 @@ impl Context {
         self.inner.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Awaits `step` as `phase` of the run: its time is a figure and an event of the span.
+    /// Awaits `step` as `phase` of the run: its duration becomes a metric and an event of the span.
     /// [`Phase::named`] makes a phase of any name.
     ///
     /// A phase passed more than once, as when a redirect is followed, adds up.
@@ -216,7 +216,7 @@ impl Context {
         output
     }
 
-    /// Notes a figure of this run; it is kept even when the run then fails.
+    /// Records a measurement of this run; it is kept even if the run then fails.
     /// [`Measurement::gauge`] and [`Measurement::counter`] make figures of any name.
     pub fn measure(&self, measurement: &'static Measurement, value: f64) {
         let mut observed = self.observed();

@@ -35,7 +35,7 @@ pub(crate) struct Cell {
     pub(super) newest: Option<Newest>,
     /// What the host has set, for a check that is not asked.
     pub(super) set: Option<Arc<Run>>,
-    /// When a good call was observed, if it is the newest of the calls.
+    /// Time of the newest observed call, if it was good.
     pub(super) well_at: Option<Instant>,
     /// Observed calls that the sinks did not get yet; `Some` from the first call on.
     pub(super) calls: Option<Box<Calls>>,
@@ -144,7 +144,7 @@ impl Cell {
         let before = self.before.take().filter(|(status, _)| *status == transition.to);
         transition.since = before.map_or(transition.at, |(_, since)| since);
         self.since = transition.since;
-        // The first status of all does not count as a change: nothing was known before.
+        // The first status does not count as a change, because there was none before.
         if self.last_result.is_some() || self.set.is_some() {
             self.figures.transitions[transition.to as usize] += 1;
         }

@@ -79,7 +79,7 @@ impl Fold {
         *self = Self { status, ..Self::default() };
     }
 
-    /// Forgets the status because nothing was heard for too long; returns the one before.
+    /// Sets the status to unknown because no run ended for too long; returns the status before.
     pub(crate) fn go_stale(&mut self) -> Status {
         std::mem::replace(&mut self.status, Status::Unknown)
     }

@@ -273,8 +273,8 @@ impl HealthState {
         self.touch();
     }
 
-    /// Changes a cell and, if that changes its weight, the tally with it. Calls that were observed
-    /// before are sent first.
+    /// Changes a cell and, if its weight changes, also the tally. The sinks get earlier observed
+    /// calls first.
     pub(super) fn change<T>(
         &self,
         entry: &Entry,

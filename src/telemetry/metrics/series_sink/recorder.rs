@@ -165,7 +165,7 @@ impl Figure {
     }
 }
 
-/// A counter that is registered on first use and raised by differences.
+/// A counter that is registered at its first use and incremented by differences.
 ///
 /// Our counts restart at 0 when a check is removed and added again. A counter of a recorder
 /// only grows, so it gets the differences.
