@@ -157,16 +157,16 @@ impl Builder {
         self
     }
 
-    /// Runs the checks on another runtime than the one that serves: one that blocks its thread
-    /// then delays no probe. Default: the current one.
+    /// Runs the checks on a separate runtime, so that a check that blocks its thread does not delay
+    /// a probe. Default: the current runtime.
     ///
-    /// On the current one, a check that blocks its thread takes a worker from the host until it
-    /// lets go. The other workers go on answering, a tenth of a second late at most, as long as
-    /// there are any; a runtime of one thread answers nothing meanwhile, `/health` neither. So give
-    /// checks that may block a runtime of their own, or have them await
-    /// [`spawn_blocking`](tokio::task::spawn_blocking). What such a check waits for is cancelled by
-    /// nobody: its run fails for [`Reason::Timeout`](crate::Reason::Timeout) when it lets go, and its
-    /// status is unknown once it is stale.
+    /// On the current runtime, a check that blocks its thread occupies a worker of the host until
+    /// it returns. The other workers continue to answer, with a delay of at most a tenth of a
+    /// second. A runtime with one thread answers nothing meanwhile, not even `/health`. So use a
+    /// separate runtime for checks that may block, or let them await
+    /// [`spawn_blocking`](tokio::task::spawn_blocking). A blocked check cannot be cancelled: its
+    /// run fails with [`Reason::Timeout`](crate::Reason::Timeout) when it returns, and its status
+    /// is unknown once it is stale.
     #[must_use]
     pub fn check_runtime(mut self, handle: Handle) -> Self {
         self.runtime = Some(handle);

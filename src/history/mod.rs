@@ -201,7 +201,7 @@ pub enum ReadError {
     /// The store did not answer in time, or refused.
     #[error("the history store does not answer")]
     Unavailable,
-    /// [`IncidentFilter::after`] is no position that a page gave.
+    /// [`IncidentFilter::after`] is not a position from a page.
     #[error("no position of a page of incidents")]
     BadPosition,
 }

@@ -100,7 +100,7 @@ pub struct Alert {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A part of a service that has figures of its own to alert on, beside its checks.
+/// A part of a service with its own metrics and alerts, in addition to its checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Part {

@@ -50,11 +50,12 @@ const CUT: Duration = Duration::from_millis(500);
 
 /// Serves a router or an [`App`] on a listener, over HTTP/1.1 and HTTP/2, with or without TLS.
 ///
-/// Bounds that need no setting: a request head of 64 KiB, a request body of 64 KiB that is
-/// complete within `header_timeout` (a heartbeat's may have any size, and must only go on), 64 requests at once on an HTTP/2 connection, and an answer
-/// of which the client takes nothing for three times `header_timeout` is cut off. An event stream
-/// without events stays open. A client that closes its sending half still gets its answer; an event
-/// stream then ends once everything that was ready has been sent.
+/// Fixed limits: a request head may have 64 KiB. A request body may have 64 KiB and must be
+/// complete within `header_timeout`; the body of a heartbeat may have any size, and must only make
+/// progress. An HTTP/2 connection may have 64 requests at once. A client that does not read its
+/// answer for three times `header_timeout` is disconnected. An event stream without events stays
+/// open. A client that closes its sending half still gets its answer; an event stream then ends
+/// once everything that was ready has been sent.
 ///
 /// Handlers find the client's address as [`ConnectInfo`](axum::extract::ConnectInfo)`<SocketAddr>`,
 /// an IPv4 client of a dual-stack listener under its IPv4 address. What is refused before routing

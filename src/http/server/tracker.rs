@@ -74,14 +74,15 @@ impl Tracker {
     }
 }
 
-/// How long a connection may keep the server waiting.
+/// The time limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// For a complete request head: from accept, or from the first byte of a later request.
+    /// Header timeout: for a complete request head, from accept, or from the first byte of a later
+    /// request.
     pub(super) header: Duration,
-    /// For the first byte of the next request, from the end of the last answer.
+    /// Idle timeout: for the first byte of the next request, from the end of the last answer.
     pub(super) idle: Duration,
-    /// For the client to take any part of an answer that is ready.
+    /// Stall timeout: for the client to read any part of an answer that is ready.
     pub(super) stall: Duration,
 }
 

@@ -103,7 +103,7 @@ impl Session {
         })
     }
 
-    /// What is asked of a server, the answer that is right, and what is said of another one.
+    /// The query for a server's role, the expected answer, and the message for another answer.
     const fn question(self) -> Option<(&'static str, &'static str, &'static str)> {
         const READ_ONLY: &str = "SHOW transaction_read_only";
         const IN_RECOVERY: &str =

@@ -128,7 +128,8 @@ impl Events {
         }
     }
 
-    /// Whether the right to details has changed: a client that comes back is judged anew.
+    /// Whether access to details has changed: then the stream ends, and it is decided again when
+    /// the client reconnects.
     fn access_changed(&mut self) -> bool {
         let now = self.routes.health.access().load();
         if Arc::ptr_eq(&now, &self.access) {
