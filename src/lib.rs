@@ -364,13 +364,9 @@ pub use telemetry::{metrics, tail_sampling};
 /// A host that names one of them by this path needs no line for it in its manifest, and cannot have
 /// another version of it by mistake: `use vitalsign::reexports::async_trait::async_trait;`.
 pub mod reexports {
-    pub use async_trait;
-    pub use axum;
-    pub use hyper;
-    pub use metrics;
-    pub use metrics_exporter_prometheus;
-    pub use opentelemetry;
-    pub use opentelemetry_sdk;
+    pub use {async_trait, axum, hyper, metrics, metrics_exporter_prometheus, opentelemetry};
+    pub use {opentelemetry_sdk, serde, tokio, tokio_util, tower, tracing};
+
     #[cfg(feature = "redis-client")]
     pub use redis;
     #[cfg(feature = "reqwest-client")]
@@ -379,17 +375,12 @@ pub mod reexports {
     pub use rustls;
     #[cfg(feature = "schema")]
     pub use schemars;
-    pub use serde;
     #[cfg(feature = "sql-pool")]
     pub use sqlx;
-    pub use tokio;
-    pub use tokio_util;
     #[cfg(feature = "config")]
     pub use toml;
     #[cfg(feature = "tonic")]
     pub use tonic;
-    pub use tower;
-    pub use tracing;
 }
 
 // The pages hold code that readers will copy: it is compiled with the other examples.
