@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(greeting.random, b"abcdefghijklmnopqrst");
         assert_eq!(greeting.method, b"mysql_native_password");
         assert!(greeting.capabilities & SSL != 0 && greeting.capabilities & PLUGIN_AUTH != 0);
-        let old = b"\x0a4.1.0\0\x01\0\0\0abcdefgh\0\x2c\xa2\x08\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+        let old = b"\x0a4.1.0\0\x01\0\0\0abcdefgh\0\x2c\xa2\x08\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
                     ijklmnopqrst\0";
         let greeting = Greeting::read(old).expect("a greeting");
         assert_eq!((greeting.random.len(), greeting.method.len()), (20, 0));
