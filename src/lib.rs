@@ -172,7 +172,7 @@
 //! use vitalsign::{secs, stop_signal};
 //!
 //! let app = Router::new().nest_service("/vitals", health.clone().into_app()).merge(health.router());
-//! // Clients on this host are told causes too, and so it matters who asks.
+//! // Clients on this host see causes too, and so it matters who asks.
 //! let app = app.into_make_service_with_connect_info::<SocketAddr>();
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! let stop = health.shutdown(stop_signal()?, secs(5));
@@ -301,11 +301,8 @@
 //!
 //! [migrating]: https://github.com/vitalsign-rs/vitalsign/blob/main/docs/MIGRATING.md
 
-// A build of few kinds leaves parts of what kinds share unused.
-#[cfg_attr(not(feature = "kinds"), allow(dead_code, unused_imports))]
 pub mod checks;
 #[cfg(feature = "config")]
-#[cfg_attr(not(feature = "kinds"), allow(dead_code, unused_imports))]
 pub mod config;
 #[cfg(any(feature = "alertmanager", feature = "otlp"))]
 mod delivery;
@@ -322,7 +319,6 @@ mod history;
 pub mod http;
 pub mod model;
 #[cfg(feature = "tls")]
-#[cfg_attr(not(feature = "kinds"), allow(dead_code, unused_imports))]
 mod net;
 #[cfg(feature = "alertmanager")]
 mod notify;

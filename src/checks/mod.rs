@@ -40,8 +40,6 @@ mod nats;
 pub mod postgres;
 #[cfg(any(feature = "redis", feature = "redis-client"))]
 pub mod redis;
-#[cfg(feature = "config")]
-mod replication;
 #[cfg(feature = "reqwest-client")]
 pub mod reqwest;
 #[cfg(feature = "smtp")]

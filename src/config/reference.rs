@@ -178,14 +178,15 @@ impl<'a> Reader<'a> {
         properties.sort_by_key(|(key, _)| (!required.contains(&key.as_str()), *key));
         for (key, schema) in properties {
             let path = format!("{prefix}{key}");
-            let (text, told) = split_default(&flowed(text_of(schema, "description")));
+            let (text, written) = split_default(&flowed(text_of(schema, "description")));
             let default_value = schema.get("default").and_then(literal);
             // A sentence of one bare value is shown as the value that it is.
-            let told = told.filter(|told| Some(told) != default_value.as_ref());
+            let written = written.filter(|written| Some(written) != default_value.as_ref());
             out.push(OptionEntry {
                 type_name: self.type_name(schema, depth),
                 required: required.contains(&key.as_str()),
-                default: told.or_else(|| default_value.as_ref().map(|value| format!("`{value}`"))),
+                default: written
+                    .or_else(|| default_value.as_ref().map(|value| format!("`{value}`"))),
                 default_value,
                 text,
                 choices: self.choices(schema),

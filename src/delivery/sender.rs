@@ -84,6 +84,10 @@ impl Handle {
 }
 
 /// A sender that has ended.
+#[cfg_attr(
+    not(all(feature = "alertmanager", feature = "otlp")),
+    allow(dead_code, reason = "spans are counted, and alerts kept")
+)]
 pub(crate) struct Stopped<S: Source> {
     /// Where the requests came from.
     pub(crate) source: S,

@@ -9,7 +9,7 @@
 //!  options)  defaults) one task each) timeout) everybody reads)
 //! ```
 
-#[cfg(any(feature = "reqwest-client", feature = "tls"))]
+#[cfg(any(feature = "grpc", feature = "http", feature = "reqwest-client"))]
 mod carrier;
 pub mod check;
 #[cfg(feature = "maintenance")]
@@ -22,7 +22,7 @@ pub mod traces;
 #[cfg(feature = "maintenance")]
 mod window;
 
-#[cfg(any(feature = "reqwest-client", feature = "tls"))]
+#[cfg(any(feature = "grpc", feature = "http", feature = "reqwest-client"))]
 pub(crate) use carrier::Carrier;
 #[cfg(feature = "maintenance")]
 pub(crate) use maintenance::Maintenance;

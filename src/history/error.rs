@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
-    /// It is no URL of a store.
+    /// The text is not the URL of a store.
     #[error("no place to keep a history; right is `sqlite:PATH` or `postgres://…`")]
     BadUrl,
     /// The SQLite file cannot be opened or made.

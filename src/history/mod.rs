@@ -18,6 +18,7 @@ mod pending;
 mod prune;
 mod raw;
 mod read;
+#[cfg(feature = "page")]
 pub(crate) mod recent;
 mod record;
 mod returned;

@@ -333,8 +333,8 @@ mod tests {
         run(&recent, 1000, Outcome::Success, 10);
         run(&recent, 1001, Outcome::Success, 20);
         let known = |millis| Minute { mean: Some(Duration::from_millis(millis)), failed: false };
-        let told = [(900, 1), (941, 2), (942, 3), (999, 4), (1000, 5), (1001, 6), (1002, 7)];
-        recent.fill(&"db".into(), at(1001), told.map(|(minute, m)| (at(minute), known(m))));
+        let stored = [(900, 1), (941, 2), (942, 3), (999, 4), (1000, 5), (1001, 6), (1002, 7)];
+        recent.fill(&"db".into(), at(1001), stored.map(|(minute, m)| (at(minute), known(m))));
         let hour = recent.hour("db", at(1001));
         let shown: Vec<_> = hour.iter().filter_map(|minute| millis(*minute)).collect();
         assert_eq!(shown, [3, 4, 10, 20]);

@@ -74,7 +74,7 @@ pub struct Server {
 impl Server {
     /// Where a database is: by its socket, which a host that begins with `/` is too, or by host and
     /// port.
-    #[cfg(feature = "sql-pool")]
+    #[cfg(any(feature = "mysql-pool", feature = "postgres-pool"))]
     pub(crate) fn of_database(host: &str, socket: Option<&Path>, port: u16) -> Self {
         match socket {
             Some(path) => Self { address: path.display().to_string(), port: None },

@@ -15,6 +15,7 @@ pub(crate) mod grpc_health;
 pub mod log_targets;
 mod named;
 mod phase;
+#[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "some kinds have no texts to clean"))]
 mod redaction;
 mod run;
 mod secret;
@@ -28,7 +29,7 @@ pub use check::{CheckInfo, Gates, Measurement, Server};
 pub use details::Details;
 pub use named::{NameError, Unit};
 pub use phase::{Phase, PhaseName};
-#[cfg(any(feature = "sql-pool", feature = "tls"))]
+#[cfg(any(feature = "otlp", feature = "session", feature = "sql-pool"))]
 pub(crate) use redaction::Redaction;
 pub(crate) use redaction::{redacted, redacted_text};
 pub use run::{Run, Trace, Transition};

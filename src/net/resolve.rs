@@ -3,7 +3,7 @@
 //! The hosts file is read first, then the system's name servers are queried. Nothing is cached: a
 //! check that used an old address would miss exactly the fault that it should find.
 //!
-//! Every name is asked for as it is written. An underscore is no letter of a host name by RFC 952,
+//! Every name is asked for as it is written. RFC 952 does not allow an underscore in a host name,
 //! but Compose, Windows and databases have it in theirs, and every name server answers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -108,7 +108,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A: Display> Session<'a, S, A> {
         }
     }
 
-    /// Awaits the next line and returns it without its end. What is no UTF-8 in it is replaced.
+    /// Awaits the next line and returns it without its end. Bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
     /// As [`next`](Self::next).

@@ -199,7 +199,7 @@ enum Received {
     Datagram(Datagram),
     /// The server does not know EDNS.
     Refusal,
-    /// It is no DNS message.
+    /// It is not a DNS message.
     Strange(Failure),
     /// It answers another query.
     Other,

@@ -264,21 +264,17 @@ impl HttpOptions {
     ) -> (Option<TlsClient>, Option<TlsClient>) {
         let secure = url.is_some_and(|url| url.scheme() == "https");
         let default = TlsOptions::default();
-        let options = match &self.tls {
-            Some(Tls(Some(_))) if url.is_some() && !secure && !self.follow_redirects => {
-                let text = "an http URL is asked without TLS; write https:// or leave this out";
-                errors.push(OptionError::new("tls", text));
-                return (None, None);
-            }
-            Some(Tls(None)) if secure => {
-                let text = "an https URL is asked with TLS; write http:// or leave this out";
-                errors.push(OptionError::new("tls", text));
-                return (None, None);
-            }
-            Some(Tls(Some(options))) => options,
-            Some(Tls(None)) | None => &default,
+        // A redirect may lead from http to https, where the options are needed.
+        let asks = url.filter(|_| secure || !self.follow_redirects);
+        if let Some(text) = asks.and_then(|url| Tls::contradiction(self.tls.as_ref(), url.scheme()))
+        {
+            errors.push(OptionError::new("tls", text));
+            return (None, None);
+        }
+        let (options, chosen) = match &self.tls {
+            Some(Tls(Some(options))) => (options, true),
+            Some(Tls(None)) | None => (&default, false),
         };
-        let chosen = matches!(self.tls, Some(Tls(Some(_))));
         let mut made = |client: Result<TlsClient, Vec<OptionError>>, needed: bool| match client {
             Ok(client) => Some(client),
             Err(wrong) => {

@@ -120,7 +120,7 @@ pub(super) enum Member {
 }
 
 impl Member {
-    /// What a server is that answered `hello` to `command`; `None` when it does not tell.
+    /// What a server is that answered `hello` to `command`; `None` when it does not say.
     pub(super) fn of(command: Command, hello: &Document) -> Option<Self> {
         // By the specification of Server Discovery and Monitoring, type by type.
         let key = if command == Command::IsMaster { "ismaster" } else { "isWritablePrimary" };

@@ -46,7 +46,7 @@ pub(super) fn packet(bytes: &[u8]) -> Parsed<Packet> {
     }
     let Some(body) = rest.get(digits..digits + length) else { return Ok(None) };
     let packet = match (kind, body) {
-        // Flags that tell of a session that was kept, then the code, then properties.
+        // Flags that say whether a session was kept, then the code, then properties.
         (CONNACK, [0 | 1, code, ..]) => Packet::Connack(*code),
         (PINGRESP, []) => Packet::Pingresp,
         (DISCONNECT, body) => Packet::Disconnect(body.first().copied().unwrap_or(0)),

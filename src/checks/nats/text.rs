@@ -61,7 +61,7 @@ impl Info {
 /// The operation that `bytes` start with.
 pub(super) fn operation(bytes: &[u8]) -> Parsed<Op> {
     let Some(end) = bytes.windows(END.len()).position(|pair| pair == END) else {
-        // A line without end is told from another protocol by its first word.
+        // The first word of a line without end says whether this is another protocol.
         let word = bytes.get(..LONGEST_WORD).unwrap_or(bytes);
         return if begins_one(word) { Ok(None) } else { Err(ParseError::Unexpected) };
     };

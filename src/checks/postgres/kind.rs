@@ -16,10 +16,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection as _, Postgres};
 
 use super::lag;
-use crate::checks::replication::REPLICATION_LAG;
 use crate::checks::sql::client::{DatabaseClient, Written, build, warnings};
 use crate::checks::sql::error::{connect_failure, failure};
-use crate::checks::sql::lag::Lag;
+use crate::checks::sql::lag::{Lag, REPLICATION_LAG};
 use crate::checks::sql::options::ExpectRows;
 use crate::checks::sql::tls::TlsChoice;
 use crate::checks::sql::{Dialect, Question, Stage, Target, count, shielded};

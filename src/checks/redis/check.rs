@@ -47,7 +47,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// The server that the check is about, as far as the configuration tells.
+    /// The server that the check is about, as far as the configuration says.
     fn first(&self) -> Option<&ServerAddress> {
         match self {
             Self::Server(address) => Some(address),

@@ -24,6 +24,7 @@ use sqlx::{Connection, Either};
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
+#[cfg(feature = "sql")]
 use crate::engine::check::Failure;
 use crate::model::{Reason, Server};
 
@@ -131,6 +132,7 @@ pub(crate) struct Question {
     /// Whether the query came from the configuration: it may be slow, and may hold literals that
     /// no span should show.
     pub(crate) custom: bool,
+    #[cfg_attr(not(feature = "sql"), allow(dead_code, reason = "a pool's rows are not counted"))]
     rows: Option<u64>,
 }
 
@@ -146,6 +148,7 @@ impl Question {
     }
 
     /// Judges the number of rows that came back.
+    #[cfg(feature = "sql")]
     pub(crate) fn judge(&self, rows: u64) -> Result<(), Failure> {
         if rows > MAX_ROWS {
             let message = format!("the query returned more than {MAX_ROWS} rows");

@@ -173,7 +173,7 @@ impl File {
     }
 }
 
-/// Why the file cannot be opened, as the system tells it.
+/// Why the file cannot be opened, in the words of the system.
 async fn cause(path: &Path) -> Option<io::Error> {
     match tokio::fs::metadata(path).await {
         Ok(found) if found.is_dir() => Some(io::ErrorKind::IsADirectory.into()),

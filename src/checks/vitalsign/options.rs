@@ -77,18 +77,13 @@ impl VitalsignOptions {
     }
 
     fn tls(&self, url: &Url) -> Result<Option<TlsClient>, Vec<OptionError>> {
-        let secure = url.scheme() == "https";
-        let wrong = |text| Err(vec![OptionError::new("tls", text)]);
+        if let Some(text) = Tls::contradiction(self.tls.as_ref(), url.scheme()) {
+            return Err(vec![OptionError::new("tls", text)]);
+        }
         match &self.tls {
-            Some(Tls(Some(_))) if !secure => {
-                wrong("an http URL is asked without TLS; write https:// or leave this out")
-            }
-            Some(Tls(None)) if secure => {
-                wrong("an https URL is asked with TLS; write http:// or leave this out")
-            }
-            _ if !secure => Ok(None),
             Some(Tls(Some(options))) => TlsClient::new(options, ALPN).map(Some),
-            Some(Tls(None)) | None => TlsClient::new(&TlsOptions::default(), ALPN).map(Some),
+            _ if url.scheme() == "https" => TlsClient::new(&TlsOptions::default(), ALPN).map(Some),
+            _ => Ok(None),
         }
     }
 }

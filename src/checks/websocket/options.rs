@@ -104,8 +104,8 @@ impl WebsocketOptions {
         let expect = self.expect.regex.as_deref().map(Regex::new).transpose().map_err(|error| {
             errors.push(OptionError::bad_regex("expect.regex", &error));
         });
-        let secure = url.as_ref().map(|url| url.scheme() == "wss");
-        let tls = tls(secure, self.tls).map_err(|wrong| errors.extend(wrong));
+        let scheme = url.as_ref().map_or("", |url| url.scheme());
+        let tls = tls(scheme, self.tls.as_ref()).map_err(|wrong| errors.extend(wrong));
         let target = url.map(|url| {
             let target = Target::websocket(url);
             target.map_err(|error| errors.push(OptionError::new("url", error)))
@@ -119,18 +119,14 @@ impl WebsocketOptions {
     }
 }
 
-/// TLS towards a URL that is `secure` or not, or wrong itself.
-fn tls(secure: Option<bool>, tls: Option<Tls>) -> Result<Option<TlsClient>, Vec<OptionError>> {
-    let wrong = |text| Err(vec![OptionError::new("tls", text)]);
-    match (secure, tls) {
-        (Some(false), Some(Tls(Some(_)))) => {
-            wrong("a ws URL is asked without TLS; write wss:// or leave this out")
-        }
-        (Some(true), Some(Tls(None))) => {
-            wrong("a wss URL is asked with TLS; write ws:// or leave this out")
-        }
-        (Some(true), None) => TlsClient::new(&TlsOptions::default(), ALPN).map(Some),
-        (_, Some(Tls(Some(options)))) => TlsClient::new(&options, ALPN).map(Some),
+/// TLS towards a URL of this scheme, which is empty where the URL is wrong itself.
+fn tls(scheme: &str, tls: Option<&Tls>) -> Result<Option<TlsClient>, Vec<OptionError>> {
+    if let Some(text) = Tls::contradiction(tls, scheme) {
+        return Err(vec![OptionError::new("tls", text)]);
+    }
+    match tls {
+        Some(Tls(Some(options))) => TlsClient::new(options, ALPN).map(Some),
+        _ if scheme == "wss" => TlsClient::new(&TlsOptions::default(), ALPN).map(Some),
         _ => Ok(None),
     }
 }

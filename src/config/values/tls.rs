@@ -34,6 +34,28 @@ pub struct TlsOptions {
 #[derive(Debug, Clone, Default)]
 pub struct Tls(pub Option<TlsOptions>);
 
+#[cfg(feature = "http")]
+impl Tls {
+    /// What is wrong with the option beside a URL of this scheme: TLS without, or none with it.
+    pub(crate) fn contradiction(tls: Option<&Self>, scheme: &str) -> Option<String> {
+        let (plain, secure, is_secure) = match scheme {
+            "http" | "https" => ("http", "https", scheme == "https"),
+            "ws" | "wss" => ("ws", "wss", scheme == "wss"),
+            _ => return None,
+        };
+        let article = if plain == "http" { "an" } else { "a" };
+        match tls {
+            Some(Self(Some(_))) if !is_secure => Some(format!(
+                "{article} {plain} URL is asked without TLS; write {secure}:// or leave this out"
+            )),
+            Some(Self(None)) if is_secure => Some(format!(
+                "{article} {secure} URL is asked with TLS; write {plain}:// or leave this out"
+            )),
+            _ => None,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Tls {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct SwitchOrTable;

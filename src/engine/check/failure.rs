@@ -1,11 +1,6 @@
 //! [`Failure`]: why a run failed. Maps errors of the system and of libraries to reasons.
 
-#[cfg(any(
-    feature = "redis-client",
-    feature = "reqwest-client",
-    feature = "sql-pool",
-    feature = "tls"
-))]
+#[cfg(any(feature = "redis-client", feature = "reqwest-client", feature = "tls"))]
 use std::fmt::Display;
 
 use std::error::Error;
@@ -156,12 +151,7 @@ impl Reason {
 }
 
 /// `text` on one line and cut to a length that suits a message.
-#[cfg(any(
-    feature = "redis-client",
-    feature = "reqwest-client",
-    feature = "sql-pool",
-    feature = "tls"
-))]
+#[cfg(any(feature = "redis-client", feature = "reqwest-client", feature = "tls"))]
 pub(crate) fn brief(text: impl Display) -> String {
     let text = text.to_string();
     let mut line: String =

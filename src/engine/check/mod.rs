@@ -46,12 +46,7 @@ pub use closure::{from_fn, from_fn_cx, from_fn_with};
 pub use declare::{Declared, Options, every, secs};
 pub(crate) use depends::cycles;
 pub use failure::Failure;
-#[cfg(any(
-    feature = "redis-client",
-    feature = "reqwest-client",
-    feature = "sql-pool",
-    feature = "tls"
-))]
+#[cfg(any(feature = "redis-client", feature = "reqwest-client", feature = "tls"))]
 pub(crate) use failure::brief;
 pub(crate) use failure::{causes, error_text};
 #[cfg(feature = "config")]

@@ -264,7 +264,7 @@ fn urgency(check: &CheckView) -> u8 {
     }
 }
 
-/// What stands in for a check's page where there is no such check.
+/// The page that is shown where no check has that name.
 #[derive(Template)]
 #[template(path = "missing.html")]
 pub(super) struct Missing<'a> {

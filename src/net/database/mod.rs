@@ -50,6 +50,7 @@ pub(crate) enum ServerError {
     /// The driver's error.
     Driver(sqlx::Error),
     /// It answered and is not of the kind that `target_session_attrs` asks for.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "PostgreSQL alone is asked"))]
     WrongSession(&'static str),
     /// It did not answer within its share of the time, and another one had to be tried.
     TimedOut,

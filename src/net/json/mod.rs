@@ -47,6 +47,7 @@ impl Document {
         &self.value
     }
 
+    #[cfg(feature = "vitalsign")]
     pub(crate) fn into_value(self) -> Value {
         self.value
     }

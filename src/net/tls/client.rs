@@ -50,6 +50,7 @@ enum Peer {
     /// The dependency: how long its certificates last is a figure of the run.
     Dependency,
     /// A host that the dependency redirects to.
+    #[cfg(feature = "http")]
     RedirectTarget,
 }
 
@@ -84,6 +85,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// As [`TlsClient::new`].
+    #[cfg(feature = "http")]
     pub(crate) fn for_redirects(
         options: &TlsOptions,
         alpn: &[&[u8]],

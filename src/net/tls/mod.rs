@@ -19,9 +19,11 @@ mod names;
 mod verify;
 
 pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
+#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
+pub(crate) use client::TlsConnection;
 #[cfg(feature = "mysql")]
 pub(crate) use client::handshake_before_verdict;
-pub(crate) use client::{TlsClient, TlsConnection, handshake};
+pub(crate) use client::{TlsClient, handshake};
 #[cfg(any(feature = "alertmanager", feature = "otlp"))]
 pub(crate) use config::exporter_config;
 #[cfg(feature = "sql-pool")]
