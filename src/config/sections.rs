@@ -125,7 +125,8 @@ pub(super) struct HistorySection {
     /// the configuration file, and must be writable. Default `"sqlite:vitalsign.db"` in the working
     /// directory; if that cannot be written, the history is kept in memory.
     pub(super) url: Option<Secret>,
-    /// How long it is kept. Default `"30d"`.
+    /// How long it is kept. Default `"30d"`. One small row per check and day is kept for 400 days in
+    /// any case: the page shows the last 90 days.
     #[schemars(extend("default" = "30d"))]
     pub(super) retention: Option<Period>,
 }

@@ -121,7 +121,7 @@ impl HistoryOptions {
     }
 
     /// How long it is kept. Default 30 days; single runs are kept for an hour and minutes for two
-    /// days at most.
+    /// days at most, days for 400 days at least.
     #[must_use]
     pub const fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;

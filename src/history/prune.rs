@@ -21,6 +21,19 @@ const RUNS: Millis = 70 * 60_000;
 /// How long the roll-ups of minutes are kept.
 pub(super) const MINUTES: Millis = 48 * 3_600_000;
 
+/// How long the roll-ups of days are kept at least: a year, and some weeks to compare it with. They are
+/// small, and the page shows more days than the default retention has.
+const DAYS: Millis = 400 * 86_400_000;
+
+/// How long the roll-ups of `width` are kept.
+fn kept_for(width: Width, retention: Millis) -> Millis {
+    match width {
+        Width::Minute => retention.min(MINUTES),
+        Width::Hour => retention,
+        Width::Day => retention.max(DAYS),
+    }
+}
+
 /// Deletes the data of this instance that is older than `retention`.
 pub(super) async fn prune(
     conn: &mut Connection,
@@ -31,9 +44,9 @@ pub(super) async fn prune(
     let sql = "DELETE FROM vitalsign_runs WHERE instance_id = $1 AND at < $2";
     conn.execute(sql, &[instance.into(), (now - RUNS).into()]).await?;
     for width in [Width::Minute, Width::Hour, Width::Day] {
-        let kept = if width == Width::Minute { retention.min(MINUTES) } else { retention };
         // A period that began before the limit but ends after it stays.
-        prune_rollups(conn, instance, width, now - kept - width.millis()).await?;
+        let before = now - kept_for(width, retention) - width.millis();
+        prune_rollups(conn, instance, width, before).await?;
     }
     for sql in [
         "DELETE FROM vitalsign_changes WHERE instance_id = $1 AND at < $2",
@@ -80,14 +93,30 @@ pub(super) async fn tidy(
     for row in conn.fetch(sql, &[service.into(), instance.into()]).await? {
         prune_gone(conn, row.int(0)?, retention).await?;
     }
-    let sql = "DELETE FROM vitalsign_checks WHERE seen < $1 AND instance_id IN \
+    let sql = "SELECT instance_id, id FROM vitalsign_checks WHERE seen < $1 AND instance_id IN \
                (SELECT id FROM vitalsign_instances WHERE service = $2)";
-    conn.execute(sql, &[gone.into(), service.into()]).await?;
+    for row in conn.fetch(sql, &[gone.into(), service.into()]).await? {
+        forget(conn, row.int(0)?, row.int(1)?).await?;
+    }
     // A running instance updates its row with every flush, even before it has checks.
-    let sql = "DELETE FROM vitalsign_instances WHERE service = $1 AND rolled_up_to < $2 \
-               AND NOT EXISTS \
-               (SELECT 1 FROM vitalsign_checks WHERE instance_id = vitalsign_instances.id)";
-    conn.execute(sql, &[service.into(), gone.into()]).await?;
+    let gone_instances = "FROM vitalsign_instances WHERE service = $1 AND rolled_up_to < $2 \
+                          AND NOT EXISTS (SELECT 1 FROM vitalsign_checks \
+                          WHERE instance_id = vitalsign_instances.id)";
+    let days =
+        format!("DELETE FROM vitalsign_rollups WHERE instance_id IN (SELECT id {gone_instances})");
+    conn.execute(&days, &[service.into(), gone.into()]).await?;
+    conn.execute(&format!("DELETE {gone_instances}"), &[service.into(), gone.into()]).await?;
+    Ok(())
+}
+
+/// Deletes a check that is asked no longer. Its days would be kept for longer than all else of it, and
+/// nobody could find them.
+async fn forget(conn: &mut Connection, instance: i64, check: i64) -> Result<(), StoreError> {
+    let sql = "DELETE FROM vitalsign_rollups \
+               WHERE instance_id = $1 AND width = $2 AND check_id = $3";
+    let day = Width::Day.millis();
+    conn.execute(sql, &[instance.into(), day.into(), check.into()]).await?;
+    conn.execute("DELETE FROM vitalsign_checks WHERE id = $1", &[check.into()]).await?;
     Ok(())
 }
 
@@ -99,11 +128,11 @@ async fn prune_gone(
     retention: Millis,
 ) -> Result<(), StoreError> {
     let now = now();
-    for (width, kept) in [
-        (Width::Minute, retention.min(MINUTES).max(Width::Day.millis())),
-        (Width::Hour, retention),
-        (Width::Day, retention),
-    ] {
+    for width in [Width::Minute, Width::Hour, Width::Day] {
+        let kept = match width {
+            Width::Minute => kept_for(width, retention).max(Width::Day.millis()),
+            Width::Hour | Width::Day => kept_for(width, retention),
+        };
         let sql = "DELETE FROM vitalsign_rollups \
                    WHERE instance_id = $1 AND width = $2 AND start < $3";
         let before = now - kept - width.millis();

@@ -43,7 +43,9 @@ async fn what_was_kept_for_long_enough_is_deleted() {
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_millis();
         let now = i64::try_from(now).expect("a few more years");
         let old = |days: i64| now - now % day - days * day;
-        for (width, days) in [(60_000, 3), (60_000, 1), (3_600_000, 9), (day, 9), (day, 5)] {
+        for (width, days) in
+            [(60_000, 3), (60_000, 1), (3_600_000, 9), (day, 410), (day, 390), (day, 5)]
+        {
             store
                 .execute(&format!(
                     "INSERT INTO vitalsign_rollups SELECT instance_id, {width}, {}, id, 1, 1, 1, \
@@ -81,6 +83,13 @@ async fn what_was_kept_for_long_enough_is_deleted() {
                       SELECT id, 'old', 0 FROM vitalsign_instances WHERE instance = 'gone'",
             )
             .await;
+        store
+            .execute(&format!(
+                "INSERT INTO vitalsign_rollups SELECT instance_id, {day}, {}, id, 1, 1, 1, 1, 1, 0, \
+                 '' FROM vitalsign_checks WHERE name = 'old'",
+                old(20)
+            ))
+            .await;
         let options = store.options("one").retention(Duration::from_hours(7 * 24));
         let history = History::open(options).await.expect("a history");
         let left = async |sql: &str| store.number(&format!("SELECT count(*) FROM {sql}")).await;
@@ -90,10 +99,16 @@ async fn what_was_kept_for_long_enough_is_deleted() {
         })
         .await;
         let rollups = format!("vitalsign_rollups WHERE start < {}", old(0));
-        assert_eq!(left(&rollups).await, 2, "{store:?}");
+        assert_eq!(left(&rollups).await, 3, "{store:?}");
         assert_eq!(left("vitalsign_rollups WHERE width = 3600000 AND runs = 1").await, 0);
+        // Days are kept for longer than the 7 that everything else is.
+        let days = format!("vitalsign_rollups WHERE width = {day} AND start <= {}", old(390));
+        assert_eq!(left(&days).await, 1, "{store:?}");
         assert_eq!(left("vitalsign_incidents").await, 2, "{store:?}");
         assert_eq!(left("vitalsign_checks").await, 1, "{store:?}");
+        let orphans = "vitalsign_rollups WHERE instance_id NOT IN \
+                       (SELECT id FROM vitalsign_instances)";
+        assert_eq!(left(orphans).await, 0, "{store:?}");
         assert_eq!(history.availability("database").hour.counted, 1);
         history.close(PATIENT).await;
     }
