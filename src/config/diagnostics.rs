@@ -1,9 +1,11 @@
 //! Collects everything that is wrong with a configuration, each finding with its position.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::external::{ExternalValue, Origin};
 use super::tree::{At, Node, Source};
 
 /// One thing wrong in a configuration, or worth a warning.
@@ -76,6 +78,8 @@ fn lines(found: &[Diagnostic]) -> String {
 /// Collects findings while a configuration is read.
 #[derive(Debug, Default)]
 pub(super) struct Report {
+    /// Values that came from elsewhere.
+    pub(super) external: BTreeSet<ExternalValue>,
     errors: Vec<Found>,
     warnings: Vec<Found>,
     broken_lines: Vec<(usize, usize)>,
@@ -100,6 +104,11 @@ impl Report {
     /// Something is wrong at `at`.
     pub(super) fn error(&mut self, at: At, path: impl Into<String>, message: impl Into<String>) {
         self.push(at, path.into(), message.into(), Nature::Presence);
+    }
+
+    /// A value of `option` was read from elsewhere.
+    pub(super) fn read(&mut self, option: &str, origin: Origin) {
+        self.external.insert(ExternalValue { option: option.to_owned(), origin });
     }
 
     /// Something is missing. This is not reported together with a syntax error, which may have

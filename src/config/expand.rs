@@ -53,7 +53,12 @@ impl Environment {
 }
 
 /// Replaces `${NAME}` and `${NAME:-text}` once; `$${` is a literal `${`, any other `$` is itself.
-pub(super) fn expand(text: &str, environment: &Environment) -> Result<String, String> {
+/// `read` is called with the name of each variable whose value is used.
+pub(super) fn expand(
+    text: &str,
+    environment: &Environment,
+    mut read: impl FnMut(&str),
+) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
@@ -63,7 +68,7 @@ pub(super) fn expand(text: &str, environment: &Environment) -> Result<String, St
             expanded.push_str("${");
             rest = after;
         } else if let Some((reference, after)) = Reference::parse(tail) {
-            expanded.push_str(&reference.resolve(environment)?);
+            expanded.push_str(&reference.resolve(environment, &mut read)?);
             rest = after;
         } else {
             expanded.push('$');
@@ -93,15 +98,22 @@ impl<'a> Reference<'a> {
         valid.then_some((Self { name, default }, after))
     }
 
-    fn resolve(&self, environment: &Environment) -> Result<String, String> {
-        match self.default {
-            Some(default) => {
-                Ok(environment.non_empty(self.name).unwrap_or_else(|| default.to_owned()))
-            }
+    fn resolve(
+        &self,
+        environment: &Environment,
+        read: &mut impl FnMut(&str),
+    ) -> Result<String, String> {
+        let value = match self.default {
+            Some(default) => match environment.non_empty(self.name) {
+                Some(value) => value,
+                None => return Ok(default.to_owned()),
+            },
             None => environment
                 .get(self.name)
-                .map_err(|wrong| format!("{wrong} or write ${{{}:-default}}", self.name)),
-        }
+                .map_err(|wrong| format!("{wrong} or write ${{{}:-default}}", self.name))?,
+        };
+        read(self.name);
+        Ok(value)
     }
 }
 
@@ -116,7 +128,7 @@ mod tests {
             "EMPTY" => Ok(String::new()),
             _ => Err(VarError::NotPresent),
         });
-        expand(text, &environment)
+        expand(text, &environment, |_| {})
     }
 
     #[test]
@@ -136,6 +148,20 @@ mod tests {
         ] {
             assert_eq!(expanded(text).as_deref(), Ok(wanted), "{text}");
         }
+    }
+
+    #[test]
+    fn the_variables_that_were_read_are_named() {
+        let environment = Environment::new(|name| match name {
+            "NAME" => Ok("value".into()),
+            "EMPTY" => Ok(String::new()),
+            _ => Err(VarError::NotPresent),
+        });
+        let mut names = Vec::new();
+        let text = "${NAME} ${UNSET:-text} ${EMPTY:-text} ${EMPTY} $${NAME}";
+        let expanded = expand(text, &environment, |name| names.push(name.to_owned()));
+        assert_eq!(expanded.as_deref(), Ok("value text text  ${NAME}"));
+        assert_eq!(names, ["NAME", "EMPTY"]);
     }
 
     #[test]

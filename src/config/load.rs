@@ -107,11 +107,13 @@ impl<'a> Loading<'a> {
     fn finish(mut self, root: Table, folder: &Path, blank: bool) -> Attempt {
         let (settings, checks, disabled) = self.sections(root, folder);
         let watch = self.watch();
+        let external = std::mem::take(&mut self.report.external).into_iter().collect();
+        let files = self.sources.iter().map(|source| source.name.clone()).collect();
         let result = self.report.finish(&self.sources).and_then(|warnings| {
             // Without an error every section was read.
             let settings = settings.ok_or_else(|| ConfigError::Invalid(Vec::new()))?;
             let watch = watch.clone();
-            Ok(Loaded { settings, checks, disabled, warnings, watch, blank })
+            Ok(Loaded { settings, checks, disabled, warnings, files, external, watch, blank })
         });
         Attempt { result, watch }
     }
@@ -145,7 +147,7 @@ impl<'a> Loading<'a> {
 
     fn unknown_sections(&mut self, root: &Table) {
         for (key, entry) in root.iter().filter(|(key, _)| !SECTIONS.contains(&key.as_str())) {
-            let advice = names::advice(key, &SECTIONS, "sections");
+            let advice = names::section(key, &SECTIONS);
             let message = format!("unknown section; {advice}");
             self.report.error(entry.key_at, entry.node.path.clone(), message);
         }

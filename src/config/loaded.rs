@@ -1,6 +1,7 @@
 //! The result of loading a configuration.
 
 use super::diagnostics::{ConfigError, Diagnostic};
+use super::external::ExternalValue;
 use super::settings::Settings;
 use super::watch::Watch;
 use crate::engine::check::Declared;
@@ -17,6 +18,10 @@ pub struct Loaded {
     pub disabled: Vec<String>,
     /// Warnings, which are logged at start.
     pub warnings: Vec<Diagnostic>,
+    /// The file that was loaded and those that it includes, as they were named; secrets apart.
+    pub files: Vec<String>,
+    /// The options whose values were read from variables and from the files of secrets, sorted.
+    pub external: Vec<ExternalValue>,
     /// The files it was made of.
     pub watch: Watch,
     /// Whether the file holds nothing but white space and comments.

@@ -1,5 +1,7 @@
 //! Suggestions for names that are not known.
 
+use super::elsewhere::{self, Ours};
+
 /// The known name that was probably meant: one that differs in few letters, else one that begins
 /// with `name`, else one that `name` begins with.
 pub(super) fn nearest<'a>(
@@ -33,36 +35,22 @@ pub(super) fn advice(name: &str, known: &[&str], plural: &str) -> String {
     if known.is_empty() { format!("there are no {plural}") } else { list(plural, known) }
 }
 
-/// Names of options in other tools, and those of vitalsign: the first one that exists is suggested.
-const ELSEWHERE: [(&str, &[&str]); 13] = [
-    ("type", &["kind"]),
-    ("host", &["address", "url"]),
-    ("hostname", &["address", "url", "host"]),
-    ("port", &["address", "url"]),
-    ("endpoint", &["url", "address", "host"]),
-    ("target", &["url", "address", "host"]),
-    ("uri", &["url"]),
-    ("dsn", &["url"]),
-    ("schedule", &["interval"]),
-    ("every", &["interval"]),
-    ("period", &["interval"]),
-    ("frequency", &["interval"]),
-    ("cmd", &["program"]),
-];
-
-/// The option that `name` was probably meant for, and the advice to print.
+/// The option that `name` was probably meant for, and the advice to print. None where the name stands
+/// for something within an option, which may hold other things as well.
 pub(super) fn option<'a>(name: &str, known: &[&'a str]) -> (Option<&'a str>, String) {
-    let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == name);
-    let ours = elsewhere.and_then(|(_, ours)| {
-        ours.iter().find_map(|ours| known.iter().find(|known| *known == ours)).copied()
-    });
-    match (ours, name) {
-        (Some("address"), "host" | "hostname" | "port") => {
-            (ours, "write both as `address = \"host:port\"`".to_owned())
-        }
-        (Some("url"), "host" | "hostname" | "port") => (ours, "it is a part of `url`".to_owned()),
-        (Some(meant), _) => (ours, format!("did you mean `{meant}`?")),
-        (None, _) => (nearest(name, known.iter().copied()), advice(name, known, "options")),
+    match elsewhere::option(name, known) {
+        Some((meant, Ours::Same(_))) => (Some(meant), format!("did you mean `{meant}`?")),
+        Some((meant, Ours::Part(_, advice))) => (Some(meant), advice.to_owned()),
+        Some((_, Ours::Within(_, advice))) => (None, advice.to_owned()),
+        None => (nearest(name, known.iter().copied()), advice(name, known, "options")),
+    }
+}
+
+/// The advice about a section that is not known.
+pub(super) fn section(name: &str, known: &[&str]) -> String {
+    match elsewhere::section(name).filter(|ours| known.contains(ours)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => advice(name, known, "sections"),
     }
 }
 
@@ -95,19 +83,119 @@ mod tests {
 
     #[test]
     fn the_options_of_other_tools_are_recognised() {
-        let (tcp, http) = (["address", "interval", "kind", "tls"], ["interval", "kind", "url"]);
+        let tcp = ["address", "expect", "interval", "kind", "send", "timeout", "tls"];
+        let http = [
+            "basic_auth",
+            "bearer",
+            "body",
+            "expect",
+            "follow_redirects",
+            "interval",
+            "kind",
+            "method",
+            "timeout",
+            "tls",
+            "url",
+        ];
+        let common = [
+            "degraded_after",
+            "depends_on",
+            "description",
+            "enabled",
+            "failure_threshold",
+            "gates",
+            "labels",
+            "objective",
+            "success_threshold",
+        ];
+        let server = ["listen", "token"];
+        let address = "write both as `address = \"host:port\"`";
         for (name, known, meant, advice) in [
-            ("type", &tcp[..], "kind", "did you mean `kind`?"),
-            ("host", &tcp, "address", "write both as `address = \"host:port\"`"),
-            ("port", &tcp, "address", "write both as `address = \"host:port\"`"),
-            ("host", &http, "url", "it is a part of `url`"),
-            ("endpoint", &http, "url", "did you mean `url`?"),
-            ("endpoint", &tcp, "address", "did you mean `address`?"),
-            ("schedule", &http, "interval", "did you mean `interval`?"),
+            ("type", &tcp[..], Some("kind"), "did you mean `kind`?"),
+            ("host", &tcp, Some("address"), address),
+            ("port", &tcp, Some("address"), address),
+            ("host", &http, Some("url"), "it is a part of `url`"),
+            (
+                "password",
+                &http,
+                Some("basic_auth"),
+                "write `basic_auth = { username = \"…\", password = \"…\" }`",
+            ),
+            ("port", &server, Some("listen"), "write both as `listen = \"127.0.0.1:8080\"`"),
+            ("bind", &server, Some("listen"), "did you mean `listen`?"),
+            ("endpoint", &http, Some("url"), "did you mean `url`?"),
+            ("endpoint", &tcp, Some("address"), "did you mean `address`?"),
+            ("schedule", &http, Some("interval"), "did you mean `interval`?"),
+            ("scrape_interval", &http, Some("interval"), "did you mean `interval`?"),
+            (
+                "periodSeconds",
+                &http,
+                Some("interval"),
+                "write `interval` with a unit, such as \"30s\" or \"5m\"",
+            ),
+            (
+                "timeout_ms",
+                &http,
+                Some("timeout"),
+                "write `timeout` with a unit, such as \"500ms\" or \"2s\"",
+            ),
+            (
+                "timeoutSeconds",
+                &tcp,
+                Some("timeout"),
+                "write `timeout` with a unit, such as \"500ms\" or \"2s\"",
+            ),
+            ("http_method", &http, Some("method"), "did you mean `method`?"),
+            ("status_code", &http, None, "write `expect.status = [200]`"),
+            ("valid_status_codes", &http, None, "write `expect.status = [200]`"),
+            ("keyword", &http, None, "write `expect.body_regex = \"…\"`"),
+            ("match", &tcp, None, "write `expect.regex = \"…\"`"),
+            ("insecure_skip_verify", &tcp, None, "write `tls = { insecure = true }`"),
+            ("ca_file", &http, None, "write `tls = { ca = \"ca.pem\" }`"),
+            (
+                "failureThreshold",
+                &common,
+                Some("failure_threshold"),
+                "did you mean `failure_threshold`?",
+            ),
+            (
+                "max_attempts",
+                &common,
+                Some("failure_threshold"),
+                "did you mean `failure_threshold`?",
+            ),
+            ("rise", &common, Some("success_threshold"), "did you mean `success_threshold`?"),
+            ("dependencies", &common, Some("depends_on"), "did you mean `depends_on`?"),
+            ("slo", &common, Some("objective"), "did you mean `objective`?"),
+            ("tags", &common, Some("labels"), "did you mean `labels`?"),
+            ("disabled", &common, Some("enabled"), "write `enabled = false`, or leave it out"),
+            ("cmd", &["args", "program"], Some("program"), "did you mean `program`?"),
         ] {
-            assert_eq!(option(name, known), (Some(meant), advice.to_owned()), "{name}");
+            assert_eq!(option(name, known), (meant, advice.to_owned()), "{name}");
         }
-        let (meant, advice) = option("schedule", &["grace"]);
-        assert_eq!((meant, advice.as_str()), (None, "the options are `grace`"));
+        let (meant, advice) = option("schedule", &["token"]);
+        assert_eq!((meant, advice.as_str()), (None, "the options are `token`"));
+    }
+
+    #[test]
+    fn the_sections_of_other_tools_are_recognised() {
+        let known = ["checks", "defaults", "history", "server", "telemetry"];
+        assert_eq!(section("endpoints", &known), "did you mean `checks`?");
+        assert_eq!(section("global", &known), "did you mean `defaults`?");
+        assert_eq!(section("logging", &known), "did you mean `telemetry`?");
+        assert_eq!(section("sever", &known), "did you mean `server`?");
+        assert!(section("cake", &known).starts_with("the sections are"));
+    }
+
+    #[test]
+    fn a_day_is_recognised_by_its_whole_name() {
+        let known = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+        for day in ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"] {
+            for written in
+                [day.to_owned(), day.to_lowercase(), day.to_uppercase(), day[..3].to_lowercase()]
+            {
+                assert_eq!(nearest(&written, known), Some(&day[..3]), "{written}");
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::Report;
 use super::expand::{Environment, expand};
+use super::external::Origin;
 use super::tree::{At, Entry, Node, Source, Table, Value, key_text};
 
 /// Parses a file. What can be read despite syntax errors is returned.
@@ -168,7 +169,9 @@ impl Builder<'_> {
     }
 
     fn string(&mut self, at: At, path: String, text: &str) -> Node {
-        match expand(text, self.environment) {
+        let report = &mut *self.report;
+        let read = |name: &str| report.read(&path, Origin::Variable(name.to_owned()));
+        match expand(text, self.environment, read) {
             Ok(expanded) => {
                 let hidden = expanded != text;
                 let mut node = Node::new(at, path, Value::String(expanded));

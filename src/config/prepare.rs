@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::closed_list::choices;
 use super::diagnostics::Report;
 use super::expand::Environment;
+use super::external::Origin;
 use super::tree::{Entry, Node, Source, Value};
 use super::watch::Contents;
 use super::{names, pem};
@@ -149,11 +150,14 @@ impl Prepare<'_> {
         let resolved = match (keys.next(), keys.next()) {
             (Some((key, entry)), None) if key == "file" => {
                 let file = entry.node.clone();
-                self.secret_file(&file)
+                self.secret_file(&file, &node.path)
             }
             (Some((key, entry)), None) if key == "env" => match entry.node.text() {
                 Some(_) if entry.node.poisoned => Ok(None),
-                Some(name) => self.environment.get(name).map(Some),
+                Some(name) => self.environment.get(name).map(|value| {
+                    self.report.read(&node.path, Origin::Variable(name.to_owned()));
+                    Some(value)
+                }),
                 None => Err("`env` is no string; write { env = \"NAME\" }".to_owned()),
             },
             _ => Err("this is no secret; write a string, { file = \"…\" } or { env = \"NAME\" }"
@@ -173,7 +177,7 @@ impl Prepare<'_> {
         }
     }
 
-    fn secret_file(&mut self, file: &Node) -> Result<Option<String>, String> {
+    fn secret_file(&mut self, file: &Node, option: &str) -> Result<Option<String>, String> {
         let Some(text) = file.text() else {
             return Err("`file` is no string; write { file = \"path\" }".to_owned());
         };
@@ -195,6 +199,7 @@ impl Prepare<'_> {
                 secret.pop();
             }
         }
+        self.report.read(option, Origin::File(path));
         Ok(Some(secret))
     }
 

@@ -12,7 +12,7 @@ use super::diagnostics::Report;
 use super::kind::{OptionError, read_options};
 use super::names;
 use super::prepare::{MISSING, Prepare, SchemaRef};
-use super::tree::{Entry, Node, key_text};
+use super::tree::{Entry, Node, Value, key_text};
 
 /// Reads the section `node` as a `T`, whose schema finds unknown and missing keys.
 pub(super) fn section<T: DeserializeOwned + JsonSchema>(
@@ -147,10 +147,14 @@ fn with_example(node: &Node, message: String) -> String {
     if !message.ends_with("; expected an array") {
         return message;
     }
-    match node.text() {
-        Some(text) if !node.hidden => format!("{message}, such as [{text:?}]"),
-        _ => format!("{message}, such as [\"text\"]"),
-    }
+    let example = match &node.value {
+        _ if node.hidden => "[\"text\"]".to_owned(),
+        Value::String(text) => format!("[{text:?}]"),
+        Value::Integer(number) => format!("[{number}]"),
+        Value::Float(number) => format!("[{number}]"),
+        _ => "[\"text\"]".to_owned(),
+    };
+    format!("{message}, such as {example}")
 }
 
 /// The name in back-quotes after `start`.
