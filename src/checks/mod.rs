@@ -72,6 +72,9 @@ use crate::engine::check::{Heartbeat, Manual};
 #[cfg(feature = "sql-pool")]
 use crate::model::Measurement;
 
+#[cfg(feature = "tls")]
+pub use crate::net::client_config;
+
 /// Every built-in kind, sorted by name.
 #[cfg(feature = "config")]
 pub const KINDS: &[Kind] = &[

@@ -133,6 +133,15 @@ impl TlsClient {
     }
 }
 
+/// The configuration of a TLS client that trusts what a check with these options trusts, for a client
+/// that makes its connections itself. The name to ask for is that client's to choose.
+///
+/// # Errors
+/// Every option that is wrong, at `tls.…`.
+pub fn client_config(options: &TlsOptions) -> Result<ClientConfig, Vec<OptionError>> {
+    TlsClient::new(options, &[]).map(|client| ClientConfig::clone(&client.config))
+}
+
 /// Speaks TLS over `stream`, which leads to `endpoint`.
 ///
 /// How long the dependency's certificates last is recorded even when they are not trusted.

@@ -19,6 +19,7 @@ mod names;
 mod verify;
 
 pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
+pub use client::client_config;
 #[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
 pub(crate) use client::TlsConnection;
 #[cfg(feature = "mysql")]

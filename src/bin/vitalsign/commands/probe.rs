@@ -14,9 +14,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{Certificate, ClientBuilder, StatusCode, redirect};
+use reqwest::{ClientBuilder, StatusCode, redirect};
 use url::{Host, Url};
-use vitalsign::config::Loaded;
+use vitalsign::checks::client_config;
+use vitalsign::config::{ConfigPath, Loaded, TlsOptions};
 
 use crate::exit::{CONFIGURATION, FAILED, IO, OK, USAGE, fail};
 use crate::reload::Source;
@@ -129,17 +130,14 @@ fn own_health(loaded: &Loaded) -> Option<Url> {
 
 /// The status of one GET, straight to the host: no proxy, no redirect.
 async fn get(args: &ProbeArgs, mut url: Url, verified: bool) -> Result<StatusCode, String> {
-    let mut client = ClientBuilder::new()
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .tls_danger_accept_invalid_certs(!verified);
-    if let Some(path) = &args.ca {
-        let pem = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let roots = Certificate::from_pem_bundle(&pem).unwrap_or_default();
-        if roots.is_empty() {
-            return Err(format!("{}: no certificate in PEM was found", path.display()));
-        }
-        client = client.tls_certs_only(roots);
+    let mut client = ClientBuilder::new().no_proxy().redirect(redirect::Policy::none());
+    if url.scheme() == "https" {
+        let ca = args.ca.clone().map(ConfigPath);
+        let tls = TlsOptions { ca, insecure: !verified, ..TlsOptions::default() };
+        // As checks verify: a self-signed certificate is trusted as it is.
+        let tls = client_config(&tls)
+            .map_err(|wrong| wrong.first().map_or_else(String::new, |e| e.message.clone()))?;
+        client = client.tls_backend_preconfigured(tls);
     }
     if let Some(path) = &args.unix {
         client = client.unix_socket(path.clone());
