@@ -11,24 +11,24 @@ use crate::support::peer::{self, Peer, http_answer};
 use crate::support::service::{Ended, Service, command, run};
 
 /// A directory with a configuration of this text.
-fn configured(text: &str) -> tempfile::TempDir {
+pub(super) fn configured(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("vitalsign.toml"), text).expect("the configuration");
     dir
 }
 
 /// Blocking in these tests is fine: nothing else runs on their threads.
-fn vitalsign(dir: &Path, arguments: &[&str]) -> Ended {
+pub(super) fn vitalsign(dir: &Path, arguments: &[&str]) -> Ended {
     run(command(dir, arguments))
 }
 
-fn with(dir: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Ended {
+pub(super) fn with(dir: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Ended {
     let mut command = command(dir, arguments);
     prepare(&mut command);
     run(command)
 }
 
-fn mixed() -> tempfile::TempDir {
+pub(super) fn mixed() -> tempfile::TempDir {
     let closed = free_port();
     configured(&format!(
         r#"
@@ -120,31 +120,6 @@ fn a_failing_gate_makes_check_1() {
     let ended = vitalsign(dir.path(), &["check"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.out.ends_with("ready check failed\n"), "{ended:?}");
-}
-
-#[test]
-fn validate_lists_every_error_with_its_position() {
-    let dir = configured("[checks.a]\nkind = \"tpc\"\n\n[checks.B]\nkind = \"tcp\"\n");
-    let ended = vitalsign(dir.path(), &["validate"]);
-    assert_eq!(ended.code, Some(78), "{ended:?}");
-    let lines: Vec<&str> = ended.err.lines().collect();
-    assert!(lines[0].starts_with("vitalsign.toml:2:8: checks.a.kind: "), "{ended:?}");
-    assert!(lines[0].contains("did you mean `tcp`?"), "{ended:?}");
-    assert!(lines.iter().any(|l| l.starts_with("vitalsign.toml:4:9: checks.B: ")), "{ended:?}");
-    for command in [&[][..], &["serve"], &["check"]] {
-        assert_eq!(vitalsign(dir.path(), command).code, Some(78), "{command:?}");
-    }
-}
-
-#[test]
-fn validate_says_how_much_is_valid() {
-    let dir = mixed();
-    let ended = vitalsign(dir.path(), &["validate"]);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(ended.out, "valid: 2 checks, 1 more disabled\n");
-    let empty = tempfile::tempdir().expect("a directory");
-    let embedded = vitalsign(empty.path(), &["validate"]);
-    assert_eq!((embedded.code, embedded.out.as_str()), (Some(0), "valid: 1 check\n"));
 }
 
 #[test]

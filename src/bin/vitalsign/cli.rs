@@ -52,8 +52,12 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
-    /// Read the configuration and list every error; exit 0 or 78
-    Validate,
+    /// Read the configuration and list every error, or what was read; exit 0 or 78
+    Validate {
+        /// The file, instead of --config
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
     /// Ask a URL; exit 0 on 2xx, 1 otherwise
     Probe(ProbeArgs),
     /// Print alert and recording rules for Prometheus (YAML)
@@ -77,8 +81,8 @@ enum Command {
 
 /// Runs the program as its arguments say.
 pub(crate) fn run() -> ExitCode {
-    let cli = match parse() {
-        Ok(cli) => cli,
+    let (cli, config_by_flag) = match parse() {
+        Ok(parsed) => parsed,
         Err(error) => {
             let _ = error.print();
             let usage = !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -93,7 +97,7 @@ pub(crate) fn run() -> ExitCode {
             serve::serve(config, args.listen.flatten().or(cli.serve.listen.flatten()))
         }
         Some(Command::Check { names, format }) => commands::check(config, &names, format),
-        Some(Command::Validate) => commands::validate(config),
+        Some(Command::Validate { file }) => commands::validate(file, config, config_by_flag),
         Some(Command::Probe(args)) => commands::probe(&args, config, cli.serve.listen.flatten()),
         Some(Command::Rules { job, generic: true }) => commands::generic_rules(&job),
         Some(Command::Rules { job, generic: false }) => commands::fitted_rules(config, &job),
@@ -103,8 +107,9 @@ pub(crate) fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Parses the arguments, and refuses what clap alone would accept.
-fn parse() -> Result<Cli, clap::Error> {
+/// Parses the arguments, and refuses what clap alone would accept. Also returns whether `--config` was
+/// among them; a variable does not count.
+fn parse() -> Result<(Cli, bool), clap::Error> {
     let matches = Cli::command().try_get_matches()?;
     let cli = Cli::from_arg_matches(&matches)?;
     let listen_given = matches.value_source("listen") == Some(ValueSource::CommandLine);
@@ -112,7 +117,14 @@ fn parse() -> Result<Cli, clap::Error> {
         let message = "--listen belongs to `serve` alone";
         return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
     }
-    Ok(cli)
+    // A global argument is known to the command it was given to.
+    let mut level = Some(&matches);
+    let mut config_by_flag = false;
+    while let Some(matches) = level {
+        config_by_flag |= matches.value_source("config") == Some(ValueSource::CommandLine);
+        level = matches.subcommand().map(|(_, matches)| matches);
+    }
+    Ok((cli, config_by_flag))
 }
 
 /// `None` for an empty variable, which counts as unset.
@@ -124,4 +136,20 @@ fn address(text: &str) -> Result<Listen, String> {
     }
     let address = text.parse().map(Some);
     address.map_err(|_| "not an address; it would be IP:PORT, such as 127.0.0.1:8080".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_takes_the_short_form_of_config() {
+        let mut program = Cli::command();
+        program.build();
+        for command in program.get_subcommands().filter(|command| command.get_name() != "help") {
+            let config = command.get_arguments().find(|argument| argument.get_id() == "config");
+            let short = config.and_then(clap::Arg::get_short);
+            assert_eq!(short, Some('c'), "{}", command.get_name());
+        }
+    }
 }

@@ -207,6 +207,16 @@ impl Window {
         change.map(SystemTime::from)
     }
 
+    /// The name of the time zone that its start is in, such as `Europe/Berlin`; `None` for one that is
+    /// open once.
+    #[must_use]
+    pub fn time_zone(&self) -> Option<&str> {
+        match &self.opens {
+            Opens::Once { .. } => None,
+            Opens::Recurring(recurring) => recurring.zone.iana_name(),
+        }
+    }
+
     /// Whether each opening begins when the last one ends, except on days that daylight saving
     /// makes longer.
     #[cfg(feature = "config")]

@@ -4,6 +4,7 @@
 mod probe;
 mod reference;
 mod rules;
+mod validate;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -23,6 +24,7 @@ use crate::serve;
 pub(crate) use probe::{ProbeArgs, probe};
 pub(crate) use reference::{kinds, schema};
 pub(crate) use rules::{fitted_rules, generic_rules};
+pub(crate) use validate::validate;
 
 /// How `check` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,20 +33,6 @@ pub(crate) enum Format {
     Text,
     /// The structured status document.
     Json,
-}
-
-/// `vitalsign validate`
-pub(crate) fn validate(config: Option<PathBuf>) -> u8 {
-    let loaded = match serve::load(&Source::new(config, None)) {
-        Ok(loaded) => loaded,
-        Err(code) => return code,
-    };
-    let (checks, disabled) = (loaded.checks.len(), loaded.disabled.len());
-    let noun = if checks == 1 { "check" } else { "checks" };
-    print(&match disabled {
-        0 => format!("valid: {checks} {noun}\n"),
-        _ => format!("valid: {checks} {noun}, {disabled} more disabled\n"),
-    })
 }
 
 /// `vitalsign check`
