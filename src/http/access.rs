@@ -258,6 +258,16 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_access_lists_what_marks_a_proxy() {
+        let page = include_str!("../../docs/ACCESS.md");
+        let (_, section) = page.split_once("## What marks a proxy").expect("the section");
+        let section = section.split("\n## ").next().expect("what comes before the next one");
+        let listed = section.lines().filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`'));
+        let listed: Vec<String> = listed.map(str::to_lowercase).collect();
+        assert_eq!(listed, FORWARDED);
+    }
+
+    #[test]
     fn a_local_client_needs_the_token_unless_loopback_is_chosen() {
         for (details, shown) in [(Details::Token, false), (Details::Loopback, true)] {
             let guard = guard(details);

@@ -149,7 +149,7 @@ async fn run(
         .keep_traces_by_outcome(telemetry.keeps_traces())
         .measure_requests()
         .exporter(exporter);
-    let token = settings.token.is_some();
+    let (token, metrics_token) = (settings.token.is_some(), settings.metrics_token.is_some());
     if let Some(token) = settings.token {
         builder = builder.token(token);
     }
@@ -182,6 +182,7 @@ async fn run(
         %address, checks, version = env!("CARGO_PKG_VERSION"), "serving"
     );
     say_who_sees_details(details, token, address.ip());
+    say_who_sees_metrics(metrics_token);
 
     let mut deadline = Instant::now();
     let stop = async {
@@ -248,6 +249,17 @@ fn say_who_sees_details(details: Details, token: bool, listens_on: IpAddr) {
             );
         }
         _ => {}
+    }
+}
+
+/// Logs that `/metrics` is open, where it is: its labels say more than names.
+fn say_who_sees_metrics(token: bool) {
+    if !token {
+        tracing::info!(
+            target: log_targets::SERVICE,
+            "/metrics is open to everybody who reaches this listener, and names hosts, ports and \
+             labels: `server.metrics_token` would protect it"
+        );
     }
 }
 
