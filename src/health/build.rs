@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -90,6 +90,7 @@ impl Builder {
             scheduler,
             defaults: self.defaults,
             access,
+            refused_reload: ArcSwapOption::empty(),
             exporter: self.exporter,
             #[cfg(feature = "history")]
             history: self.history,

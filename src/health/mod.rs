@@ -7,13 +7,14 @@ mod build_error;
 mod builder;
 pub mod observe;
 mod plan;
+mod refused_reload;
 mod stop;
 pub mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,7 @@ use crate::telemetry::metrics::Claim;
 
 pub use build_error::BuildError;
 pub use builder::Builder;
+pub(crate) use refused_reload::RefusedReload;
 pub use stop::{Shutdown, stop_signal};
 
 /// The health of one service: its checks, running, and what is known of them.
@@ -49,6 +51,7 @@ struct Inner {
     maintenance: Arc<Maintenance>,
     defaults: Defaults,
     access: Arc<ArcSwap<Access>>,
+    refused_reload: ArcSwapOption<RefusedReload>,
     exporter: Option<PrometheusHandle>,
     #[cfg(feature = "history")]
     history: Option<History>,

@@ -2,9 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::daemon::free_port;
+use crate::support::daemon::{free_port, wait_for};
 use crate::support::http::Answer;
 use crate::support::service::Service;
 
@@ -33,6 +34,9 @@ fn shows_details(answer: &Answer) -> bool {
     assert!(shown == [true; 6] || shown == [false; 6], "all or none: {}", answer.body);
     shown[0]
 }
+
+const METRICS_OPEN: &str = "/metrics is open to everybody who reaches this listener, and names hosts, \
+                            ports and labels: `server.metrics_token` would protect it";
 
 const FORWARDED: (&str, &str) = ("x-forwarded-for", "203.0.113.7");
 
@@ -94,6 +98,7 @@ async fn without_a_file_local_clients_see_them_and_the_start_says_so() {
     let hidden = service.get_with("/status", &[FORWARDED]).await;
     assert!(!hidden.body.contains("\"instance\":"), "{}", hidden.body);
     assert!(service.log().contains("a proxy on this host"), "{}", service.log());
+    service.logged(METRICS_OPEN).await;
     assert!(!service.get("/").await.body.contains("?details"), "there is no token to ask for");
     let nobody = down("details = \"auto\"").await;
     assert!(nobody.log().contains("nobody sees details"), "{}", nobody.log());
@@ -102,17 +107,30 @@ async fn without_a_file_local_clients_see_them_and_the_start_says_so() {
 #[tokio::test]
 async fn the_page_leads_a_browser_to_details() {
     let service = down("token = \"right\"\ndetails = \"auto\"").await;
-    for path in ["/", "/checks/cache"] {
+    for (path, link) in [("/", "./?details\""), ("/checks/cache", "../?details=cache\"")] {
         let page = service.get(path).await.body;
-        assert!(page.contains("/?details\""), "{page}");
+        assert!(page.contains(&format!("href=\"{link}>Show causes</a>")), "{page}");
+        assert!(!page.contains("/metrics\""), "it names hosts and ports: {page}");
     }
     let asked = service.get("/?details").await;
     assert_eq!(asked.status, 401);
     assert!(asked.head().contains("www-authenticate: Basic realm="), "{}", asked.head());
     let given = basic("right");
-    let page = service.get_with("/?details", &[("authorization", &given)]).await;
-    assert_eq!(page.status, 200);
-    assert!(page.body.contains("connection_refused") && !page.body.contains("?details"));
+    // Back to where the link was, and to no place that is none of ours.
+    for (asked, back) in [
+        ("/?details", "./"),
+        ("/?details=cache", "./checks/cache"),
+        ("/?details=none", "./"),
+        ("/?details=//elsewhere.example", "./"),
+    ] {
+        let answer = service.get_with(asked, &[("authorization", &given)]).await;
+        assert_eq!((answer.status, answer.header("location")), (303, Some(back)), "{asked}");
+    }
+    for path in ["/", "/checks/cache"] {
+        let page = service.get_with(path, &[("authorization", &given)]).await.body;
+        assert!(page.contains("connection_refused") && !page.contains("?details"), "{page}");
+        assert!(page.contains("/metrics\""), "{page}");
+    }
     let never = down("token = \"right\"\ndetails = \"never\"").await;
     assert!(!never.get("/").await.body.contains("?details"));
     assert_eq!(never.get("/?details").await.status, 200);
@@ -157,6 +175,7 @@ async fn always_shows_them_even_behind_a_proxy() {
 async fn metrics_may_ask_for_a_token_of_their_own() {
     let service = down("metrics_token = \"scrape\"\ndetails = \"always\"").await;
     assert_eq!(service.get("/metrics").await.status, 401);
+    assert!(!service.log().contains("/metrics is open"), "{}", service.log());
     let wrong = service.get_with("/metrics", &[("authorization", "Bearer x")]).await;
     assert_eq!(wrong.status, 401);
     for given in ["Bearer scrape", &basic("scrape")] {
@@ -166,4 +185,41 @@ async fn metrics_may_ask_for_a_token_of_their_own() {
     assert_eq!(service.get("/ready").await.status, 503);
     let status: Value = service.status().await;
     assert_eq!(status["status"], "down");
+}
+
+#[tokio::test]
+async fn a_refused_configuration_shows_to_those_with_the_right_until_it_is_mended() {
+    let config = "[server]\ndetails = \"auto\"\ntoken = \"right\"\n[checks.disk]\nkind = \"disk\"\npath = \"/\"\n";
+    let service = Service::start(config).await;
+    let right = [("authorization", "Bearer right")];
+    let file = service.dir.path().join("vitalsign.toml");
+    let status = async || -> Value {
+        let answer = service.get_with("/status", &right).await;
+        serde_json::from_str(&answer.body).expect("JSON")
+    };
+    assert_eq!(status().await["refused_reload"], Value::Null);
+    assert!(status().await.as_object().expect("an object").contains_key("refused_reload"));
+
+    std::fs::write(&file, format!("{config}pth = \"/tmp\"\n")).expect("a file");
+    service.signal(Signal::HUP);
+    wait_for("the refusal", async || status().await["refused_reload"].is_object()).await;
+    let refused = status().await["refused_reload"].clone();
+    let wrong = "vitalsign.toml:7:1: checks.disk.pth: unknown option; did you mean `path`?";
+    assert_eq!(refused["errors"], serde_json::json!([wrong]));
+    assert!(refused["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{refused}");
+    let open = service.get("/status").await.body;
+    assert!(!open.contains("refused_reload"), "{open}");
+    for (path, headers, shown) in
+        [("/", &right[..], true), ("/checks/disk", &right[..], true), ("/", &[][..], false)]
+    {
+        let is_as_wanted = async || {
+            let page = service.get_with(path, headers).await.body;
+            page.contains("is not in force") == shown && page.contains("checks.disk.pth") == shown
+        };
+        wait_for(path, is_as_wanted).await;
+    }
+
+    std::fs::write(&file, config).expect("a file");
+    service.signal(Signal::HUP);
+    wait_for("the end of it", async || status().await["refused_reload"].is_null()).await;
 }

@@ -5,7 +5,7 @@ use askama::Template;
 use super::bars::Bars;
 use super::curve::Chart;
 use super::past::{CheckPast, Kept, Range, incidents};
-use super::text::{Moment, latency, percent};
+use super::text::{Moment, budget, figure, latency, percent, setting};
 use super::view::{Cx, Frame, IncidentRow, Row, ShownCause, state};
 use crate::engine::state::{CheckView, ServiceInfo};
 use crate::history::IncidentPage;
@@ -21,7 +21,7 @@ pub(super) struct CheckPage<'a> {
     state: &'static str,
     since: Moment,
     cause: Option<ShownCause>,
-    facts: Vec<(&'static str, String)>,
+    facts: Vec<Fact>,
     tiles: Vec<(&'static str, String)>,
     bars: Option<Bars>,
     ranges: [Range; 4],
@@ -67,7 +67,21 @@ impl<'a> CheckPage<'a> {
     }
 }
 
-/// Shares of good runs by window, and the objective.
+/// Something about a check.
+pub(super) struct Fact {
+    name: String,
+    value: String,
+    /// As it is in `/status`, or when it was, where the value rounds that.
+    exact: Option<String>,
+}
+
+impl Fact {
+    fn new(name: &str, value: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), value: value.into(), exact: None }
+    }
+}
+
+/// Shares of good runs by window, the objective, and what is left of its error budget.
 fn tiles(view: &CheckView, past: &CheckPast) -> Vec<(&'static str, String)> {
     let Some(known) = past.availability else { return Vec::new() };
     let windows = [
@@ -83,36 +97,46 @@ fn tiles(view: &CheckView, past: &CheckPast) -> Vec<(&'static str, String)> {
     if let Some(objective) = view.info.objective {
         tiles.push(("Objective", format!("{objective}%")));
     }
+    let shares = known.month.ratio().zip(view.info.objective_ratio());
+    if let Some((availability, objective)) = shares {
+        let remaining = 1.0 - (1.0 - availability) / (1.0 - objective);
+        tiles.push(("Error budget of 30 days", budget(remaining, objective)));
+    }
     tiles
 }
 
-fn facts(view: &CheckView, cx: &Cx<'_>) -> Vec<(&'static str, String)> {
+fn facts(view: &CheckView, cx: &Cx<'_>) -> Vec<Fact> {
     let info = &*view.info;
-    let seconds = |duration| humantime::format_duration(duration).to_string();
-    let mut facts = vec![
-        ("Kind", info.kind.to_owned()),
-        ("Asked", format!("every {}, at most {}", seconds(info.interval), seconds(info.timeout))),
-    ];
+    let asked = format!("every {}, at most {}", setting(info.interval), setting(info.timeout));
+    let mut facts = vec![Fact::new("Kind", info.kind), Fact::new("Asked", asked)];
     let gates: Vec<_> = info.gates.iter().map(Gate::as_str).collect();
     let gates = if gates.is_empty() { "no probe".to_owned() } else { gates.join(", ") };
-    facts.push(("Gates", gates));
+    facts.push(Fact::new("Gates", gates));
     if !info.depends_on.is_empty() {
-        facts.push(("Depends on", info.depends_on.join(", ")));
+        facts.push(Fact::new("Depends on", info.depends_on.join(", ")));
     }
     if let Some(run) = &view.last_run {
-        facts.push(("Last run took", latency(run.duration)));
+        let at = cx.moment(run.at);
+        facts.push(Fact::new("Last run took", latency(run.duration)));
+        facts.push(Fact {
+            exact: Some(at.full),
+            ..Fact::new("Last run", format!("{} ago", at.past))
+        });
     }
     if view.consecutive_failures > 0 {
-        facts.push(("Failed in a row", view.consecutive_failures.to_string()));
+        facts.push(Fact::new("Failed in a row", view.consecutive_failures.to_string()));
     }
     if cx.details {
         let labels = info.labels.iter().map(|(name, value)| format!("{name}={value}"));
         let labels: Vec<_> = labels.collect();
         if !labels.is_empty() {
-            facts.push(("Labels", labels.join(", ")));
+            facts.push(Fact::new("Labels", labels.join(", ")));
         }
         let measured = view.last_run.iter().flat_map(|run| &run.measurements);
-        facts.extend(measured.map(|(figure, value)| (figure.name, value.to_string())));
+        facts.extend(measured.map(|(measurement, value)| {
+            let (name, shown) = figure(measurement.name, *value, cx.now);
+            Fact { name, value: shown, exact: Some(format!("{} {value}", measurement.name)) }
+        }));
     }
     facts
 }

@@ -8,8 +8,9 @@ const live = $("live"), lost = $("lost"), said = $("said"), tip = $("tip");
 
 // --- Moments, worded as the service words them.
 
-const span = (s) => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min`
-  : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} days`;
+const count = (n, unit) => n === 1 ? `1 ${unit}` : `${n} ${unit}s`;
+const span = (s) => s < 60 ? count(s, "second") : s < 3600 ? count(Math.floor(s / 60), "minute")
+  : s < 172800 ? count(Math.floor(s / 3600), "hour") : count(Math.floor(s / 86400), "day");
 // The reader's clock may be off: what counts is the service's, which the page was made by.
 let ahead = Date.now() - Date.parse(live.dataset.made);
 const tick = () => {

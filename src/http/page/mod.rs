@@ -26,6 +26,7 @@ use std::time::{Duration, SystemTime};
 use askama::Template;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{OriginalUri, Path, Request, State};
+use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -53,7 +54,7 @@ const LONGEST: usize = 256;
 const HTML: Media<'_> = Media::new("text/html");
 const PROBLEM: Media<'_> = Media::new(PROBLEM_JSON);
 
-/// Parameter of the query by which a reader asks for details.
+/// Parameter of the query by which a reader asks for details; its value is the check to come back to.
 const DETAILS: &str = "details";
 
 /// The pages and what they load.
@@ -91,12 +92,16 @@ async fn overview(
         Ok(details) => details,
         Err(why) => return refused(why),
     };
-    let asks = asked(&uri, DETAILS).is_some();
-    if !details && asks && pages.routes.guard.asks_for_token(request.extensions()) {
-        // The only way to have a browser ask its user for a password.
-        return refused(Refused::Unauthorized);
-    }
     let base = base(uri.path());
+    if let Some(check) = asked(&uri, DETAILS) {
+        if details {
+            return pages.back(&base, &check);
+        }
+        if pages.routes.guard.asks_for_token(request.extensions()) {
+            // The only way to have a browser ask its user for a password.
+            return refused(Refused::Unauthorized);
+        }
+    }
     let number = asked(&uri, "page").and_then(|number| number.parse().ok()).unwrap_or(1);
     let made = if number == 1 {
         pages.newest(base, details).await
@@ -125,7 +130,8 @@ async fn check(
     let (history, after) = (pages.routes.health.history(), asked(&uri, "after"));
     let past = CheckPast::read(history, &view.info.name, range, after, now).await;
     let made = pages.blocking("../".to_owned(), details, now, move |routes, cx| {
-        CheckPage::new(&view, routes.state.service(), &past, range, cx).render()
+        let cx = Cx { check: Some(&view.info.name), ..*cx };
+        CheckPage::new(&view, routes.state.service(), &past, range, &cx).render()
     });
     page_or_problem(made.await, headers)
 }
@@ -179,6 +185,14 @@ impl Pages {
         .await
     }
 
+    /// Leads a reader who has come to give the token back to the page of `check`, or else to the
+    /// overview. It must be a check that there is: nobody is to be led elsewhere.
+    fn back(&self, base: &str, check: &str) -> Response {
+        let page =
+            if self.routes.state.knows(check) { format!("checks/{check}") } else { String::new() };
+        (StatusCode::SEE_OTHER, [(LOCATION, format!("{base}{page}"))]).into_response()
+    }
+
     async fn missing(&self, headers: &HeaderMap) -> Response {
         if !accept::prefers(headers, HTML, PROBLEM) {
             return Problem::no_such_check().into_response();
@@ -204,9 +218,19 @@ impl Pages {
         let work = move || {
             let hour = |check: &str| routes.health.recent().hour(check, now);
             let trace = |id: &str| trace_link(&routes, id);
-            let metrics = routes.health.has_metrics_page();
-            let sign_in = !details && routes.guard.takes_token();
-            let cx = Cx { now, details, sign_in, base: &base, metrics, hour: &hour, trace: &trace };
+            let refused = routes.health.refused_reload().filter(|_| details);
+            let cx = Cx {
+                now,
+                details,
+                sign_in: !details && routes.guard.takes_token(),
+                check: None,
+                refused: refused.as_deref(),
+                base: &base,
+                // It names hosts and ports, so nobody else is led to it.
+                metrics: details && routes.health.has_metrics_page(),
+                hour: &hour,
+                trace: &trace,
+            };
             make(&routes, &cx).map(Body::new).ok()
         };
         tokio::task::spawn_blocking(work).await.ok().flatten()

@@ -28,7 +28,7 @@ impl Summary {
     pub(super) fn new(snapshot: &Snapshot, now: SystemTime) -> Self {
         let checks = &snapshot.checks;
         let mut sentences = sentences(snapshot).into_iter();
-        let headline = sentences.next().unwrap_or_else(|| all_up(checks.len()));
+        let headline = sentences.next().unwrap_or_else(|| nothing_wrong(checks));
         Self {
             status: snapshot.status,
             state: capital_service(snapshot.status),
@@ -40,11 +40,19 @@ impl Summary {
     }
 }
 
-fn all_up(checks: usize) -> String {
-    match checks {
-        0 => "No checks yet".to_owned(),
-        1 => "The check is up".to_owned(),
-        _ => format!("All {checks} checks are up"),
+/// What is said when no check that has run is anything but up. One that has not run is not up either.
+fn nothing_wrong(checks: &[CheckView]) -> String {
+    let waiting = checks.iter().filter(|check| waits(check)).count();
+    match (checks.len(), waiting) {
+        (0, _) => "No checks yet".to_owned(),
+        (1, 0) => "The check is up".to_owned(),
+        (all, 0) => format!("All {all} checks are up"),
+        (1, _) => "The check has not run yet".to_owned(),
+        (all, waiting) if all == waiting => format!("None of {all} checks has run yet"),
+        (all, waiting) => {
+            let (up, has) = (all - waiting, has_or_have(waiting));
+            format!("{up} of {all} checks {} up, {waiting} {has} not run yet", is_or_are(up))
+        }
     }
 }
 
@@ -64,31 +72,63 @@ fn sentences(snapshot: &Snapshot) -> Vec<String> {
         _ => {}
     }
     for status in [Status::Down, Status::Unknown, Status::Degraded] {
-        let named: Vec<&str> = checks
+        let (effects, causes): (Vec<&CheckView>, Vec<&CheckView>) = checks
             .iter()
             .filter(|check| check.status == status && !waits(check))
-            .map(|check| &*check.info.name)
-            .collect();
-        if !named.is_empty() {
-            let is = if named.len() == 1 { "is" } else { "are" };
-            let of = counted(checks.len(), "check");
-            let listed = listed(&named);
-            sentences.push(format!("{} of {of} {is} {status}: {listed}", named.len()));
+            .partition(|check| check.suppressed_by.is_some());
+        let count = causes.len() + effects.len();
+        if count > 0 {
+            let (of, is) = (counted(checks.len(), "check"), is_or_are(count));
+            let named = causes_first(&causes, &effects);
+            sentences.push(format!("{count} of {of} {is} {status}: {named}"));
         }
     }
     let maintained = checks.iter().filter(|check| check.maintenance).count();
+    let waiting = checks.iter().filter(|check| waits(check)).count();
+    if maintained > 0 && sentences.is_empty() {
+        // Maintenance is never the headline: it says nothing about the present.
+        sentences.push(nothing_wrong(checks));
+    } else if waiting > 0 && !sentences.is_empty() && snapshot.status != ServiceStatus::Starting {
+        let of = counted(checks.len(), "check");
+        sentences.push(format!("{waiting} of {of} {} not run yet", has_or_have(waiting)));
+    }
     if maintained > 0 {
-        // Never the headline: it says nothing about the present.
-        if sentences.is_empty() {
-            sentences.push(all_up(checks.len()));
-        }
         sentences.push(format!("{} in maintenance", counted(maintained, "check")));
     }
     sentences
 }
 
+/// The names of checks, those first that no other check explains:
+/// `vpn; because of it: cache, orders-db`.
+fn causes_first(causes: &[&CheckView], effects: &[&CheckView]) -> String {
+    let names = |checks: &[&CheckView]| {
+        let names: Vec<&str> = checks.iter().map(|check| &*check.info.name).collect();
+        listed(&names)
+    };
+    if effects.is_empty() {
+        return names(causes);
+    }
+    // What explains them has another status, or each explains itself by another check of its own.
+    let mut explained: Vec<&str> =
+        effects.iter().filter_map(|check| check.suppressed_by.as_deref()).collect();
+    explained.sort_unstable();
+    explained.dedup();
+    let effects = names(effects);
+    match (causes, explained.as_slice()) {
+        ([], by) => format!("{effects}, because of {}", listed(by)),
+        ([cause], [by]) if *cause.info.name == **by => {
+            format!("{by}; because of it: {effects}")
+        }
+        (causes, by) => format!("{}; because of {}: {effects}", names(causes), listed(by)),
+    }
+}
+
 fn is_down(check: &CheckView) -> bool {
     check.status == Status::Down
+}
+
+const fn is_or_are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }
 
 const fn has_or_have(count: usize) -> &'static str {
@@ -159,7 +199,65 @@ mod tests {
     }
 
     #[test]
-    fn maintenance_is_told_aside() {
+    fn a_check_that_has_not_run_is_not_up() {
+        let waiting = |name| {
+            let mut check = check(name, Status::Unknown);
+            check.last_run = None;
+            check
+        };
+        let cases = [
+            (vec![waiting("a"), check("b", Status::Up)], "1 of 2 checks is up, 1 has not run yet"),
+            (vec![waiting("a"), waiting("b")], "None of 2 checks has run yet"),
+            (vec![waiting("a")], "The check has not run yet"),
+        ];
+        for (checks, headline) in cases {
+            let summary =
+                Summary::new(&snapshot(ServiceStatus::Degraded, checks), SystemTime::now());
+            assert_eq!(summary.headline, headline);
+            assert!(summary.aside.is_empty(), "{:?}", summary.aside);
+        }
+        let checks = vec![waiting("a"), check("b", Status::Down), check("c", Status::Up)];
+        let summary = Summary::new(&snapshot(ServiceStatus::Down, checks), SystemTime::now());
+        assert_eq!(summary.headline, "1 of 3 checks is down: b");
+        assert_eq!(summary.aside, ["1 of 3 checks has not run yet"]);
+    }
+
+    #[test]
+    fn causes_come_before_their_effects() {
+        use Status::{Degraded, Down, Up};
+        type Case = (&'static [(&'static str, Status, Option<&'static str>)], &'static str);
+        let cases: [Case; 4] = [
+            (
+                &[("a", Down, Some("vpn")), ("b", Down, Some("vpn")), ("vpn", Down, None)],
+                "3 of 3 checks are down: vpn; because of it: a, b",
+            ),
+            (
+                &[("a", Down, Some("vpn")), ("disk", Down, None), ("vpn", Down, None)],
+                "3 of 3 checks are down: disk, vpn; because of vpn: a",
+            ),
+            (
+                &[("a", Down, Some("b")), ("b", Down, Some("c")), ("c", Down, None)],
+                "3 of 3 checks are down: c; because of b, c: a, b",
+            ),
+            (&[("a", Up, Some("vpn")), ("vpn", Down, None)], "1 of 2 checks is down: vpn"),
+        ];
+        let summary = |checks: &[(&str, Status, Option<&str>)]| {
+            let checks = checks.iter().map(|(name, status, because)| {
+                let mut check = check(name, *status);
+                check.suppressed_by = because.map(Into::into);
+                check
+            });
+            Summary::new(&snapshot(ServiceStatus::Down, checks.collect()), SystemTime::now())
+        };
+        for (checks, headline) in cases {
+            assert_eq!(summary(checks).headline, headline);
+        }
+        let summary = summary(&[("a", Degraded, Some("vpn")), ("vpn", Down, None)]);
+        assert_eq!(summary.aside, ["1 of 2 checks is degraded: a, because of vpn"]);
+    }
+
+    #[test]
+    fn maintenance_is_said_aside() {
         let mut maintained = check("a", Status::Up);
         maintained.maintenance = true;
         let summary =
@@ -169,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn checks_that_have_stopped_are_told() {
+    fn checks_that_have_stopped_are_the_headline() {
         let mut stuck = snapshot(ServiceStatus::Down, vec![check("a", Status::Up)]);
         stuck.live = false;
         let summary = Summary::new(&stuck, SystemTime::now());

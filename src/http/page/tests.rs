@@ -2,24 +2,33 @@
 
 use super::samples::{SECRET, check, hour, past, snapshot};
 use super::*;
-use crate::health::Health;
+use crate::health::{Health, RefusedReload};
 use crate::model::{ServiceStatus, Status};
 
 fn render(statuses: &[(String, Status)], details: bool) -> String {
+    render_linked(statuses, details, &|id| Some(format!("https://traces.test/{id}")))
+}
+
+fn render_linked(
+    statuses: &[(String, Status)],
+    details: bool,
+    trace: &dyn Fn(&str) -> Option<String>,
+) -> String {
     let checks = statuses.iter().map(|(name, status)| check(name, *status)).collect();
     let snapshot = snapshot(ServiceStatus::Down, checks);
     let names: Vec<_> = statuses.iter().map(|(name, _)| name.clone()).collect();
     let past = past(&names);
-    let trace = |id: &str| Some(format!("https://traces.test/{id}"));
     let now = SystemTime::now();
     let cx = Cx {
         now,
         details,
         sign_in: !details,
+        check: None,
+        refused: None,
         base: "./",
-        metrics: true,
+        metrics: details,
         hour: &hour,
-        trace: &trace,
+        trace,
     };
     Overview::new(&snapshot, &past, 1, &cx).render().expect("a page")
 }
@@ -42,6 +51,41 @@ fn details_are_for_those_with_the_right_to_them_and_escaped() {
     for detail in hidden {
         assert!(!withheld.contains(detail), "{detail} is shown");
     }
+}
+
+#[test]
+fn a_trace_is_named_by_its_id_where_there_is_no_link_to_it() {
+    let id = format!("{:032x}", 0xabc);
+    let named = format!("<span class=\"trace\">trace <code>{id}</code></span>");
+    let without = render_linked(&fleet(7), true, &|_| None);
+    assert!(without.contains(&named), "{without}");
+    let linked = render(&fleet(7), true);
+    assert!(linked.contains(&format!("https://traces.test/{id}")) && !linked.contains(&named));
+    assert!(!render_linked(&fleet(7), false, &|_| None).contains(&id), "it is a detail");
+}
+
+#[test]
+fn a_refused_configuration_is_shown_with_its_errors() {
+    let refused = RefusedReload {
+        at: SystemTime::now() - Duration::from_secs(180),
+        errors: vec!["vitalsign.toml:3:1: checks.a.<b>: unknown option".to_owned()],
+    };
+    let cx = Cx {
+        now: SystemTime::now(),
+        details: true,
+        sign_in: false,
+        check: None,
+        refused: Some(&refused),
+        base: "./",
+        metrics: true,
+        hour: &hour,
+        trace: &|_| None,
+    };
+    let (snapshot, past) = (snapshot(ServiceStatus::Up, Vec::new()), past(&[]));
+    let page = Overview::new(&snapshot, &past, 1, &cx).render().expect("a page");
+    assert!(page.contains("The newest configuration is not in force"), "{page}");
+    assert!(page.contains("<li><code>vitalsign.toml:3:1: checks.a.&#60;b&#62;"), "{page}");
+    assert!(page.contains(">3 minutes</time> ago"), "{page}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::past::{Days, Kept, Past, incidents};
 use super::summary::{Summary, waits};
 use super::text::{Moment, capital, capital_service, span};
 use crate::engine::state::{CheckView, GroupView, ServiceInfo, Snapshot};
+use crate::health::RefusedReload;
 use crate::history::recent::{MINUTES, Minute};
 use crate::history::{Incident, IncidentPage};
 use crate::model::{Reason, Run, ServiceStatus, Status};
@@ -30,9 +31,13 @@ pub(super) struct Cx<'a> {
     pub(super) details: bool,
     /// Whether a token would give the reader that right.
     pub(super) sign_in: bool,
+    /// The check whose page this is, to come back to.
+    pub(super) check: Option<&'a str>,
+    /// What is wrong with a configuration that was refused, for readers with the right to details.
+    pub(super) refused: Option<&'a RefusedReload>,
     /// From the page to the service's root, ending in a slash.
     pub(super) base: &'a str,
-    /// Whether there is a metrics page to link to.
+    /// Whether there is a metrics page, and the reader may be led to it.
     pub(super) metrics: bool,
     /// The last hour of a check.
     pub(super) hour: &'a dyn Fn(&str) -> [Minute; MINUTES],
@@ -57,7 +62,10 @@ pub(super) struct Frame<'a> {
     pub(super) script: &'static Asset,
     pub(super) service: &'a ServiceInfo,
     pub(super) details: bool,
-    pub(super) sign_in: bool,
+    /// Where causes can be asked for, as a query of the overview; none where the reader sees them, or
+    /// no token would show them.
+    pub(super) sign_in: Option<String>,
+    pub(super) refused: Option<Refusal<'a>>,
     pub(super) metrics: bool,
     pub(super) made: Moment,
     pub(super) version: &'static str,
@@ -79,7 +87,10 @@ impl<'a> Frame<'a> {
             script: assets::script(),
             service,
             details: cx.details,
-            sign_in: cx.sign_in,
+            sign_in: cx.sign_in.then(|| sign_in(cx.check)),
+            refused: cx
+                .refused
+                .map(|refused| Refusal { at: cx.moment(refused.at), errors: &refused.errors }),
             metrics: cx.metrics,
             made: cx.moment(cx.now),
             version: env!("CARGO_PKG_VERSION"),
@@ -87,30 +98,70 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// The query of the overview that makes a browser ask for the token, and then come back to the page of
+/// `check`.
+fn sign_in(check: Option<&str>) -> String {
+    check.map_or_else(|| "details".to_owned(), |name| format!("details={name}"))
+}
+
+/// A configuration that was refused.
+pub(super) struct Refusal<'a> {
+    pub(super) at: Moment,
+    pub(super) errors: &'a [String],
+}
+
 /// Why a check has its status, for readers with the right to details.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ShownCause {
     pub(super) reason: Option<Reason>,
     pub(super) message: Option<String>,
-    pub(super) trace: Option<String>,
+    pub(super) trace: Option<ShownTrace>,
+}
+
+/// The trace of a run: a link where one is configured, else its id, which can be searched for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ShownTrace {
+    Link(String),
+    Id(String),
+}
+
+impl ShownTrace {
+    fn new(id: Option<String>, link: Option<String>) -> Option<Self> {
+        link.map(Self::Link).or_else(|| id.map(Self::Id))
+    }
+
+    pub(super) fn link(&self) -> Option<&str> {
+        if let Self::Link(link) = self { Some(link) } else { None }
+    }
+
+    pub(super) fn id(&self) -> Option<&str> {
+        if let Self::Id(id) = self { Some(id) } else { None }
+    }
 }
 
 impl ShownCause {
-    fn new(reason: Option<Reason>, message: Option<&str>, trace: Option<String>) -> Option<Self> {
+    fn new(
+        reason: Option<Reason>,
+        message: Option<&str>,
+        trace: Option<ShownTrace>,
+    ) -> Option<Self> {
         let cause = Self { reason, message: message.map(str::to_owned), trace };
         (cause.reason.is_some() || cause.message.is_some()).then_some(cause)
     }
 
     pub(super) fn of_run(view: &CheckView, cx: &Cx<'_>) -> Option<Self> {
         let run: &Run = view.last_run.as_deref().filter(|_| cx.details)?;
-        Self::new(run.reason, run.message.as_deref(), view.trace_url.clone())
+        let id = run.trace.map(|trace| trace.trace_id_hex());
+        let trace = ShownTrace::new(id, view.trace_url.clone());
+        Self::new(run.reason, run.message.as_deref(), trace)
     }
 
     fn of_incident(incident: &Incident, cx: &Cx<'_>) -> Option<Self> {
         if !cx.details {
             return None;
         }
-        let trace = incident.trace_id.as_deref().and_then(cx.trace);
+        let link = incident.trace_id.as_deref().and_then(cx.trace);
+        let trace = ShownTrace::new(incident.trace_id.clone(), link);
         Self::new(incident.reason, incident.message.as_deref(), trace)
     }
 }
@@ -235,7 +286,7 @@ impl<'a> Overview<'a> {
         let summary = Summary::new(snapshot, cx.now);
         let mut checks: Vec<&CheckView> = snapshot.checks.iter().collect();
         // They are sorted by name already.
-        checks.sort_by_key(|check| urgency(check));
+        checks.sort_by_key(|check| (urgency(check), check.suppressed_by.is_some()));
         let pages = Pages::new(number, checks.len());
         let shown = pages.as_ref().map_or(0..checks.len(), |pages| pages.from - 1..pages.to);
         let shown = checks.get(shown).unwrap_or_default();

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::state::{CheckView, Snapshot};
+use crate::health::RefusedReload;
 use crate::history::History;
 #[cfg(feature = "history")]
 use crate::history::{self, Share};
@@ -46,7 +47,12 @@ pub(super) fn router(routes: &Arc<Routes>) -> Surface {
 
 async fn all(State(routes): State<Arc<Routes>>, request: Request) -> Response {
     match routes.guard.shows_details(request.headers(), request.extensions()) {
-        Ok(details) => json(document(&routes.state.snapshot(), routes.health.history(), details)),
+        Ok(details) => {
+            let (snapshot, refused) = (routes.state.snapshot(), routes.health.refused_reload());
+            let mut document = document(&snapshot, routes.health.history(), details);
+            document.refused_reload = details.then(|| OrNull(refused.as_deref().map(Into::into)));
+            json(document)
+        }
         Err(why) => refused(why),
     }
 }
@@ -90,6 +96,10 @@ pub(crate) struct Document<'a> {
     /// Every group of checks by its name; absent where there is none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     groups: BTreeMap<&'a str, Group<'a>>,
+    /// The newest configuration, if it was refused: the one before is in force then. A detail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<Refused<'_>>"))]
+    refused_reload: Option<OrNull<Refused<'a>>>,
 }
 
 /// A group of checks, and how it is.
@@ -101,6 +111,28 @@ struct Group<'a> {
     status: ServiceStatus,
     /// The names of its checks, sorted.
     checks: &'a [Arc<str>],
+}
+
+/// A detail that is null where there is nothing to show, and absent for those without the right to it.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct OrNull<T>(Option<T>);
+
+/// A configuration that was refused at a reload.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "RefusedReload"))]
+struct Refused<'a> {
+    /// When it was refused.
+    at: Time,
+    /// What is wrong with it, as `vitalsign validate` says it.
+    errors: &'a [String],
+}
+
+impl<'a> From<&'a RefusedReload> for Refused<'a> {
+    fn from(refused: &'a RefusedReload) -> Self {
+        Self { at: Time(refused.at), errors: &refused.errors }
+    }
 }
 
 /// What is observed.
@@ -168,7 +200,8 @@ pub(crate) struct Check<'a> {
     #[cfg_attr(feature = "openapi", schemars(with = "BTreeMap<String, f64>"))]
     measurements: Option<BTreeMap<&'static str, f64>>,
     availability: Availability,
-    /// Share of good runs wanted over 30 days.
+    /// Share of good runs wanted over 30 days, as a ratio: 0.999 where the configuration says 99.9,
+    /// which is a percentage.
     objective: Option<f64>,
     /// `1 - (1 - availability over 30 days) / (1 - objective)`: 1 is untouched, 0 is spent, below is
     /// overspent; null without either.
@@ -289,6 +322,7 @@ pub(crate) fn document<'a>(
             .iter()
             .map(|group| (&*group.name, Group { status: group.status, checks: &group.checks }))
             .collect(),
+        refused_reload: details.then_some(OrNull(None)),
     }
 }
 

@@ -181,7 +181,7 @@ impl Reloader {
     fn guarded(&mut self, trigger: &'static str) {
         if catch_unwind(AssertUnwindSafe(|| self.reload(trigger))).is_err() {
             self.files.forget_change();
-            refused(trigger, &["a panic; see the log line before".to_owned()]);
+            refused(&self.health, trigger, vec!["a panic; see the log line before".to_owned()]);
         }
     }
 
@@ -189,6 +189,7 @@ impl Reloader {
         let Some(path) = self.source.file.clone().or_else(default_file) else {
             // As at the start, which has no file either.
             gauge!("health_config_last_reload_successful").set(1.0);
+            self.health.reload_succeeded();
             self.files.forget_change();
             let file = DEFAULT_FILE;
             return tracing::info!(
@@ -208,12 +209,13 @@ impl Reloader {
             Ok(Some(changes)) => {
                 self.source.file = Some(path);
                 self.files.follow(watch, Instant::now());
+                self.health.reload_succeeded();
                 succeeded(trigger, changes);
             }
             Err(errors) => {
                 // What would make it right may be in a file of either.
                 self.files.follow(watch.and(&self.files.watch), Instant::now());
-                refused(trigger, &errors);
+                refused(&self.health, trigger, errors);
             }
         }
     }
@@ -294,15 +296,17 @@ fn succeeded(trigger: &'static str, changes: Changes) {
     );
 }
 
-fn refused(trigger: &'static str, errors: &[String]) {
+fn refused(health: &Health, trigger: &'static str, errors: Vec<String>) {
     gauge!("health_config_last_reload_successful").set(0.0);
     counter!("health_config_reloads_total", "outcome" => "failure").increment(1);
-    for error in errors {
+    for error in &errors {
         tracing::error!(target: log_targets::CONFIG, error, "the configuration is wrong");
     }
-    let errors = errors.len();
     tracing::error!(
         target: log_targets::CONFIG,
-        trigger, errors, "configuration not reloaded: the one before stays in force"
+        trigger,
+        errors = errors.len(),
+        "configuration not reloaded: the one before stays in force"
     );
+    health.reload_refused(errors);
 }
