@@ -1,6 +1,8 @@
 //! The service as its users meet it: started, asked, cut off from its dependencies, stopped.
 
+mod access;
 mod blocked;
+mod certificates;
 mod commands;
 mod conventions;
 mod databases;
@@ -27,3 +29,4 @@ mod settings;
 mod surface;
 mod telemetry;
 mod traces;
+mod validate;
