@@ -62,7 +62,7 @@ const NAMES: [(&[&str], &[Ours]); 42] = [
         &[Same("listen"), Same("address"), Same("url")],
     ),
     (
-        &["address", "endpoint", "target", "uri", "dsn", "link"],
+        &["url", "address", "endpoint", "target", "uri", "dsn", "link"],
         &[Same("listen"), Same("url"), Same("address"), Same("host"), Same("traces_endpoint")],
     ),
     (&["connectionstring", "connection", "databaseurl", "dburl"], &[Same("url")]),

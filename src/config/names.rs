@@ -124,6 +124,7 @@ mod tests {
             ("port", &server, Some("listen"), "write both as `listen = \"127.0.0.1:8080\"`"),
             ("bind", &server, Some("listen"), "did you mean `listen`?"),
             ("endpoint", &http, Some("url"), "did you mean `url`?"),
+            ("url", &tcp, Some("address"), "did you mean `address`?"),
             ("endpoint", &tcp, Some("address"), "did you mean `address`?"),
             ("schedule", &http, Some("interval"), "did you mean `interval`?"),
             ("scrape_interval", &http, Some("interval"), "did you mean `interval`?"),

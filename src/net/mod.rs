@@ -99,8 +99,6 @@ pub(crate) use session::{MOST, ParseError, Parsed, Session};
 pub(crate) use srv::{lookup_srv, lookup_txt};
 #[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
 pub(crate) use stream::Stream;
-#[cfg(feature = "tls")]
-pub use tls::client_config;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;
 #[cfg(feature = "sql-pool")]

@@ -23,6 +23,7 @@ pub(super) struct CheckPage<'a> {
     cause: Option<ShownCause>,
     facts: Vec<Fact>,
     tiles: Vec<(&'static str, String)>,
+    budget: Option<String>,
     bars: Option<Bars>,
     ranges: [Range; 4],
     range: Range,
@@ -55,6 +56,7 @@ impl<'a> CheckPage<'a> {
             cause: row.cause,
             facts: facts(view, cx),
             tiles: tiles(view, past),
+            budget: budget_left(view, past),
             bars: row.bars,
             ranges: Range::ALL,
             range,
@@ -81,7 +83,7 @@ impl Fact {
     }
 }
 
-/// Shares of good runs by window, the objective, and what is left of its error budget.
+/// Shares of good runs by window, and the objective.
 fn tiles(view: &CheckView, past: &CheckPast) -> Vec<(&'static str, String)> {
     let Some(known) = past.availability else { return Vec::new() };
     let windows = [
@@ -97,12 +99,14 @@ fn tiles(view: &CheckView, past: &CheckPast) -> Vec<(&'static str, String)> {
     if let Some(objective) = view.info.objective {
         tiles.push(("Objective", format!("{objective}%")));
     }
-    let shares = known.month.ratio().zip(view.info.objective_ratio());
-    if let Some((availability, objective)) = shares {
-        let remaining = 1.0 - (1.0 - availability) / (1.0 - objective);
-        tiles.push(("Error budget of 30 days", budget(remaining, objective)));
-    }
     tiles
+}
+
+/// What is left of the error budget of 30 days.
+fn budget_left(view: &CheckView, past: &CheckPast) -> Option<String> {
+    let (availability, objective) =
+        past.availability?.month.ratio().zip(view.info.objective_ratio())?;
+    Some(budget(1.0 - (1.0 - availability) / (1.0 - objective), objective))
 }
 
 fn facts(view: &CheckView, cx: &Cx<'_>) -> Vec<Fact> {

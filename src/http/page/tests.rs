@@ -67,7 +67,7 @@ fn a_trace_is_named_by_its_id_where_there_is_no_link_to_it() {
 #[test]
 fn a_refused_configuration_is_shown_with_its_errors() {
     let refused = RefusedReload {
-        at: SystemTime::now() - Duration::from_secs(180),
+        at: SystemTime::now() - Duration::from_mins(3),
         errors: vec!["vitalsign.toml:3:1: checks.a.<b>: unknown option".to_owned()],
     };
     let cx = Cx {
