@@ -69,6 +69,7 @@ async fn started() -> Service {
         kind = "tcp"
         address = "127.0.0.1:{}"
         interval = "1s"
+        groups = ["checkout"]
         [checks.nightly]
         kind = "heartbeat"
         token = "token-of-a-job"
@@ -119,6 +120,7 @@ async fn each_caller_sees_on_each_route_what_the_page_says() {
             for shown in paths {
                 let check = if shown.starts_with("/heartbeat") { "nightly" } else { "cache" };
                 let path = shown.replace("{check}", check).replace("/assets/{asset}", &asset);
+                let path = path.replace("{group}", "checkout");
                 let mut headers: Vec<(&str, &str)> = header.into_iter().collect();
                 headers.extend(caller.as_deref().map(|caller| ("authorization", caller)));
                 let answer = ask(&service, &path, &headers).await;
