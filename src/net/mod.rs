@@ -101,6 +101,8 @@ pub(crate) use srv::{lookup_srv, lookup_txt};
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;
+#[cfg(feature = "tls")]
+pub use tls::client_config;
 #[cfg(feature = "sql-pool")]
 pub(crate) use tls::explain_to_driver;
 #[cfg(any(feature = "alertmanager", feature = "otlp"))]
