@@ -19,9 +19,9 @@ mod names;
 mod verify;
 
 pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
-pub use client::client_config;
 #[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
 pub(crate) use client::TlsConnection;
+pub use client::client_config;
 #[cfg(feature = "mysql")]
 pub(crate) use client::handshake_before_verdict;
 pub(crate) use client::{TlsClient, handshake};
