@@ -1,8 +1,8 @@
 //! A connection to a store, SQLite or PostgreSQL, that speaks the same to both.
 //!
-//! Whatever is asked of a store is written once, in SQL that both understand; this module knows
-//! how they differ.
-
+//! Every statement is written once, in SQL that both stores understand. This module hides how they
+//! differ.
+//!
 //! # Behind a pooler
 //! A pooler such as `PgBouncer` may give each transaction another session of the server. So on
 //! PostgreSQL no statement has a name, and one with parameters, which takes two steps, is always
@@ -26,10 +26,10 @@ use super::value::Value;
 use crate::model::redacted;
 use crate::net::database::{ConnectError, Limits, ServerError};
 
-/// Longest that connecting to a server takes; whoever waits has a bound of its own as well.
+/// Longest time to connect to a server. The callers have shorter bounds of their own.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Longest that a statement of SQLite waits for somebody else's lock.
+/// Longest time that a statement of SQLite waits for the lock of another connection.
 const BUSY: Duration = Duration::from_secs(2);
 
 /// Values that one statement holds at most. SQLite takes 32,766, but a statement of a few hundred
@@ -47,6 +47,9 @@ const MAX_PREPARED_VALUES: usize = 16;
 
 static SQLITE: Migrator = sqlx::migrate!("src/history/migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("src/history/migrations/postgres");
+
+const SQLITE_ADDITIONS: &str = include_str!("additions/sqlite.sql");
+const POSTGRES_ADDITIONS: &str = include_str!("additions/postgres.sql");
 
 /// Two numbers that stand for the lock on the schema.
 const SCHEMA_LOCK: &str = "SELECT pg_advisory_xact_lock(1986620020, 1)";
@@ -115,6 +118,14 @@ impl Connection {
         match self {
             Self::Sqlite(_) => &SQLITE,
             Self::Postgres(..) => &POSTGRES,
+        }
+    }
+
+    /// The statements that make the tables which were added without a new number of the schema.
+    pub(super) const fn additions(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => SQLITE_ADDITIONS,
+            Self::Postgres(..) => POSTGRES_ADDITIONS,
         }
     }
 
@@ -268,7 +279,7 @@ impl Connection {
 
     /// Begins a transaction that is going to write.
     ///
-    /// An error within it is not undone here: whoever meets one drops the connection.
+    /// An error does not roll it back here. The caller drops the connection instead.
     pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
         // One that only reads at first would find, when it writes, that it is too late for that.
         let sql = match self {
@@ -309,7 +320,7 @@ impl Connection {
                 "SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS bigint) \
                  FROM pg_class WHERE relkind = 'r' AND relname IN ('vitalsign_instances', \
                  'vitalsign_checks', 'vitalsign_rollups', 'vitalsign_runs', 'vitalsign_changes', \
-                 'vitalsign_incidents')"
+                 'vitalsign_incidents', 'vitalsign_reasons', 'vitalsign_heartbeats')"
             }
         };
         self.fetch(sql, &[]).await?.first().map_or(Ok(0), |row| row.int(0))
@@ -323,7 +334,7 @@ impl Connection {
         }
     }
 
-    /// Says good-bye.
+    /// Closes the connection in order.
     pub(super) async fn close(self) {
         // It is gone either way.
         let _ = match self {
@@ -346,7 +357,7 @@ fn code(error: &dyn DatabaseError) -> Option<u32> {
     sqlite.code()?.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
-/// SQLite's codes for a damaged file, and for one that is no database.
+/// SQLite's codes for a damaged file, and for a file that is not a database.
 const CORRUPT: [u32; 2] = [11, 26];
 
 /// SQLite's codes for a file that may not be used: no permission, read-only, cannot be opened.

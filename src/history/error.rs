@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
-    /// It is no URL of a store.
+    /// The URL does not name a store.
     #[error("no place to keep a history; right is `sqlite:PATH` or `postgres://…`")]
     BadUrl,
     /// The SQLite file cannot be opened or made.
@@ -16,6 +16,17 @@ pub enum HistoryError {
         path: PathBuf,
         /// What the system or SQLite said.
         cause: String,
+    },
+    /// Another process keeps its history in the SQLite file.
+    #[error(
+        "`{}` is the history of another vitalsign, {holder}; stop that one, or name another file in \
+         `history.url`", path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The process, as it says itself.
+        holder: String,
     },
     /// A newer vitalsign has written it.
     #[error(
@@ -42,7 +53,7 @@ pub(super) enum StoreError {
     /// The SQLite file is none, or damaged.
     #[error("{0}")]
     Corrupt(String),
-    /// It will not work without somebody's help.
+    /// It will not work until an operator changes something.
     #[error(transparent)]
     Hopeless(#[from] HistoryError),
 }

@@ -6,18 +6,24 @@
 
 mod aggregates;
 mod availability;
+mod backup;
 mod connection;
 mod error;
 #[cfg(feature = "bench")]
 mod generate;
+mod heartbeat_states;
+mod heartbeats;
 mod incident;
 mod load;
+mod lock;
 mod meters;
 mod options;
 mod pending;
 mod prune;
 mod raw;
 mod read;
+mod reason_rows;
+mod reasons;
 pub(crate) mod recent;
 mod record;
 mod returned;
@@ -48,6 +54,7 @@ use self::writer::{Command, Writer};
 use crate::model::log_targets;
 use crate::model::{Reason, ServiceStatus, Sink, Status};
 
+pub use backup::{BackupError, backup};
 pub use error::HistoryError;
 #[cfg(feature = "bench")]
 pub(crate) use generate::generate;
@@ -131,6 +138,11 @@ pub struct Step {
     pub max: Option<Duration>,
     /// Worst status that the check had within the step, a window of maintenance included.
     pub worst: Option<Status>,
+    /// How many runs failed for which reason, in the order of [`Reason::ALL`].
+    ///
+    /// Reasons are kept by the minute and the hour: of a step that begins or ends within one, those
+    /// of the whole minute or hour count where it begins.
+    pub reasons: Vec<(Reason, u64)>,
 }
 
 /// One day of a check, in UTC.
@@ -201,7 +213,7 @@ pub enum ReadError {
     /// The store did not answer in time, or refused.
     #[error("the history store does not answer")]
     Unavailable,
-    /// [`IncidentFilter::after`] is no position that a page gave.
+    /// [`IncidentFilter::after`] is not a position that a page returned.
     #[error("no position of a page of incidents")]
     BadPosition,
 }
@@ -234,7 +246,7 @@ impl History {
         Ok(Self { inner: Arc::new(Inner { shared, commands, runtime: handle, days }) })
     }
 
-    /// Writes what waits, for `within` at most, and ends; what is recorded after it is lost.
+    /// Writes all pending records, for `within` at most, and ends. Records that come later are lost.
     pub async fn close(&self, within: Duration) {
         let (done, closed) = oneshot::channel();
         let until = Instant::now() + within;
@@ -272,7 +284,7 @@ impl History {
         Remembered { checks: held.collect(), service }
     }
 
-    /// Says which checks there are from the start; what was open of others ends.
+    /// Sets the checks of the first plan. Open incidents of other checks end.
     pub(crate) fn plan(&self, checks: impl IntoIterator<Item = Arc<str>>) {
         self.inner.shared.aggregates().plan(checks.into_iter().collect(), shared::now());
     }

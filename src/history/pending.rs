@@ -26,7 +26,7 @@ pub(super) type Rollups = HashMap<Arc<str>, Rollup>;
 /// A status and since when it holds.
 pub(super) type StatusSince = Option<(Status, Millis)>;
 
-/// What waits for the store.
+/// Records that the store has not acknowledged yet.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// Of periods that are over.
@@ -37,6 +37,8 @@ pub(super) struct Pending {
     /// Statuses of checks that changed; `None` of those that were removed.
     pub(super) statuses: HashMap<Arc<str>, StatusSince>,
     pub(super) service: Option<(ServiceStatus, Millis)>,
+    /// What heartbeat checks have heard, by check.
+    pub(super) heartbeats: HashMap<Arc<str>, Arc<str>>,
     /// Bytes of single runs, over all checks.
     pub(super) raw: usize,
     /// Key of the row that those runs are written to, until they are acknowledged.
@@ -75,7 +77,10 @@ impl Pending {
 
     /// Whether something waits that should be written within a second.
     pub(super) fn is_urgent(&self) -> bool {
-        !self.changes.is_empty() || !self.incidents.is_empty() || !self.statuses.is_empty()
+        !self.changes.is_empty()
+            || !self.incidents.is_empty()
+            || !self.statuses.is_empty()
+            || !self.heartbeats.is_empty()
     }
 
     /// Gives up the oldest of what exceeds the bounds: single runs first, which the roll-ups hold

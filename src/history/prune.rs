@@ -7,7 +7,7 @@ use super::error::StoreError;
 use super::rollup::{Millis, Width};
 use super::shared::{Shared, now};
 use super::value::Value;
-use super::write;
+use super::{heartbeats, reason_rows, write};
 
 /// Slots of roll-ups that one round deletes of each width; a slot ends each minute.
 const SLOTS: usize = 20;
@@ -31,6 +31,7 @@ pub(super) async fn prune(
         let kept = if width == Width::Minute { retention.min(MINUTES) } else { retention };
         // What began before but reaches into what is kept stays.
         prune_rollups(conn, instance, width, now - kept - width.millis()).await?;
+        reason_rows::prune(conn, instance, width, now - kept - width.millis()).await?;
     }
     for sql in [
         "DELETE FROM vitalsign_changes WHERE instance_id = $1 AND at < $2",
@@ -86,11 +87,12 @@ pub(super) async fn tidy(
                AND NOT EXISTS \
                (SELECT 1 FROM vitalsign_checks WHERE instance_id = vitalsign_instances.id)";
     conn.execute(sql, &[service.into(), gone.into()]).await?;
-    Ok(())
+    heartbeats::prune(conn, instance, gone).await?;
+    reason_rows::prune_orphans(conn).await
 }
 
-/// Deletes what another instance has kept for too long, in case nobody else does. What it has not
-/// rolled up stays for as long as it may come back.
+/// Deletes the expired rows of another instance, which may never come back to do it itself. Runs that
+/// it has not rolled up stay for as long as it may come back.
 async fn prune_gone(
     conn: &mut Connection,
     instance: i64,
@@ -106,6 +108,7 @@ async fn prune_gone(
                    WHERE instance_id = $1 AND width = $2 AND start < $3";
         let before = now - kept - width.millis();
         conn.execute(sql, &[instance.into(), width.millis().into(), before.into()]).await?;
+        reason_rows::prune(conn, instance, width, before).await?;
     }
     for sql in [
         "DELETE FROM vitalsign_runs WHERE instance_id = $1 AND at < $2",

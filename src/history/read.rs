@@ -97,7 +97,7 @@ impl Inner {
     }
 
     /// Has what has just happened written, so that it is found.
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         if !self.shared.aggregates().pending.is_urgent() {
             return;
         }

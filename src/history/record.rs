@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::reasons::Reasons;
 use super::rollup::{Millis, Ran, millis};
-use crate::model::{CheckInfo, Event, ServiceStatus, Sink, Transition};
+use crate::model::{CheckInfo, Event, Reason, ServiceStatus, Sink, Transition};
 
 /// Most runs that may wait. A thousand checks a second need a second to fill a thirtieth of it,
 /// and it is emptied once a second.
@@ -14,19 +15,22 @@ pub(super) const CAPACITY: usize = 32_768;
 /// What happened, in the order in which the recorder saw it.
 #[derive(Debug)]
 pub(super) enum Record {
-    /// A run ended.
-    Run { info: Arc<CheckInfo>, ran: Ran },
-    /// The host observed calls: so many of each length, and how long the longest took.
-    Observed { info: Arc<CheckInfo>, ran: Vec<Ran>, longest: u64 },
+    /// A run ended; it failed for a reason, or did not fail.
+    Run { info: Arc<CheckInfo>, ran: Ran, reason: Option<Reason> },
+    /// The host observed calls: so many of each length, how long the longest took, and why some
+    /// failed.
+    Observed { info: Arc<CheckInfo>, ran: Vec<Ran>, longest: u64, reasons: Reasons },
     /// A status changed.
     Change { check: Arc<str>, transition: Box<Transition> },
-    /// A check is no longer part of the plan.
+    /// A check was removed from the plan.
     Removed { check: Arc<str>, at: Millis },
     /// The service's status changed.
     Service { status: ServiceStatus, since: Millis },
+    /// What a heartbeat check has heard.
+    Heartbeat { check: Arc<str>, state: Arc<str> },
 }
 
-/// What waits to be folded in.
+/// Records that the aggregates have not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     records: Mutex<Vec<Record>>,
@@ -37,6 +41,11 @@ impl Queue {
     /// Takes all that waits.
     pub(super) fn take(&self) -> Vec<Record> {
         std::mem::take(&mut *self.lock())
+    }
+
+    /// Notes what a heartbeat check has heard.
+    pub(super) fn heartbeat(&self, check: Arc<str>, state: Arc<str>) {
+        self.push(Record::Heartbeat { check, state });
     }
 
     /// How much waits.
@@ -81,7 +90,8 @@ impl Sink for Queue {
                     maintenance,
                     times: 1,
                 };
-                self.push(Record::Run { info: Arc::clone(info), ran });
+                let reason = run.reason.filter(|_| run.outcome.is_failed());
+                self.push(Record::Run { info: Arc::clone(info), ran, reason });
             }
             Event::Observed(calls) => {
                 let (at, status, maintenance) =
@@ -91,7 +101,13 @@ impl Sink for Queue {
                     Ran { at, micros, outcome, status, maintenance, times }
                 });
                 let (info, ran) = (Arc::clone(info), ran.collect());
-                self.push(Record::Observed { info, ran, longest: micros(calls.longest()) });
+                let longest = micros(calls.longest());
+                let mut reasons = Reasons::default();
+                for reason in Reason::ALL {
+                    let failed = u32::try_from(calls.failures(*reason)).unwrap_or(u32::MAX);
+                    reasons.add(*reason, failed);
+                }
+                self.push(Record::Observed { info, ran, longest, reasons });
             }
             Event::Transition(transition) => {
                 let transition = Box::new(transition.clone());

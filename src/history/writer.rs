@@ -1,7 +1,7 @@
 //! The writer: one task, on a thread of its own, that writes the aggregates to the store.
 //!
-//! It empties the queue once a second, whatever the store does meanwhile, and writes every ten
-//! seconds, or within one when a status changed.
+//! It empties the queue once a second, even while the store does not answer. It writes every ten
+//! seconds, or within one second after a status change.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, tim
 
 use super::connection::Connection;
 use super::error::{HistoryError, StoreError};
+use super::lock::FileLock;
 use super::options::Place;
 use super::rollup::Millis;
 use super::shared::{Shared, now};
@@ -46,9 +47,9 @@ const TIDY: Duration = Duration::from_hours(1);
 /// What the writer is asked for.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Write now what waits, and say when that is done or has failed.
+    /// Write all pending records now, and report when that is done or has failed.
     Flush(oneshot::Sender<()>),
-    /// Write what waits until then, and end.
+    /// Write pending records until then, and end.
     Close(Instant, oneshot::Sender<()>),
 }
 
@@ -65,6 +66,8 @@ pub(super) struct Writer {
     flushed_at: Instant,
     pruned_at: Option<Instant>,
     tidied_at: Option<Instant>,
+    /// The right to write the file, for as long as the history is open.
+    lock: Option<Arc<FileLock>>,
     /// The file that is open, by device and inode.
     file: Option<(u64, u64)>,
 }
@@ -81,6 +84,7 @@ impl Writer {
             flushed_at: now,
             pruned_at: None,
             tidied_at: None,
+            lock: None,
             file: None,
         }
     }
@@ -94,16 +98,16 @@ impl Writer {
         let until = Instant::now() + START;
         loop {
             match self.attempt(Occasion::Routine).await {
-                Err(StoreError::Hopeless(error)) => {
-                    let _ = started.send(Err(error));
-                    return;
-                }
-                // Another process may be about to open the same file.
-                Err(StoreError::Trouble(_))
+                // Another process may be about to open the same file, or to end.
+                Err(StoreError::Hopeless(HistoryError::InUse { .. }) | StoreError::Trouble(_))
                     if matches!(self.shared.options.place, Place::File(_))
                         && Instant::now() < until =>
                 {
                     sleep(RACE).await;
+                }
+                Err(StoreError::Hopeless(error)) => {
+                    let _ = started.send(Err(error));
+                    return;
                 }
                 _ => break,
             }
@@ -223,6 +227,9 @@ impl Writer {
     async fn connect(&mut self) -> Result<Connection, StoreError> {
         let shared = Arc::clone(&self.shared);
         let place = &shared.options.place;
+        if let (Place::File(path), None) = (place, &self.lock) {
+            self.lock = Some(FileLock::acquire(path, &shared.options.holder())?);
+        }
         let mut conn = match (open(place).await, place) {
             (Err(StoreError::Corrupt(cause)), Place::File(path)) => {
                 *shared.reader().lock().await = None;
@@ -295,7 +302,7 @@ impl Writer {
         self.pause = (2 * self.pause).min(RETRY);
     }
 
-    /// Writes what waits, until the deadline.
+    /// Writes pending records until the deadline.
     async fn close(&mut self, until: Instant) {
         let write = async {
             // A connection may have been lost without anybody having noticed.
@@ -328,7 +335,7 @@ impl Writer {
         let _ = timeout_at(until, farewell).await;
     }
 
-    /// Whether somebody has taken the open file away.
+    /// Whether the open file was removed or replaced.
     fn file_is_gone(&self) -> bool {
         self.file.is_some() && self.file != identity(&self.shared.options.place)
     }
