@@ -50,8 +50,9 @@ impl Moment {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The moment that [`millis`](Self::millis) stands for, seen from `self`; a clock that was set
+    /// The moment that `millis` since 1970 are, seen from `self`; a clock that was set
     /// back makes it now.
+    #[cfg(any(test, feature = "history"))]
     fn at(self, millis: u64) -> Self {
         let wall = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
         let wall = wall.unwrap_or(self.wall);
@@ -267,6 +268,7 @@ impl Heard {
     }
 
     /// Reads what [`encode`](Self::encode) wrote, in this process or another.
+    #[cfg(any(test, feature = "history"))]
     pub(super) fn decode(text: &str, now: Moment) -> Option<Self> {
         let stored: Stored = serde_json::from_str(text).ok()?;
         let moment = |millis: Option<u64>| millis.map(|millis| now.at(millis));
