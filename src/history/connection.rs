@@ -48,9 +48,6 @@ const MAX_PREPARED_VALUES: usize = 16;
 static SQLITE: Migrator = sqlx::migrate!("src/history/migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("src/history/migrations/postgres");
 
-const SQLITE_ADDITIONS: &str = include_str!("additions/sqlite.sql");
-const POSTGRES_ADDITIONS: &str = include_str!("additions/postgres.sql");
-
 /// Two numbers that stand for the lock on the schema.
 const SCHEMA_LOCK: &str = "SELECT pg_advisory_xact_lock(1986620020, 1)";
 
@@ -118,14 +115,6 @@ impl Connection {
         match self {
             Self::Sqlite(_) => &SQLITE,
             Self::Postgres(..) => &POSTGRES,
-        }
-    }
-
-    /// The statements that make the tables which were added without a new number of the schema.
-    pub(super) const fn additions(&self) -> &'static str {
-        match self {
-            Self::Sqlite(_) => SQLITE_ADDITIONS,
-            Self::Postgres(..) => POSTGRES_ADDITIONS,
         }
     }
 

@@ -53,7 +53,11 @@ pub(super) async fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
     }
     conn.begin().await?;
     conn.lock_schema().await?;
-    conn.script(conn.additions()).await?;
+    let additions = match conn {
+        Connection::Sqlite(_) => include_str!("additions/sqlite.sql"),
+        Connection::Postgres(..) => include_str!("additions/postgres.sql"),
+    };
+    conn.script(additions).await?;
     conn.commit().await
 }
 
