@@ -1,8 +1,8 @@
 //! Health, metrics and structured status of a service, all from one execution of each check.
 //!
-//! A check asks one dependency, in the background, on its own clock. One run of it feeds
-//! everything: the probes that orchestrators ask, a latency histogram and up/down gauges, an
-//! OpenTelemetry span and the structured status; so they can never disagree.
+//! A check tests one dependency, in the background, on its own interval. One run feeds everything:
+//! the orchestrator's probes, a latency histogram and up/down gauges, an OpenTelemetry span and the
+//! structured status; so they can never disagree.
 //!
 //! ```text
 //! config ──► checks ──► scheduler ──► run ──► recorder ──► state ──► probes, status, metrics
@@ -31,15 +31,15 @@
 //! # }
 //! ```
 //!
-//! That is `/health`, `/ready` and `/startup` for an orchestrator, `/metrics` for Prometheus, and
+//! This adds `/health`, `/ready` and `/startup` for an orchestrator, `/metrics` for Prometheus, and
 //! `/status`, its history and `/events` for people and programs. The checks run from `build` on, on
 //! the current tokio runtime, until the last clone of [`Health`] and the routes are dropped. The
-//! library installs no global recorder, subscriber or signal handler of its own accord.
+//! library itself installs no global recorder, subscriber or signal handler.
 //!
 //! # Over the clients that it has
 //!
-//! A pool that the service uses anyway is the best witness: it sees the same failures, and is
-//! itself one of the things that run out.
+//! The best check uses the pool of the service itself: it meets the same failures, and the pool
+//! itself can be exhausted.
 //!
 #![cfg_attr(feature = "postgres-pool", doc = "```")]
 #![cfg_attr(not(feature = "postgres-pool"), doc = "```ignore")]
@@ -68,10 +68,10 @@
 //!
 //! # What a check may say
 //!
-//! `Ok(())` is a success, a [`Detail::warning`] a success with a caveat, an error a failure. Its
-//! [`Reason`] is from a closed list, for metrics and alerts; an I/O error in the chain of causes
-//! finds its own. A run that takes longer than the check's timeout is cancelled, one that panics is
-//! a failure.
+//! `Ok(())` is a success, a [`Detail::warning`] a success with a warning text, an error a failure.
+//! A failure has a [`Reason`] from a fixed list, for metrics and alerts; for an I/O error in the
+//! chain of causes it is found automatically. A run that takes longer than the check's timeout is
+//! cancelled; a panic is a failure.
 //!
 //! ```
 //! use vitalsign::{Detail, Failure, Reason, every, secs};
@@ -88,14 +88,15 @@
 //! # let _ = queue;
 //! ```
 //!
-//! A type that implements [`Check`] can do more: name its kind, tell figures of its own, time its
+//! A type that implements [`Check`] can do more: name its kind, report measurements, time its
 //! phases, open a CLIENT span.
 //!
 //! # Thresholds and gates
 //!
-//! [`Options`] say what runs add up to. By default three failed runs in a row make a check `down`
-//! and one good one brings it back; slow successes make it `degraded`. A check that is down turns
-//! the probes that it *gates* to 503: `/ready` by default, none if it is there for information.
+//! [`Options`] define how a status follows from runs. By default three failed runs in a row make a
+//! check `down`, and one good run brings it back; its first run decides alone. Slow successes make
+//! it `degraded`. While a check is down, the probes that it *gates* are 503: `/ready` by default,
+//! none if it is informative.
 //!
 //! ```
 //! use std::time::Duration;
@@ -112,13 +113,13 @@
 //! # let _ = (database, recommendations);
 //! ```
 //!
-//! Gate `ready` on what this replica alone cannot do without: a shared database that gates it takes
-//! all replicas out of service at once. Never gate `health` on another system, or the orchestrator
-//! restarts healthy processes.
+//! Let a check gate `ready` only if the fault concerns this replica and the replica cannot work
+//! without it: a check of a shared database takes all replicas out of service at once. Never let a
+//! check of another system gate `health`, or the orchestrator restarts healthy processes.
 //!
 //! # Dependencies among checks
 //!
-//! While the `vpn` is down, what lies behind it goes on being asked, and raises no alert of its own:
+//! While the `vpn` is down, the checks that depend on it continue to run, but raise no alert:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -138,8 +139,8 @@
 //! # The calls that the service makes anyway
 //!
 //! An [`Observer`] counts each real call as a run of its check; with
-//! [`spare_when_observed`](Options::spare_when_observed) the check itself only asks when calls are
-//! missing or fail. More in [`observe`].
+//! [`spare_when_observed`](Options::spare_when_observed) the check itself runs only if calls are
+//! missing or fail. See [`observe`].
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -161,8 +162,8 @@
 //!
 //! [`Health::router`] has every route for programs; [`router_at`](Health::router_at) puts them under
 //! a path, and [`probe_router`](Health::probe_router) and [`detail_router`](Health::detail_router)
-//! part them for two listeners. [`into_app`](Health::into_app) adds the status page.
-//! [`Health::shutdown`] is the drain: `/ready` says 503 while everything else is still served.
+//! split them for two listeners. [`into_app`](Health::into_app) adds the status page.
+//! [`Health::shutdown`] is the drain: `/ready` answers 503 while everything else is still served.
 //!
 //! ```no_run
 //! # use axum::Router;
@@ -171,7 +172,7 @@
 //! use vitalsign::{secs, stop_signal};
 //!
 //! let app = Router::new().nest_service("/vitals", health.clone().into_app()).merge(health.router());
-//! // Clients on this host are told causes too, and so it matters who asks.
+//! // Clients on this host see causes too, and so it matters who asks.
 //! let app = app.into_make_service_with_connect_info::<SocketAddr>();
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! let stop = health.shutdown(stop_signal()?, secs(5));
@@ -300,11 +301,8 @@
 //!
 //! [migrating]: https://github.com/vitalsign-rs/vitalsign/blob/main/docs/MIGRATING.md
 
-// A build of few kinds leaves parts of what kinds share unused.
-#[cfg_attr(not(feature = "kinds"), allow(dead_code, unused_imports))]
 pub mod checks;
 #[cfg(feature = "config")]
-#[cfg_attr(not(feature = "kinds"), allow(dead_code, unused_imports))]
 pub mod config;
 #[cfg(any(feature = "alertmanager", feature = "otlp"))]
 mod delivery;
@@ -321,7 +319,6 @@ mod history;
 pub mod http;
 pub mod model;
 #[cfg(feature = "tls")]
-#[cfg_attr(not(feature = "kinds"), allow(dead_code, unused_imports))]
 mod net;
 #[cfg(feature = "alertmanager")]
 mod notify;
@@ -363,13 +360,9 @@ pub use telemetry::{metrics, tail_sampling};
 /// A host that names one of them by this path needs no line for it in its manifest, and cannot have
 /// another version of it by mistake: `use vitalsign::reexports::async_trait::async_trait;`.
 pub mod reexports {
-    pub use async_trait;
-    pub use axum;
-    pub use hyper;
-    pub use metrics;
-    pub use metrics_exporter_prometheus;
-    pub use opentelemetry;
-    pub use opentelemetry_sdk;
+    pub use {async_trait, axum, hyper, metrics, metrics_exporter_prometheus, opentelemetry};
+    pub use {opentelemetry_sdk, serde, tokio, tokio_util, tower, tracing};
+
     #[cfg(feature = "redis-client")]
     pub use redis;
     #[cfg(feature = "reqwest-client")]
@@ -378,17 +371,12 @@ pub mod reexports {
     pub use rustls;
     #[cfg(feature = "schema")]
     pub use schemars;
-    pub use serde;
     #[cfg(feature = "sql-pool")]
     pub use sqlx;
-    pub use tokio;
-    pub use tokio_util;
     #[cfg(feature = "config")]
     pub use toml;
     #[cfg(feature = "tonic")]
     pub use tonic;
-    pub use tower;
-    pub use tracing;
 }
 
 // The pages hold code that readers will copy: it is compiled with the other examples.

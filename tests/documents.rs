@@ -1,5 +1,6 @@
 //! The reference that is committed is what the sources say, and it says something of everything.
 
+mod links;
 mod markdown;
 
 use std::collections::{BTreeMap, BTreeSet};

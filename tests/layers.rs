@@ -98,18 +98,16 @@ fn objection(layers: Layers, from: &[String], import: &Import) -> Option<String>
 }
 
 /// Kinds do not know each other; those that speak SQL share the folder `sql`, those of message
-/// brokers `broker`, those that look at this host `local`, and those whose servers replicate the
-/// figure in `replication`.
+/// brokers `broker`, and those that look at this host `local`.
 fn kinds_objection(from: &[String], import: &Import) -> Option<String> {
     let kind = from.get(1)?;
     let other = import.path.get(1).map_or("*", String::as_str);
-    if other == kind || ["broker", "local", "replication", "sql"].contains(&other) {
+    if other == kind || ["broker", "local", "sql"].contains(&other) {
         return None;
     }
     let path = import.path.join("::");
     Some(format!(
-        "`{path}` belongs to the list or another kind; a kind imports itself, `broker`, `local`, \
-         `replication`, `sql`"
+        "`{path}` belongs to the list or another kind; a kind imports itself, `broker`, `local`, `sql`"
     ))
 }
 

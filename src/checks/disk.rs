@@ -20,18 +20,18 @@ static FREE_BYTES: Measurement =
 static INODES_FREE_RATIO: Measurement =
     Measurement { name: "inodes_free_ratio", help: "Share of the inodes that is free." };
 
-/// Free space and inodes of the file system that holds a path.
+/// Free space and inodes of the file system that contains a path.
 ///
-/// Free is what a user without privileges may still take, and its share is of that and what is
-/// used, as `df` counts.
+/// Free space is what a user without privileges can still use. The share is free ÷ (free + used),
+/// as in `df`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DiskOptions {
     /// A file or directory on the file system. A relative path is relative to the file that holds
     /// it.
     path: ConfigPath,
-    /// Warn when less than this is free: a share such as `"20%"`, which counts for inodes too
-    /// where the file system has a number of them, or a size such as `"5GiB"`. More than
+    /// Warn when less than this is free: a share such as `"20%"`, which also applies to inodes if
+    /// the file system has a fixed number of them, or a size such as `"5GiB"`. More than
     /// `min_free`. Default: no warning.
     warn_free: Option<SizeOrShare>,
     /// Fail when less than this is free: a share or a size, as in `warn_free`; `"0%"` never
@@ -112,12 +112,12 @@ impl Check for Disk {
     }
 }
 
-/// What is free, in figures.
+/// Free space and inodes.
 #[derive(Debug, PartialEq)]
 struct Usage {
     free: u64,
     free_ratio: f64,
-    /// None where inodes are made as needed.
+    /// `None` if the file system creates inodes as needed.
     inodes_free_ratio: Option<f64>,
 }
 
@@ -127,7 +127,7 @@ impl From<&StatVfs> for Usage {
         let usable = used.saturating_add(stat.f_bavail);
         Self {
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
-            // One without any blocks, such as /proc, is never full.
+            // A file system without blocks, such as /proc, is never full.
             free_ratio: ratio(stat.f_bavail, usable).unwrap_or(1.0),
             inodes_free_ratio: ratio(stat.f_favail, stat.f_files),
         }
@@ -156,7 +156,7 @@ impl Usage {
     }
 }
 
-/// Rounded down, so that what is below a limit never reads as the limit itself.
+/// Rounded down, so that a value below a limit is never shown as the limit itself.
 fn percent(ratio: f64) -> String {
     format!("{:.1}%", (ratio * 1_000.0).floor() / 10.0)
 }

@@ -19,11 +19,11 @@ static AGE: Measurement =
     Measurement { name: "file_age_seconds", help: "Time since the file was last written." };
 static SIZE: Measurement = Measurement { name: "file_size_bytes", help: "Size of the file." };
 
-/// Whether a file exists, and where it is asked for, its age and size.
+/// Whether a file exists, and optionally its age and size.
 ///
-/// Symbolic links are followed. A file that is missing fails the run with `other`, one behind a
-/// directory that this process may not search with `auth_failed`. A directory exists and has an
-/// age, but no size.
+/// Symbolic links are followed. A missing file fails the run with `other`, a file in a directory
+/// without permission for this process with `auth_failed`. A directory counts as existing and has
+/// an age, but no size.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileOptions {
@@ -33,11 +33,11 @@ pub(crate) struct FileOptions {
     /// Default: no warning.
     warn_age: Option<Period>,
     /// Fail when it was last written longer ago than this. A time in the future counts as now.
-    /// Default: any age will do.
+    /// Default: any age is accepted.
     max_age: Option<Period>,
     /// Fail when it is smaller than this, such as `"1KiB"`. Default: it may be empty.
     min_size: Option<ByteSize>,
-    /// Fail when it is larger than this. Default: it may be of any size.
+    /// Fail when it is larger than this. Default: any size is accepted.
     max_size: Option<ByteSize>,
 }
 
@@ -124,7 +124,7 @@ impl File {
             return Err(Failure::new(Reason::Other, text));
         };
         let old = |limit: &Period| age > limit.0;
-        // To the second: nobody reads the nanoseconds of a message.
+        // Rounded to seconds, to keep the message short.
         let written = humantime::format_duration(Duration::from_secs(age.as_secs()));
         if let Some(max) = self.max_age.filter(old) {
             let text = format!("{path} was written {written} ago, longer than max_age = {max}");
@@ -156,7 +156,7 @@ impl File {
     }
 }
 
-/// What there is.
+/// What was found at the path.
 #[derive(Debug)]
 struct Found {
     /// None where the file system keeps no times.
@@ -174,7 +174,7 @@ fn look(path: &Path) -> io::Result<Found> {
     })
 }
 
-/// It is this process whose credentials do not suffice.
+/// The permissions of this process are not sufficient.
 fn reason(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Reason::AuthFailed,

@@ -1,8 +1,8 @@
-//! Calls to this host that may hang, such as those about a file on a network file system.
+//! Runs system calls that may hang, such as those about a file on a network file system.
 //!
-//! Neither the deadline of a run nor the end of the runtime can wake a thread that hangs in the
-//! kernel. So each call gets a thread of its own, and a check has at most one such thread: while an
-//! earlier call hangs, a new one fails with a [`Failure`].
+//! A thread that hangs in the kernel can be ended neither by the deadline of a run nor by the end
+//! of the runtime. So each call gets its own thread, and a check has at most one such thread: while
+//! an earlier call hangs, a new one fails with a [`Failure`].
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ pub(crate) struct BlockingThread {
 }
 
 impl BlockingThread {
-    /// Runs `call` on a thread of its own and awaits its result; `what` names it in messages.
+    /// Runs `call` on its own thread and waits for its result; `what` is its name in messages.
     ///
-    /// A call whose run is cancelled goes on until it returns.
+    /// If the run is cancelled, the call continues until it returns.
     ///
     /// # Errors
-    /// A [`Reason::Timeout`] while an earlier call hangs, and [`Reason::LocalResource`] when no
-    /// thread can be started.
+    /// [`Reason::Timeout`] while an earlier call hangs, and [`Reason::LocalResource`] if no thread
+    /// can be started.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
         what: &(impl Display + Sync),
@@ -36,9 +36,9 @@ impl BlockingThread {
         let (sender, receiver) = oneshot::channel();
         self.start(what, move |turn| {
             let answer = call();
-            // Before the answer is sent: the next run may follow at once.
+            // This comes before the answer is sent, because the next run may follow at once.
             drop(turn);
-            // Nobody receives it when the run was cancelled.
+            // If the run was cancelled, there is no receiver.
             let _ = sender.send(answer);
         })?;
         receiver.await.map_err(|_| {
@@ -47,7 +47,7 @@ impl BlockingThread {
         })
     }
 
-    /// Starts `work` on a thread of its own, unless an earlier one still holds its turn.
+    /// Starts `work` on its own thread, unless an earlier call has not ended yet.
     ///
     /// # Errors
     /// As [`call`](Self::call).

@@ -40,8 +40,6 @@ mod nats;
 pub mod postgres;
 #[cfg(any(feature = "redis", feature = "redis-client"))]
 pub mod redis;
-#[cfg(feature = "config")]
-mod replication;
 #[cfg(feature = "reqwest-client")]
 pub mod reqwest;
 #[cfg(feature = "smtp")]
@@ -122,8 +120,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<websocket::WebsocketOptions>(),
 ];
 
-/// A check that waits for heartbeats instead of asking, and fails when the last one is older than
-/// `grace`; `token` is required by `POST /heartbeat/{check}`.
+/// A check that waits for heartbeats, and fails when the last one is older than `grace`;
+/// `POST /heartbeat/{check}` requires `token`.
 #[must_use]
 pub fn heartbeat(grace: Duration, token: &str) -> Heartbeat {
     Heartbeat::new(grace, token)
@@ -139,15 +137,15 @@ pub fn manual() -> Manual {
     Manual::new()
 }
 
-/// The figures of a check of the application's own connection pool, such as
-/// [`postgres::pool`] makes it.
+/// The measurements of a check of the application's own connection pool, such as
+/// [`postgres::pool`].
 #[cfg(feature = "sql-pool")]
 pub const POOL_MEASUREMENTS: &[&Measurement] = sql::pool::MEASUREMENTS;
 
-/// A check of a built-in kind, from the options that its table in a configuration file would hold.
+/// A check of a built-in kind, from the options that its table in a configuration file would have.
 ///
-/// A kind is there when the cargo feature of its name is on. Relative paths start from the working
-/// directory, and nothing is replaced in strings.
+/// A kind is available if the cargo feature of its name is on. Relative paths start from the
+/// working directory, and `${NAME}` in strings is not replaced.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -161,7 +159,7 @@ pub const POOL_MEASUREMENTS: &[&Measurement] = sql::pool::MEASUREMENTS;
 /// ```
 ///
 /// # Errors
-/// A [`KindError`] with everything that is wrong; it holds no secret.
+/// A [`KindError`] with everything that is wrong; it contains no secret.
 #[cfg(feature = "config")]
 pub fn of(kind: &str, options: impl Serialize) -> Result<Arc<dyn Check>, KindError> {
     let Some(found) = KINDS.iter().find(|known| known.name == kind) else {
@@ -176,12 +174,12 @@ pub fn of(kind: &str, options: impl Serialize) -> Result<Arc<dyn Check>, KindErr
     build().map_err(wrong)
 }
 
-/// Why [`of`] makes no check.
+/// Why [`of`] cannot build the check.
 #[cfg(feature = "config")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KindError {
-    /// The kind is not known, or its feature is off.
+    /// The kind does not exist, or its feature is off.
     #[error("{0}; each is there with the cargo feature of its name")]
     Unknown(#[from] UnknownKind),
     /// The options are wrong.

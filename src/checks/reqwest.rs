@@ -16,7 +16,7 @@ use crate::engine::check::{
 use crate::model::{Phase, Reason, Server};
 
 /// Bytes of a body that are read, so that the client may use the connection again; one that is
-/// longer is cut off, which is no failure.
+/// longer is cut off, which does not fail the run.
 const MOST: usize = 256 * 1024;
 
 /// A check by the application's own HTTP client: asks for `url`, and fails unless the status is

@@ -1,4 +1,4 @@
-//! The `tcp` kind: whether a port accepts connections and, where asked, says what it should.
+//! The `tcp` kind: connects to a port, and optionally sends a text and checks the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient, UNUSED_NOT_AFTER,
 /// Most bytes that are read in search of what is expected.
 const MOST: usize = 64 * 1024;
 
-/// A connection; optionally a text to send and one to expect.
+/// Opens a connection; optionally sends a text and checks the answer.
 ///
-/// MySQL and MariaDB count connections that end without a login, and refuse a host after
-/// `max_connect_errors` of them in a row: the application on it too. Where a port greets as they
-/// do, this kind ends the talk by a login as the user `vitalsign`, which they refuse and do not
-/// count. The kind `mysql` asks more of them, and logs in.
+/// MySQL and MariaDB count connections without a login, and after `max_connect_errors` of them in a
+/// row they refuse the whole host, including the application on it. If the port sends their
+/// greeting, this kind ends the connection with a login as the user `vitalsign`, which they refuse
+/// and do not count. Use the kind `mysql` to check more of them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TcpOptions {
@@ -34,10 +34,10 @@ pub(crate) struct TcpOptions {
     address: String,
     /// Text to send once connected, such as `"PING\r\n"`.
     send: Option<Secret>,
-    /// What must come back.
+    /// Expectations of the answer.
     #[serde(default)]
     expect: ExpectOptions,
-    /// Speak TLS: `true`, or a table of options. Default `false`.
+    /// Use TLS: `true`, or a table of options. Default `false`.
     #[serde(default)]
     tls: Tls,
 }
@@ -47,8 +47,8 @@ pub(crate) struct TcpOptions {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "TcpExpect")]
 struct ExpectOptions {
-    /// Regular expression to be found in what the peer sends, at most 64 KiB of it. Tried each
-    /// time that more arrives; without it nothing is read.
+    /// Regular expression that must be found in the first 64 KiB that the peer sends. It is tried
+    /// each time that more bytes arrive. Without it nothing is read.
     regex: Option<String>,
 }
 

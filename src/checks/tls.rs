@@ -1,4 +1,4 @@
-//! The `tls` kind: whether a TLS handshake succeeds, and how long the certificates still last.
+//! The `tls` kind: does a TLS handshake and checks when the certificates expire.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,13 +17,13 @@ use crate::net::{self, Chain, Endpoint, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, 
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// A TLS handshake and the time left on the certificates shown in it.
+/// Does a TLS handshake and checks how long the certificates are still valid.
 ///
-/// A certificate that has expired or is not yet valid fails the run, as does one that nobody
-/// trusted vouches for or that is for another name.
+/// The run fails if a certificate has expired or is not yet valid, was not issued by a trusted
+/// authority, or is for another name.
 ///
-/// Not for ports of MySQL and MariaDB, which begin TLS in their own way and refuse a host after
-/// `max_connect_errors` handshakes of another one: the kind `mysql` speaks TLS with them.
+/// Do not use it for ports of MySQL and MariaDB: they start TLS in their own way, and refuse a host
+/// after `max_connect_errors` failed handshakes. Use the kind `mysql`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TlsOptions {
@@ -35,7 +35,7 @@ pub(crate) struct TlsOptions {
     /// Oldest version of TLS that the peer may choose: `"1.2"` or `"1.3"`. Default `"1.2"`.
     #[serde(default)]
     min_version: Version,
-    /// How to verify: a table of options. With `insecure` any authority and name will do, but an
+    /// Options of the verification. With `insecure` any authority and name are accepted, but an
     /// expired certificate still fails the run.
     tls: Option<TlsOption>,
 }
@@ -113,7 +113,7 @@ impl Tls {
         let stream = net::connect(cx, &self.endpoint).await?;
         let mut stream = net::handshake(cx, &self.client, &self.endpoint, stream).await?;
         let (version, chain) = (stream.version(), stream.certificates());
-        // A peer that is told of the end does not log an attack; whether it hears is all one.
+        // With a proper close the peer does not log an attack. It does not matter if that fails.
         let _ = stream.shutdown().await;
         if self.min_version == Version::V13 && version != Some("1.3") {
             let version = version.unwrap_or("an unknown version");

@@ -16,7 +16,7 @@ use super::read::all_errors;
 use super::tree::{Entry, Node, Value};
 use crate::engine::check::{Check, Declared, MAX_NAME, RESERVED_NAMES, has_name_form};
 
-/// The schemas of the kinds and of what is common to them.
+/// The schemas of the kinds and of the common options.
 #[derive(Debug)]
 pub(super) struct Schemas {
     pub(super) common: Json,
@@ -108,7 +108,8 @@ impl CheckReader<'_> {
             draft.depends_on.clone_from(&read.depends_on);
             draft.groups.clone_from(&read.groups);
             let options = self.defaults.options(read, &common, prepare.report);
-            // With defaults filled in: one that this check overrides does not change it.
+            // The digest includes the effective defaults: a default that this check overrides does
+            // not change it.
             revision.update(format!("{options:?}"));
             let revision = Some(revision.finalize().into());
             draft.declared = check.map(|check| Declared { check, options, revision });
@@ -122,8 +123,8 @@ impl CheckReader<'_> {
         prepare.run(node, SchemaRef { schema, definitions }, others);
     }
 
-    /// Takes what other tools call `type`, or a misspelt `kind`, as the kind, so that the rest is
-    /// read. It is reported all the same.
+    /// Uses the value of `type`, as other tools call it, or of a misspelt `kind` as the kind, so
+    /// that the other options are read. The error is still reported.
     fn rename_kind(&self, common: &mut Node, own: &mut Node, report: &mut Report) {
         let (Some(known), Some(others)) = (common.table_mut(), own.table_mut()) else { return };
         let holds_kind = |entry: &Entry| {
@@ -185,8 +186,8 @@ fn build(kind: Kind, own: &mut Node, report: &mut Report) -> Option<Arc<dyn Chec
     }
 }
 
-/// Whether an error only follows from another, which was reported already: the kind read a default,
-/// or nothing, instead of the value. `reported` are the options that this happened to.
+/// Whether an error is only a consequence of one that was reported already: the kind got a default,
+/// or nothing, instead of the value. `reported` lists these options.
 fn is_consequence(own: &Node, reported: &[String], error: &OptionError) -> bool {
     let poisoned = |node: &Node| node.poisoned;
     let (found, rest) = own.locate(&error.path);

@@ -1,4 +1,4 @@
-//! The closed lists of options outside checks.
+//! The enumerations among the options of `[telemetry]`: log level, log format and protocol.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// Only what must be mended.
+    /// Errors only.
     Error,
-    /// And what may have to be.
+    /// Also warnings.
     Warn,
-    /// And each change of state.
+    /// Also status changes, reloads and other events.
     #[default]
     Info,
-    /// And each run.
+    /// Also each run.
     Debug,
     /// Everything.
     Trace,
@@ -43,7 +43,7 @@ pub enum LogFormat {
     Auto,
     /// Text.
     Text,
-    /// JSON, an object a line.
+    /// JSON, one object per line.
     Json,
 }
 

@@ -1,8 +1,8 @@
-//! Closed lists in a JSON Schema.
+//! Enumerations in a JSON Schema.
 
 use serde_json::{Map, Value as Json};
 
-/// The texts that the keyword `oneOf` or `enum` leaves to choose from, each with its schema.
+/// The allowed texts of the keyword `oneOf` or `enum`, each with its schema.
 pub(super) fn choices<'a>(
     schema: &'a Map<String, Json>,
     keyword: &str,

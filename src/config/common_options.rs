@@ -1,4 +1,4 @@
-//! The options of every check, whatever its kind, and what applies when they are left out.
+//! The options of every check, whatever its kind, and their defaults.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,34 +18,34 @@ use crate::model::Gate;
 const GATES: [Gate; 1] = [Gate::Ready];
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
-/// What any check takes, of whatever kind.
+/// The options of every check, whatever its kind.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CommonOptions {
-    /// What it asks: one of the check kinds.
+    /// How it tests its dependency: one of the check kinds.
     #[expect(dead_code, reason = "it was looked up in the tree, before the kind's own options")]
     kind: String,
-    /// What it is, for people.
+    /// Description for people.
     description: Option<String>,
-    /// Whether it runs at all. Default true.
+    /// Whether it runs. Default true.
     #[schemars(extend("default" = true))]
     pub(super) enabled: Option<bool>,
     /// Time from one due run to the next. Default that of `[defaults]`, 10 s.
     interval: Option<Period>,
-    /// Longest one run may take, shorter than the interval. Default that of `[defaults]`, 2 s or
+    /// Longest time of one run, shorter than the interval. Default that of `[defaults]`, 2 s or
     /// half the interval, whichever is less.
     timeout: Option<Period>,
     /// Failed runs in a row that make it down. Default that of `[defaults]`, 3. The first run after a
     /// start decides at once. So does that of a check which a reload adds, but it gates nothing until its
     /// first good run, or until so many failed ones in a row: a new check may be wrong itself.
     failure_threshold: Option<Count>,
-    /// Good runs in a row that bring it back. Default that of `[defaults]`, 1.
+    /// Good runs in a row after which it is no longer down. Default that of `[defaults]`, 1.
     success_threshold: Option<Count>,
     /// The probes that answer 503 while it is down: `health`, `ready`, `startup`. Default
-    /// `["ready"]`; none makes it informative.
+    /// `["ready"]`; an empty list makes it informative.
     #[schemars(extend("default" = GATES))]
     gates: Option<Vec<Gate>>,
-    /// Checks whose being down suppresses the alerts of this one.
+    /// Checks that this one depends on: while one of them is down, this check raises no alert.
     #[serde(default)]
     pub(super) depends_on: Vec<String>,
     /// Groups that it belongs to, named like checks. A group has a status of its own, at
@@ -57,10 +57,11 @@ pub(super) struct CommonOptions {
     /// Percent of good runs wanted over 30 days, from 50 to below 100, such as `99.9`.
     #[schemars(extend("minimum" = LEAST_OBJECTIVE, "exclusiveMaximum" = 100))]
     objective: Option<f64>,
-    /// Labels on `health_check_info` and in the status document, by Prometheus label names.
+    /// Labels for `health_check_info` and the status document; names follow the rules of
+    /// Prometheus.
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    /// Whether the dependency is sent the trace context. Default true.
+    /// Whether the trace context is sent to the dependency. Default true.
     #[schemars(extend("default" = true))]
     propagate: Option<bool>,
 }
@@ -70,7 +71,7 @@ pub(super) struct CommonOptions {
 pub(super) struct Defaults {
     interval: Duration,
     timeout: Option<Duration>,
-    /// Whether one of these two was reported and is not what was written.
+    /// Whether an error was reported for one of these two, so that its value is a stand-in.
     unreadable: bool,
     failure_threshold: u32,
     success_threshold: u32,
@@ -152,7 +153,7 @@ impl Defaults {
             report.option(node, "interval", TOO_OFTEN);
         }
         let timeout = own_timeout.or(self.timeout).unwrap_or_else(|| {
-            // The default gives way to a short interval; what was written does not.
+            // A short interval shortens the default, but not a configured value.
             TIMEOUT.min(interval / 2)
         });
         let reported = |key: &str| report.has(node, key);
@@ -180,7 +181,7 @@ impl Defaults {
     }
 }
 
-/// Below this an objective is taken for a ratio that was meant as a percentage.
+/// Below this value an objective was probably written as a ratio instead of a percentage.
 const LEAST_OBJECTIVE: f64 = 50.0;
 
 /// What is wrong with an objective, if anything.

@@ -1,4 +1,4 @@
-//! The values of options that are not written.
+//! The defaults of options.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Dependencies among checks: known, and without a cycle.
+//! Validates `depends_on`: the checks must exist, and there must be no cycle.
 
 use std::collections::HashMap;
 

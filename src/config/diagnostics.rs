@@ -102,8 +102,8 @@ impl Report {
         self.push(at, path.into(), message.into(), Nature::Presence);
     }
 
-    /// Something is missing. Not reported beside a syntax error, which may have hidden it, nor
-    /// where something else was wrong with it.
+    /// Something is missing. This is not reported together with a syntax error, which may have
+    /// hidden it, or if another error of the same option was reported.
     pub(super) fn absent(&mut self, at: At, path: impl Into<String>, message: impl Into<String>) {
         let path = path.into();
         if !self.knows(at.file, &path) {
@@ -111,7 +111,8 @@ impl Report {
         }
     }
 
-    /// The text at `at` is not TOML. Other findings on the same `line` would only follow from that.
+    /// The text at `at` is not TOML. Other findings on the same `line` would be consequences of
+    /// that.
     pub(super) fn syntax(&mut self, at: At, line: usize, path: String, message: String) {
         self.broken_lines.push((at.file, line));
         self.push(at, path, message, Nature::Syntax);
@@ -123,8 +124,8 @@ impl Report {
         self.warnings.push(Found { at, path, message, nature: Nature::Presence });
     }
 
-    /// The option at `path` within `node` is wrong. A node that stands in for a value that was
-    /// reported already is left alone.
+    /// The option at `path` within `node` is wrong. Nothing is reported for a stand-in, whose value
+    /// was reported already.
     pub(super) fn option(&mut self, node: &Node, path: &str, message: impl Into<String>) {
         let (found, rest) = node.locate(path);
         if !found.poisoned {
@@ -132,8 +133,8 @@ impl Report {
         }
     }
 
-    /// Whether the option `key` of `node` was reported, so that what its default leads to would be a
-    /// consequence.
+    /// Whether the option `key` of `node` was reported; errors that its default leads to are
+    /// consequences.
     pub(super) fn has(&self, node: &Node, key: &str) -> bool {
         self.knows(node.at.file, &node.path_of(key))
     }

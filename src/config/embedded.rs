@@ -1,16 +1,16 @@
-//! The configuration of a service that is given none: one check, the database.
+//! The built-in configuration of a service without a configuration file: one check, the database.
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::expand::Environment;
 
-/// What its diagnostics call it.
+/// Its name in diagnostics.
 pub(super) const NAME: &str = "built-in configuration";
 
 /// The service's own database, in the working directory.
 const OWN: &str = super::settings::HISTORY_FILE;
 
-/// What is said where that cannot be.
+/// Warning when `vitalsign.db` cannot be created.
 pub(super) const IN_MEMORY: &str = "the working directory cannot be written, so the own database is in memory; start in another \
      one to have it in `vitalsign.db`";
 
@@ -18,7 +18,7 @@ pub(super) const IN_MEMORY: &str = "the working directory cannot be written, so 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Own {
     File,
-    /// It can be neither found nor made in the working directory.
+    /// It does not exist in the working directory and cannot be created there.
     Memory,
 }
 
@@ -63,8 +63,8 @@ fn check(kind: &str, option: &str, value: &str) -> String {
 
 /// The path of `sqlite:path`, `sqlite://path` or `sqlite:///path`, without parameters.
 ///
-/// With three slashes the path is absolute to some libraries and relative to others, which write
-/// an absolute one with four. It is taken as relative where only that file exists.
+/// With three slashes the path is absolute for some libraries and relative for others, which write
+/// four for an absolute path. It is treated as relative if only that file exists.
 fn sqlite_path(url: &str, exists: impl Fn(&str) -> bool) -> &str {
     let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
     let path = rest.strip_prefix("//").unwrap_or(rest);
@@ -83,7 +83,7 @@ mod tests {
     use crate::engine::check::{Check, Context, Detail, Failure};
     use std::sync::Arc;
 
-    /// Takes what the embedded text says of the own database.
+    /// Applies the part of the built-in configuration that is about the own database.
     #[derive(serde::Deserialize, schemars::JsonSchema)]
     #[serde(deny_unknown_fields)]
     struct Sqlite {

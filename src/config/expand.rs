@@ -43,7 +43,7 @@ impl Environment {
         self.lookup(name).ok().filter(|value| !value.is_empty())
     }
 
-    /// A name that no environment can hold is one that is not set: asking for it may panic.
+    /// Treats a name that no environment can contain as unset, because looking it up may panic.
     fn lookup(&self, name: &str) -> Result<String, VarError> {
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(VarError::NotPresent);

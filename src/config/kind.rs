@@ -1,5 +1,5 @@
-//! What a check kind brings to the configuration: its options, their documentation, and how a
-//! check is made of them.
+//! The interface between the configuration and a check kind: its options, their documentation, and
+//! how a check is built from them.
 
 use std::sync::Arc;
 
@@ -94,6 +94,7 @@ impl OptionError {
     }
 
     /// What is wrong with the regular expression at `path`, on one line.
+    #[cfg(any(feature = "http", feature = "tcp"))]
     pub(crate) fn bad_regex(path: impl Into<String>, error: &regex::Error) -> Self {
         let text = error.to_string();
         // A syntax error draws the expression first; its last line says what is wrong.

@@ -1,4 +1,4 @@
-//! From files to a [`Loaded`] configuration: the order in which its parts are read.
+//! Loads files into a [`Loaded`] configuration: reads its parts in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ impl<'a> Loading<'a> {
         }
     }
 
-    /// Takes in the main file.
+    /// Reads the main file.
     pub(super) fn file(mut self, path: &Path) -> Attempt {
         let text = match self.text_of(path) {
             Ok(text) => text,
@@ -72,7 +72,7 @@ impl<'a> Loading<'a> {
         self.finish(root, path.parent().unwrap_or(Path::new("")), is_blank(&text))
     }
 
-    /// Takes in a text that is in no file; its relative paths start from the working directory.
+    /// Reads a text that is not in a file; its relative paths start from the working directory.
     pub(super) fn text(mut self, name: &str, text: &str) -> Attempt {
         let root = self.parse(name.to_owned(), &absolute(Path::new(name)), text);
         self.finish(root, Path::new(""), is_blank(text))
@@ -190,7 +190,8 @@ impl<'a> Loading<'a> {
             }
         }
         for (path, index) in included {
-            // A pattern may match what another one does, and the file that holds it.
+            // A pattern may match files that another pattern matched, or the file in which it is
+            // written.
             if !self.files.contains(&absolute(&path)) {
                 self.included_file(&path, &node, index, checks);
             }
@@ -326,8 +327,8 @@ impl<'a> Loading<'a> {
     }
 }
 
-/// The enabled checks and the names of the others. A dependency on a disabled check is dropped, as
-/// that check is never down.
+/// The enabled checks, and the names of the others. A dependency on a disabled check is dropped,
+/// because that check is never down.
 fn finished(drafts: Vec<Draft>) -> (Vec<NamedCheck>, Vec<String>) {
     let (enabled, disabled): (Vec<Draft>, Vec<Draft>) =
         drafts.into_iter().partition(|draft| draft.enabled);

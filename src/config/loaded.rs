@@ -15,7 +15,7 @@ pub struct Loaded {
     pub checks: Vec<NamedCheck>,
     /// The names of checks with `enabled = false`, sorted.
     pub disabled: Vec<String>,
-    /// What is allowed but logged as a warning at start.
+    /// Warnings, which are logged at start.
     pub warnings: Vec<Diagnostic>,
     /// The files it was made of.
     pub watch: Watch,
@@ -29,8 +29,8 @@ pub struct Loaded {
 pub struct Attempt {
     /// The configuration, or all that is wrong with it.
     pub result: Result<Loaded, ConfigError>,
-    /// The files that were read, or should have been, as far as they are known: when one of them
-    /// changes, the result may.
+    /// The files that were read, or could not be read, as far as they are known. A change of one of
+    /// them may change the result.
     pub watch: Watch,
 }
 
@@ -45,8 +45,8 @@ pub struct NamedCheck {
 }
 
 impl NamedCheck {
-    /// Digest of all that it was made of, secrets and certificates included: equal for equal
-    /// declarations, so that a reload leaves such a check alone.
+    /// Digest of everything that it was built from, secrets and certificates included. It is equal
+    /// for equal declarations, so that a reload does not restart such a check.
     #[must_use]
     pub fn revision(&self) -> [u8; 32] {
         self.declared.revision.unwrap_or_default()

@@ -81,7 +81,7 @@ impl Loader {
         match path.try_exists() {
             Ok(false) => {
                 let mut loaded = self.built_in()?;
-                // It may come to be.
+                // The file may be created later.
                 let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
                 loaded.watch.read.missed(&path);
                 Ok(loaded)
@@ -90,9 +90,10 @@ impl Loader {
         }
     }
 
-    /// The configuration of a service that is given none: one check, `database`, of the database
-    /// at `DATABASE_URL` (Postgres, MySQL or SQLite by its scheme), else of the SQLite file
-    /// `vitalsign.db`, or of one in memory, with a warning, where that cannot be written.
+    /// The built-in configuration of a service without a file: one check, `database`, of the
+    /// database at `DATABASE_URL` (Postgres, MySQL or SQLite by its scheme), else of the SQLite
+    /// file `vitalsign.db`. If that cannot be written, it is a database in memory, and a warning is
+    /// given.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] when `DATABASE_URL` cannot be used; it is not shown.
@@ -117,7 +118,7 @@ impl Loader {
         Ok(loaded)
     }
 
-    /// Loads a text that is in no file. `name` stands for it in diagnostics; relative paths start
+    /// Loads a text that is not in a file. `name` is its name in diagnostics; relative paths start
     /// from the working directory.
     ///
     /// # Errors

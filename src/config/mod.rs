@@ -62,8 +62,10 @@ pub use values::{
 };
 pub use watch::Watch;
 
-#[cfg(any(feature = "sql", feature = "tls"))]
+#[cfg(any(feature = "otlp", feature = "session", feature = "sql"))]
 pub(crate) use crate::model::Redaction;
 pub(crate) use values::SHORT_TOKEN;
-#[cfg(feature = "tls")]
-pub(crate) use web_url::{names_several_hosts, web_url};
+#[cfg(any(feature = "http", feature = "otlp", feature = "session"))]
+pub(crate) use web_url::names_several_hosts;
+#[cfg(any(feature = "alertmanager", feature = "otlp"))]
+pub(crate) use web_url::web_url;

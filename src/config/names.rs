@@ -33,7 +33,7 @@ pub(super) fn advice(name: &str, known: &[&str], plural: &str) -> String {
     if known.is_empty() { format!("there are no {plural}") } else { list(plural, known) }
 }
 
-/// What other tools call an option, and what it is here: the first of these that there is.
+/// Names of options in other tools, and those of vitalsign: the first one that exists is suggested.
 const ELSEWHERE: [(&str, &[&str]); 13] = [
     ("type", &["kind"]),
     ("host", &["address", "url"]),

@@ -1,4 +1,4 @@
-//! TOML text to a [`Node`]: `${NAME}` replaced in strings, every syntax error reported.
+//! Parses TOML text into a [`Node`], replaces `${NAME}` in strings, and reports every syntax error.
 
 use toml::de::{DeTable, DeValue};
 
@@ -32,11 +32,12 @@ pub(super) fn parse(
     }
 }
 
-/// Enough to correct a file by. A file that is not TOML at all would have one on each line.
+/// Highest number of syntax errors that are reported. A file that is not TOML at all would have one
+/// on each line.
 const MAX_SYNTAX_ERRORS: usize = 100;
 
-/// The text without the line of a key that has no value, at which the parser would give up on all
-/// that follows. What follows keeps its place.
+/// The text without the line of a key that has no value, because the parser would skip everything
+/// after it. The positions of the other lines do not change.
 fn without_culprit(text: &str, offset: usize, message: &str) -> Option<String> {
     if !message.starts_with("key with no value") {
         return None;
@@ -52,7 +53,7 @@ struct SyntaxErrors<'a> {
     source: &'a Source,
     report: &'a mut Report,
     known: Vec<(usize, String)>,
-    /// What was declared twice: its options would only be reported for it once more.
+    /// What was declared twice: errors in its options would only be consequences.
     twice: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! PEM files that a configuration names: readable, and holding what they should.
+//! Reads and validates the PEM files of a configuration.
 
 use std::io::Read as _;
 use std::path::Path;

@@ -17,18 +17,18 @@ use super::{names, pem};
 /// The message about a required option that is missing.
 pub(super) const MISSING: &str = "missing; this option is required";
 
-/// The message about an empty secret from a file or a variable: the file or variable was meant to
-/// hold something.
+/// The message about an empty secret from a file or a variable.
 const EMPTY_SECRET: &str = "the secret is empty; fill the file or variable that holds it, or leave \
                             the option out";
 
-/// Some editors write it at the start of a file in UTF-8; it does not belong to the text.
+/// Byte order mark: some editors write it at the start of a file in UTF-8; it is not part of the
+/// text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Longest secret that a file may hold: far above any token or URL, far below memory.
+/// Longest secret in a file: much more than any token or URL, but not a problem for memory.
 const MAX_SECRET: u64 = 64 * 1024;
 
-/// What a pass over the tree needs, and what it collects.
+/// Input and results of a pass over the tree.
 pub(super) struct Prepare<'a> {
     pub(super) environment: &'a Environment,
     pub(super) sources: &'a [Source],
@@ -60,7 +60,7 @@ impl Prepare<'_> {
         if applicable.marked("x-secret").is_some() {
             return self.secret(node);
         }
-        // serde would take the items of an array for the fields of a struct.
+        // serde would read the items of an array as the fields of a struct.
         if applicable.is_table() && matches!(node.value, Value::Array(_)) {
             let message = "invalid type: array; expected a table";
             self.report.error(node.at, node.path.clone(), message);
@@ -113,7 +113,7 @@ impl Prepare<'_> {
             } else if closed {
                 unknown.push(key.clone());
                 let (meant, advice) = names::option(key, &candidates);
-                // `host` and `port` are one mistake when both stand for `address`.
+                // `host` and `port` together are one mistake if both were meant as `address`.
                 if meant.is_some_and(|meant| misnamed.contains(&meant)) {
                     continue;
                 }
@@ -125,7 +125,7 @@ impl Prepare<'_> {
         for key in unknown {
             table.remove(&key);
         }
-        // What stands under another name is not missing.
+        // An option that was written under another name is not missing.
         for key in misnamed.into_iter().filter(|key| known.contains(key)) {
             table.entry(key.to_owned()).or_insert_with(|| Entry::stand_in(&shell, key));
         }
@@ -255,7 +255,7 @@ fn collect<'a>(
     out: &mut Applicable<'a>,
     depth: usize,
 ) {
-    // A schema that refers to itself without an option in between says nothing more.
+    // A schema that refers to itself directly adds nothing.
     if depth > 16 {
         return;
     }
@@ -286,7 +286,7 @@ fn branches<'a>(schema: &'a Json, keyword: &str) -> impl Iterator<Item = &'a Jso
     schema.get(keyword).and_then(Json::as_array).into_iter().flatten()
 }
 
-/// Whether a branch may take a value of the node's type; one that does not say may.
+/// Whether a branch may accept a value of the node's type; a branch without a type may.
 fn takes(schema: &Json, definitions: &Map<String, Json>, node: &Node, depth: usize) -> bool {
     if depth > 16 {
         return false;

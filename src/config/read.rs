@@ -1,7 +1,7 @@
-//! Reads a struct out of a tree, and reports every error instead of the first.
+//! Reads a struct from a tree, and reports every error instead of only the first.
 //!
-//! serde stops at what it cannot read. So that value is reported at its place and taken out, and
-//! the rest is read again.
+//! serde stops at the first value that it cannot read. That value is reported at its position and
+//! removed, and the rest is read again.
 
 use std::collections::BTreeSet;
 
@@ -26,10 +26,9 @@ pub(super) fn section<T: DeserializeOwned + JsonSchema>(
     all_errors(node, prepare.report, &read_options::<T>)
 }
 
-/// Reads `node` with `read` until it succeeds or nothing is left to take out.
+/// Reads `node` with `read` until it succeeds or there is nothing left to remove.
 ///
-/// What comes back was read beside errors when the report has any: it is good for finding more of
-/// them, not for use.
+/// If errors were reported, the result is only useful to find more errors.
 pub(super) fn all_errors<R>(
     node: &mut Node,
     report: &mut Report,
@@ -51,8 +50,8 @@ pub(super) fn all_errors<R>(
     }
 }
 
-/// Puts a stand-in where a required option is missing, so that the others are still checked. Where
-/// serde does not take that either, the table is taken out.
+/// Inserts a stand-in for a missing required option, so that the others are still checked. If serde
+/// does not accept the stand-in, the table is removed.
 fn stand_in(
     node: &mut Node,
     path: &str,
@@ -78,8 +77,8 @@ fn report_and_remove(node: &mut Node, error: &OptionError, report: &mut Report) 
     let path = error.path[..existing].to_owned();
     report.option(node, &path, with_example(found, safe(found, &error.message)));
     let removed = node.remove(&path).is_some();
-    // A list that has lost an item is not what was written: that it is empty, or short, would be
-    // a consequence.
+    // A list from which an item was removed is not the written one: that it is empty or too short
+    // is only a consequence.
     if let Some((list, _)) = path.strip_suffix(']').and_then(|path| path.rsplit_once('['))
         && let Some(list) = node.locate_mut(list)
     {
@@ -88,7 +87,7 @@ fn report_and_remove(node: &mut Node, error: &OptionError, report: &mut Report) 
     removed
 }
 
-/// serde's message in our form, and without the value where that must not show.
+/// serde's message in our form, without the value if that must not be shown.
 fn safe(node: &Node, message: &str) -> String {
     let hides = |node: &Node| {
         node.hidden

@@ -1,8 +1,8 @@
-//! The reference of a configuration: every option in the order and words in which people read
-//! it, out of the same schemas that the loader uses.
+//! The reference of a configuration for people: every option with its documentation, from the same
+//! schemas that the loader uses.
 //!
-//! It is made of the doc comments of the option structs. A sentence there that begins with `Default`
-//! says what an option is when it is left out; without one the schema's own default is shown.
+//! The texts are the doc comments of the option structs. A sentence that begins with `Default`
+//! gives the default of an option; without one the schema's own default is shown.
 
 use std::collections::BTreeSet;
 
@@ -14,23 +14,23 @@ use super::names;
 use super::schema::Parts;
 use crate::model::Measurement;
 
-/// Everything that a configuration may hold.
+/// All options of a configuration.
 #[derive(Debug, Clone)]
 pub struct Reference {
     /// The sections other than the checks.
     pub sections: Vec<Table>,
-    /// What every check takes, whatever its kind.
+    /// The options of every check, whatever its kind.
     pub common: Table,
     /// The kinds, as the registry sorts them.
     pub kinds: Vec<KindEntry>,
-    /// What the names of types stand for, sorted.
+    /// The types of options, sorted by name.
     pub types: Vec<TypeEntry>,
 }
 
 /// A kind of check.
 #[derive(Debug, Clone)]
 pub struct KindEntry {
-    /// What it asks, in a few words.
+    /// What it checks, in a few words.
     pub summary: &'static str,
     /// Its options, without those of every check.
     pub table: Table,
@@ -41,9 +41,9 @@ pub struct KindEntry {
 /// A section, or the options of a kind.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// Its name: `server`, `http`; `NAME` for what every check takes.
+    /// Its name: `server`, `http`; `NAME` for the options of every check.
     pub name: String,
-    /// Whether there may be several of it, as of `[[maintenance]]`.
+    /// Whether the section may be repeated, as `[[maintenance]]`.
     pub repeated: bool,
     /// What it is for.
     pub text: String,
@@ -58,21 +58,21 @@ pub struct OptionEntry {
     pub path: String,
     /// Name of its type: `duration`, `list of string`.
     pub type_name: String,
-    /// Whether it must be given, once the table that holds it is.
+    /// Whether it is required if its table is present.
     pub required: bool,
-    /// What applies when it is left out, if anything does.
+    /// Its default as a text, if it has one.
     pub default: Option<String>,
-    /// That default as TOML, where it is a value that the schema knows.
+    /// The default as TOML, if it is a value that the schema knows.
     pub default_value: Option<String>,
     /// What it means, without its default.
     pub text: String,
-    /// The texts to choose from, if it is a choice.
+    /// The allowed texts, if it is an enumeration.
     pub choices: Vec<Choice>,
     /// Name of the type, explained in [`Reference::types`], whose options it belongs to.
     pub part_of: Option<String>,
 }
 
-/// One of the texts that an option takes.
+/// One of the texts that an option accepts.
 #[derive(Debug, Clone)]
 pub struct Choice {
     /// The text.
@@ -135,7 +135,7 @@ impl Reference {
     }
 }
 
-/// A table within a table, and whose options they are.
+/// A table within a table, and the type that its options belong to.
 struct Inner<'a> {
     schema: &'a Map<String, Json>,
     part_of: Option<String>,
@@ -147,7 +147,7 @@ struct Reader<'a> {
     types: BTreeSet<TypeEntry>,
 }
 
-/// No option lies deeper; it ends the walk through a schema that refers to itself.
+/// No option is nested deeper; this ends the walk through a schema that refers to itself.
 const MAX_DEPTH: usize = 8;
 
 impl<'a> Reader<'a> {
@@ -178,14 +178,15 @@ impl<'a> Reader<'a> {
         properties.sort_by_key(|(key, _)| (!required.contains(&key.as_str()), *key));
         for (key, schema) in properties {
             let path = format!("{prefix}{key}");
-            let (text, told) = split_default(&flowed(text_of(schema, "description")));
+            let (text, written) = split_default(&flowed(text_of(schema, "description")));
             let default_value = schema.get("default").and_then(literal);
             // A sentence of one bare value is shown as the value that it is.
-            let told = told.filter(|told| Some(told) != default_value.as_ref());
+            let written = written.filter(|written| Some(written) != default_value.as_ref());
             out.push(OptionEntry {
                 type_name: self.type_name(schema, depth),
                 required: required.contains(&key.as_str()),
-                default: told.or_else(|| default_value.as_ref().map(|value| format!("`{value}`"))),
+                default: written
+                    .or_else(|| default_value.as_ref().map(|value| format!("`{value}`"))),
                 default_value,
                 text,
                 choices: self.choices(schema),
@@ -208,7 +209,7 @@ impl<'a> Reader<'a> {
         if schema.contains_key("properties") {
             return Some(Inner { schema, part_of: None });
         }
-        // What explains its own form is explained once, among the types.
+        // A type that has its own explanation is explained once, in the list of types.
         let mut tables = list(schema, "anyOf").iter().filter_map(|branch| self.inner(branch));
         tables.next().map(|inner| Inner { part_of: name.map(words), ..inner })
     }
@@ -321,7 +322,7 @@ fn split_default(text: &str) -> (String, Option<String>) {
     (rest.trim_end().to_owned(), Some(said.trim().trim_end_matches('.').to_owned()))
 }
 
-/// A value as TOML; none for what is as good as nothing.
+/// A value as TOML; none for an empty value.
 fn literal(value: &Json) -> Option<String> {
     match value {
         Json::Null | Json::Object(_) => None,

@@ -1,4 +1,4 @@
-//! What the sections must satisfy beyond the types of their options.
+//! Rules for the sections that the types of their options cannot express.
 
 use axum::http::HeaderValue;
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName};
@@ -104,7 +104,7 @@ pub(super) fn history(section: &HistorySection, node: &Node, report: &mut Report
     let Some(url) = section.url.as_ref().map(Secret::expose) else { return };
     let is_place = match url.split_once(':') {
         Some(("sqlite", path)) => !path.trim_start_matches("//").is_empty(),
-        // Several hosts are read, and refused, where the store is opened.
+        // Several hosts are read, or refused, when the store is opened.
         Some((scheme, rest)) if is_postgres(scheme) => {
             rest.contains(',') || Url::parse(url).is_ok()
         }
@@ -117,7 +117,7 @@ pub(super) fn history(section: &HistorySection, node: &Node, report: &mut Report
     }
 }
 
-/// Nobody could send another token in a header, and anybody could send an empty one.
+/// No client could send other characters in a header, and everybody could send an empty token.
 fn token_in_a_header(key: &str, token: Option<&Secret>, node: &Node, report: &mut Report) {
     let sendable = |token: &Secret| {
         !token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic())
@@ -195,7 +195,7 @@ pub(super) fn unknown_check(
     report.absent(found.at, found.path.clone(), format!("{what}; {advice}"));
 }
 
-/// Reports what stands in a list more than once.
+/// Reports items that are in a list more than once.
 pub(super) fn no_duplicates<T: PartialEq>(
     items: &[T],
     key: &str,

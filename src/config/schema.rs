@@ -1,4 +1,4 @@
-//! The JSON Schema of a configuration, out of the same structs that read it.
+//! The JSON Schema of a configuration, from the same structs that read it.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -16,9 +16,9 @@ use super::sections::{
 
 /// JSON Schema (draft 2020-12) of a configuration whose checks are of `kinds`, for editors.
 ///
-/// It describes what a file may hold, with the documentation of every option, and takes `${NAME}`
-/// wherever a text may stand. Rules across options, such as `timeout` being shorter than
-/// `interval`, are left to the loader.
+/// It describes all options with their documentation, and allows `${NAME}` in place of any text.
+/// Rules across options, such as `timeout` being shorter than `interval`, are checked by the loader
+/// only.
 #[must_use]
 pub fn schema(kinds: &[Kind]) -> Json {
     let mut parts = Parts::of(kinds);
@@ -50,14 +50,14 @@ pub fn schema(kinds: &[Kind]) -> Json {
     })
 }
 
-/// The schemas that a configuration is made of, without the `null` that no TOML file can hold.
+/// The schemas of a configuration, without `null`, which TOML does not have.
 pub(super) struct Parts {
     pub(super) sections: Vec<(&'static str, Json)>,
-    /// What every check takes.
+    /// The options of every check.
     pub(super) common: Json,
-    /// What a check of each kind takes beside.
+    /// The options of each kind.
     pub(super) kinds: Vec<(Kind, Json)>,
-    /// What the others refer to.
+    /// The definitions that the others refer to.
     pub(super) definitions: Map<String, Json>,
 }
 
@@ -112,7 +112,7 @@ fn each_object(json: &mut Json, change: &dyn Fn(&mut Map<String, Json>)) {
     }
 }
 
-/// Leaves out `null`, which stands for an option that is not given.
+/// Removes `null`, which stands for an option that is not given.
 fn remove_null(schema: &mut Map<String, Json>) {
     if let Some(Json::Array(types)) = schema.get_mut("type") {
         types.retain(|name| name != "null");
@@ -139,7 +139,7 @@ fn remove_null(schema: &mut Map<String, Json>) {
     }
 }
 
-/// Lets a text of which only some are right hold a reference to a variable instead.
+/// Allows a reference to a variable in place of a text that must have a certain form.
 fn allow_variables(schema: &mut Map<String, Json>) {
     const REFERENCE: &str = r"\$\{";
     if let Some(Json::String(pattern)) = schema.get_mut("pattern") {

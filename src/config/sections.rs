@@ -1,7 +1,7 @@
 //! The sections of a configuration other than its checks, as they are written.
 //!
-//! Their doc comments are the reference that users read; what a section means once it is loaded
-//! is in [`super::settings`].
+//! Their doc comments are the reference that users read. [`super::settings`] has the loaded values,
+//! with every default filled in.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,18 @@ use super::values::{Count, Period, Secret, ServerTls};
 use crate::engine::Day;
 use crate::model::Details;
 
-/// What is observed: resource attributes of traces and the head of the status document.
+/// The observed service: the resource attributes of traces and the head of the status document.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceSection {
-    /// Its name; the variable `OTEL_SERVICE_NAME` wins. Default `"vitalsign"`.
+    /// Its name; the variable `OTEL_SERVICE_NAME` takes precedence. Default `"vitalsign"`.
     #[schemars(extend("default" = NAME))]
     pub(super) name: Option<String>,
     /// Its version. Default vitalsign's own.
     pub(super) version: Option<String>,
     /// Where it is deployed, such as `production`.
     pub(super) environment: Option<String>,
-    /// Which of several this one is. Default the host name.
+    /// Name of this instance among several. Default the host name.
     pub(super) instance: Option<String>,
 }
 
@@ -40,53 +40,54 @@ pub(super) struct ServerSection {
     /// Address and port to listen on. Default `"127.0.0.1:8080"`.
     #[schemars(extend("default" = LISTEN))]
     pub(super) listen: Option<Listen>,
-    /// Who sees causes and figures. Default `"auto"`.
+    /// Who sees causes and measurements. Default `"auto"`.
     #[schemars(extend("default" = Details::default()))]
     pub(super) details: Option<Details>,
-    /// Token that gives the right to details: as bearer token, or as the password of Basic
-    /// authentication, so that browsers can ask. At least 4 characters.
+    /// Token that gives access to details: as bearer token, or, for browsers, as the password of
+    /// Basic authentication. At least 4 characters.
     pub(super) token: Option<Secret>,
-    /// Bearer token that `/metrics` asks for: at least 4 characters. Default: it asks for none.
+    /// Bearer token that `/metrics` requires: at least 4 characters. Default: it requires none.
     pub(super) metrics_token: Option<Secret>,
-    /// How long everything is still served after the signal to stop, so that balancers see
-    /// readiness fail before the listener closes. Shorter than `shutdown_timeout`. Default `"10s"`.
+    /// How long requests are still served after the signal to stop, so that balancers see readiness
+    /// fail before the listener closes. Shorter than `shutdown_timeout`. Default `"10s"`.
     #[schemars(extend("default" = Period(DRAIN_DELAY).to_string()))]
     pub(super) drain_delay: Option<Period>,
     /// Longest time from the signal to stop to the exit. Default `"25s"`.
     #[schemars(extend("default" = Period(SHUTDOWN_TIMEOUT).to_string()))]
     pub(super) shutdown_timeout: Option<Period>,
-    /// How long the check runtime may stand still before `/health` is 503. Default `"30s"`.
+    /// How long the check runtime may be stalled before `/health` is 503. Default `"30s"`.
     #[schemars(extend("default" = Period(LIVENESS_TIMEOUT).to_string()))]
     pub(super) liveness_timeout: Option<Period>,
     /// How long a client may take from the first byte of a request to the end of its head. Default
     /// `"10s"`.
     #[schemars(extend("default" = Period(HEADER_TIMEOUT).to_string()))]
     pub(super) header_timeout: Option<Period>,
-    /// How long a connection is kept without a request; longer than probes are apart. Default
+    /// How long a connection is kept without a request; longer than the interval of probes. Default
     /// `"1m 15s"`.
     #[schemars(extend("default" = Period(IDLE_TIMEOUT).to_string()))]
     pub(super) idle_timeout: Option<Period>,
-    /// Connections open at once; one more makes the longest-idle one close. Default 1024.
+    /// Highest number of open connections; one more closes the one that has been idle longest.
+    /// Default 1024.
     #[schemars(extend("default" = MAX_CONNECTIONS))]
     pub(super) max_connections: Option<Count>,
     /// Serve HTTPS with this certificate. Default: plain HTTP.
     pub(super) tls: Option<ServerTls>,
 }
 
-/// What applies to every check that does not say otherwise.
+/// Defaults for every check that does not set the option itself.
 #[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultsSection {
     /// Time from one due run to the next. Default `"10s"`.
     #[schemars(extend("default" = Period(INTERVAL).to_string()))]
     pub(super) interval: Option<Period>,
-    /// Longest one run may take, shorter than the interval. Default 2 s or half the interval,
+    /// Longest time of one run, shorter than the interval. Default 2 s or half the interval,
     /// whichever is less.
     pub(super) timeout: Option<Period>,
     /// Failed runs in a row that make a check down. Default 3.
     #[schemars(extend("default" = FAILURE_THRESHOLD))]
     pub(super) failure_threshold: Option<Count>,
-    /// Good runs in a row that bring it back. Default 1.
+    /// Good runs in a row after which a check is no longer down. Default 1.
     #[schemars(extend("default" = SUCCESS_THRESHOLD))]
     pub(super) success_threshold: Option<Count>,
 }
@@ -95,41 +96,42 @@ pub(super) struct DefaultsSection {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TelemetrySection {
-    /// Least severe level that is logged; the variable `RUST_LOG` wins. Default `"info"`.
+    /// Least severe level that is logged; the variable `RUST_LOG` takes precedence. Default
+    /// `"info"`.
     #[schemars(extend("default" = LogLevel::default()))]
     pub(super) log_level: Option<LogLevel>,
-    /// Form of the log. Default `"auto"`.
+    /// Format of the log. Default `"auto"`.
     #[schemars(extend("default" = LogFormat::default()))]
     pub(super) log_format: Option<LogFormat>,
-    /// Base URL of an OTLP collector, `http` or `https`; the variables
-    /// `OTEL_EXPORTER_OTLP_*` win. Default: no traces are sent.
+    /// Base URL of an OTLP collector, `http` or `https`; the variables `OTEL_EXPORTER_OTLP_*` take
+    /// precedence. Default: no traces are sent.
     pub(super) traces_endpoint: Option<Secret>,
-    /// How traces are sent. Default `"grpc"`; to the endpoint of a variable, `"http/protobuf"`, which
-    /// is the default of OpenTelemetry.
+    /// How traces are sent. Default `"grpc"`; if the endpoint comes from a variable,
+    /// `"http/protobuf"`, which is the default of OpenTelemetry.
     #[schemars(extend("default" = TracesProtocol::default()))]
     pub(super) traces_protocol: Option<TracesProtocol>,
     /// Share of the traces of ordinary successful runs that is kept, 0 to 1. Default 0.05.
     #[schemars(extend("default" = KEEP_HEALTHY_TRACES))]
     pub(super) keep_healthy_traces: Option<f64>,
-    /// URL of a trace for people, with `{trace_id}` where its id goes.
+    /// URL of a trace in a web interface, with `{trace_id}` in the place of the id.
     pub(super) trace_url: Option<String>,
 }
 
-/// Where status changes, incidents and roll-ups of runs are kept, over restarts too.
+/// Where status changes, incidents and roll-ups of runs are stored, so that they survive restarts.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistorySection {
     /// `sqlite:` with a path, `postgres://…`, or `off`, which keeps nothing. A path is relative to
-    /// the file that holds it, and must work. Default `"sqlite:vitalsign.db"` in the working
-    /// directory; where that cannot be written, the history is kept in memory.
+    /// the configuration file, and must be writable. Default `"sqlite:vitalsign.db"` in the working
+    /// directory; if that cannot be written, the history is kept in memory.
     pub(super) url: Option<Secret>,
     /// How long it is kept. Default `"30d"`.
     #[schemars(extend("default" = "30d"))]
     pub(super) retention: Option<Period>,
 }
 
-/// Sends status changes to Alertmanager, instead of Prometheus' rules; with both, people get every
-/// alert twice. Without this section no alerts are sent.
+/// Sends status changes to Alertmanager. Use it instead of Prometheus' rules; with both, people get
+/// every alert twice. Without this section no alerts are sent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AlertmanagerSection {
@@ -139,7 +141,7 @@ pub(super) struct AlertmanagerSection {
     pub(super) urls: Vec<Secret>,
     /// Bearer token for each of them. Default none.
     pub(super) token: Option<Secret>,
-    /// Headers of every post, such as the `X-Scope-OrgID` of a tenant.
+    /// Headers of every post, such as `X-Scope-OrgID` for a tenant.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, Secret>,
 }
@@ -153,12 +155,13 @@ pub(super) struct IncludeSection {
     pub(super) files: Vec<String>,
 }
 
-/// A time in which checks gate nothing, leave availability alone and raise no alert: a list, each
-/// either recurring, with `start` and `duration`, or single, with `from` and `until`.
+/// Maintenance windows: during one, its checks gate nothing, do not change availability and raise
+/// no alert. A window is either recurring, with `start` and `duration`, or single, with `from` and
+/// `until`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MaintenanceSection {
-    /// The checks it is for. Default all, also those that a reload adds.
+    /// The checks that it applies to. Default all, also those that a reload adds.
     pub(super) checks: Option<Vec<String>>,
     /// Time of day at which it opens, such as `23:00`; needs `duration`.
     #[schemars(with = "Option<String>")]

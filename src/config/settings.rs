@@ -1,4 +1,4 @@
-//! The settings of a loaded configuration beside its checks, with every default filled in.
+//! The settings of a loaded configuration without its checks, with every default filled in.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,13 +37,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The names of the options that differ in `new` and that a running service cannot take up:
-    /// every one but `server.details`, `server.token`, `server.metrics_token` and those of
-    /// `maintenance`.
+    /// The names of the options that differ in `new` and that a running service cannot apply: all
+    /// except `server.details`, `server.token`, `server.metrics_token` and those of `maintenance`.
     #[must_use]
     pub fn needing_restart(&self, new: &Self) -> Vec<&'static str> {
         let Self { service, server, history, telemetry, maintenance: _, alertmanager } = self;
-        // Taken apart, so that an option that is added cannot be forgotten here.
+        // Destructured, so that a new option cannot be forgotten here.
         let Service { name, version, environment, instance } = &new.service;
         let Server {
             listen,
@@ -105,7 +104,7 @@ impl Settings {
     }
 }
 
-/// What is observed.
+/// The observed service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Service {
@@ -115,7 +114,7 @@ pub struct Service {
     pub version: String,
     /// Where it is deployed.
     pub environment: Option<String>,
-    /// Which of several this one is: by default the host name.
+    /// Name of this instance among several: by default the host name.
     pub instance: String,
 }
 
@@ -125,27 +124,27 @@ pub struct Service {
 pub struct Server {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Who sees causes and figures.
+    /// Who sees causes and measurements.
     pub details: Details,
-    /// Gives the right to details.
+    /// Token that gives access to details.
     pub token: Option<Secret>,
-    /// Is asked for on `/metrics`.
+    /// Token that `/metrics` requires.
     pub metrics_token: Option<Secret>,
-    /// How long everything is still served after the signal to stop.
+    /// How long requests are still served after the signal to stop.
     pub drain_delay: Duration,
     /// Longest time from that signal to the exit.
     pub shutdown_timeout: Duration,
-    /// How long the check runtime may stand still.
+    /// How long the check runtime may be stalled.
     pub liveness_timeout: Duration,
     /// How long a client may take from the first byte of a request to the end of its head.
     pub header_timeout: Duration,
     /// How long a connection is kept without a request.
     pub idle_timeout: Duration,
-    /// Connections open at once.
+    /// Highest number of open connections.
     pub max_connections: u32,
-    /// The certificate to serve with; both files were read and hold what they should.
+    /// The certificate of the server; both files were read and are valid PEM.
     pub tls: Option<ServerTls>,
-    /// A digest of that option and of what is in both files.
+    /// A digest of that option and of the content of both files.
     tls_content: Option<[u8; 32]>,
 }
 
@@ -164,9 +163,9 @@ pub struct History {
 pub enum HistoryPlace {
     /// None is kept.
     Off,
-    /// Nothing was said: [`HISTORY_FILE`] in the working directory.
+    /// Not configured: [`HISTORY_FILE`] in the working directory.
     Default,
-    /// This SQLite file, an absolute path; `:memory:` is none.
+    /// This SQLite file, as an absolute path; never `:memory:`.
     File(PathBuf),
     /// The PostgreSQL database at this URL.
     Postgres(Secret),
@@ -175,7 +174,7 @@ pub enum HistoryPlace {
 /// What SQLite calls a database in memory.
 const MEMORY: &str = ":memory:";
 
-/// The SQLite file that holds the history when nothing else is said.
+/// The SQLite file of the history unless another one is configured.
 pub const HISTORY_FILE: &str = "vitalsign.db";
 
 /// Logs and traces. The standard variables (`RUST_LOG`, `OTEL_…`) are not applied yet.
@@ -184,7 +183,7 @@ pub const HISTORY_FILE: &str = "vitalsign.db";
 pub struct Telemetry {
     /// Least severe level that is logged.
     pub log_level: LogLevel,
-    /// Form of the log.
+    /// Format of the log.
     pub log_format: LogFormat,
     /// Base URL of the collector; none sends nothing.
     pub traces_endpoint: Option<Secret>,
@@ -208,7 +207,7 @@ pub struct Alertmanager {
     pub headers: BTreeMap<String, Secret>,
 }
 
-/// Where to listen: what the command line says, else the file, else the default.
+/// Where to listen: from the command line, else from the file, else the default.
 pub(super) fn listen(section: &ServerSection, flag: Option<Listen>) -> Listen {
     flag.or(section.listen).unwrap_or(Listen(LISTEN))
 }
@@ -267,7 +266,7 @@ impl Alertmanager {
 }
 
 impl History {
-    /// `folder` is where a relative path starts.
+    /// Relative paths start from `folder`.
     pub(super) fn of(section: HistorySection, folder: Option<&Path>) -> Self {
         let place = match section.url {
             None => HistoryPlace::Default,

@@ -1,4 +1,4 @@
-//! A configuration file as a tree of values that know where they stand.
+//! A configuration file as a tree of values with their positions.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,9 +17,9 @@ pub(super) struct At {
 /// One file of a configuration.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// As it was named, for people.
+    /// Its name as the user wrote it.
     pub(super) name: String,
-    /// Folder that its relative paths start from, absolute.
+    /// Absolute path of the folder from which its relative paths start.
     pub(super) base: PathBuf,
     pub(super) text: String,
     line_starts: Vec<usize>,
@@ -27,7 +27,7 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(name: String, base: PathBuf, text: &str) -> Self {
-        // A byte order mark would count as a column.
+        // Without this a byte order mark would count as a column.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let line_starts =
             std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
@@ -48,7 +48,7 @@ impl Source {
     }
 }
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     /// Where the value starts; a table's header.
@@ -56,11 +56,12 @@ pub(super) struct Node {
     /// Keys from the root of the file, as people write them.
     pub(super) path: String,
     pub(super) value: Value,
-    /// Holds a secret, or text from the environment: no message may quote it.
+    /// It contains a secret, or text from the environment: no message may quote it.
     pub(super) hidden: bool,
-    /// Stands in for a value that was reported: what is said of it would be a consequence.
+    /// It is a stand-in for a value that was reported: further errors about it would be
+    /// consequences.
     pub(super) poisoned: bool,
-    /// What the file that it names holds, when that is part of the configuration.
+    /// Content of the file that it names, if that is part of the configuration.
     pub(super) content: Option<[u8; 32]>,
 }
 
@@ -86,7 +87,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Stands in `table` for the option `key`, which something was reported about.
+    /// A stand-in for the option `key` of `table`, for which an error was reported.
     pub(super) fn stand_in(table: &Node, key: &str) -> Self {
         let mut node = Node::new(table.at, table.path_of(&key_text(key)), Value::Boolean(false));
         node.poison();
@@ -99,12 +100,12 @@ impl Node {
         Self { at, path, value, hidden: false, poisoned: false, content: None }
     }
 
-    /// An empty table that stands for a section which is not there.
+    /// An empty table for a section that is not in the file.
     pub(super) fn empty(at: At, path: &str) -> Self {
         Self::new(at, path.to_owned(), Value::Table(Table::new()))
     }
 
-    /// Stands in for a value that was reported, or that is missing.
+    /// A stand-in for a value that was reported, or that is missing.
     pub(super) fn poison(&mut self) {
         self.value = Value::String(String::new());
         self.poisoned = true;
@@ -122,11 +123,11 @@ impl Node {
         if let Value::String(text) = &self.value { Some(text) } else { None }
     }
 
-    /// What it is, as messages call it, unless it is a text.
+    /// The name of its type in messages, unless it is a text.
     pub(super) fn not_text(&self) -> Option<String> {
         Some(match &self.value {
             Value::String(_) => return None,
-            // Nothing shows of what may be secret.
+            // Messages show nothing of a value that may be secret.
             _ if self.hidden => "no string".to_owned(),
             Value::Integer(number) => format!("integer `{number}`"),
             Value::Float(number) => format!("floating point `{number}`"),
@@ -150,8 +151,8 @@ impl Node {
         format!("{}{dot}{relative}", self.path)
     }
 
-    /// The node at a path such as `expect.status[1]`, or the deepest above it, with what of the
-    /// path was left. Keys may hold dots themselves.
+    /// The node at a path such as `expect.status[1]`, or the deepest node above it with the rest of
+    /// the path. Keys may contain dots.
     pub(super) fn locate<'p>(&self, path: &'p str) -> (&Self, &'p str) {
         let (segments, rest) = self.segments(path);
         let found = segments.iter().try_fold(self, |node, segment| match (segment, &node.value) {
@@ -162,7 +163,7 @@ impl Node {
         (found.unwrap_or(self), rest)
     }
 
-    /// Takes out the node at a path, if it is there.
+    /// Removes the node at a path, if there is one.
     pub(super) fn remove(&mut self, path: &str) -> Option<Self> {
         let (mut segments, rest) = self.segments(path);
         let last = segments.pop().filter(|_| rest.is_empty())?;
@@ -175,7 +176,7 @@ impl Node {
         }
     }
 
-    /// The node at a path, to change it; none unless it is there.
+    /// The node at a path, mutable; `None` if there is none.
     pub(super) fn locate_mut(&mut self, path: &str) -> Option<&mut Self> {
         let (segments, rest) = self.segments(path);
         if rest.is_empty() { self.descend(&segments) } else { None }
@@ -290,7 +291,7 @@ enum PathSegment {
     Index(usize),
 }
 
-/// A key as it stands in a path: quoted where TOML wants it quoted.
+/// A key as a part of a path: quoted if TOML requires it.
 pub(super) fn key_text(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }

@@ -1,4 +1,4 @@
-//! The files that a configuration was made of, to notice when one of them changes.
+//! Watches the files of a configuration for changes.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 type Digest = [u8; 32];
 
-/// Every file whose change may change the configuration: the file itself, included ones, those of
-/// secrets and certificates, and whatever else the patterns of `[include]` come to match.
+/// All files whose change may change the configuration: the file itself, included files, those of
+/// secrets and certificates, and files that match the patterns of `[include]` later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watch {
     pub(super) read: Contents,
@@ -30,30 +30,32 @@ impl Watch {
         files
     }
 
-    /// A digest of those files' names and contents, links followed: it changes when any of them
-    /// does. A file that cannot be read counts as missing, a pipe or a device as unchanging.
+    /// A digest of the names and contents of these files, links followed: it changes when any of
+    /// them changes. A file that cannot be read counts as missing; a pipe or a device counts as
+    /// unchanged.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         self.now(content)
     }
 
-    /// The [`fingerprint`](Self::fingerprint) of exactly what was read: while that is equal,
-    /// reading again makes the same configuration.
+    /// The [`fingerprint`](Self::fingerprint) of exactly the content that was read: as long as it
+    /// is equal, reading again gives the same configuration.
     #[must_use]
     pub fn read_fingerprint(&self) -> [u8; 32] {
         self.read.digest()
     }
 
-    /// A digest of those files' names, sizes, times and places on disk, which takes no reading.
+    /// A digest of the names, sizes, times and inodes of these files; it does not read their
+    /// contents.
     ///
-    /// It changes whenever a content does, but for a write within the same tick of the file
-    /// system's clock as the last one.
+    /// It changes whenever a content changes, except for a second write within the same tick of the
+    /// file system's clock.
     #[must_use]
     pub fn stamp(&self) -> [u8; 32] {
         self.now(|path| std::fs::metadata(path).ok().map(|file| place_and_time(&file)))
     }
 
-    /// Both watches in one; of files in both, what this one read counts.
+    /// Merges two watches; for files in both, the content read by this one counts.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
         let new = other.patterns.iter().filter(|pattern| !self.patterns.contains(pattern));
@@ -73,7 +75,7 @@ impl Watch {
     }
 }
 
-/// A digest of what was in each file, by its path; none of one that could not be read.
+/// A digest of each file's content by its path; `None` for a file that could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Contents(BTreeMap<PathBuf, Option<Digest>>);
 
@@ -82,18 +84,18 @@ impl Contents {
         self.0.contains_key(path)
     }
 
-    /// Notes what was read from a file; the first time counts.
+    /// Records the content that was read from a file; only the first time counts.
     pub(super) fn saw(&mut self, path: &Path, bytes: &[u8]) {
         let digest = || if is_special(path) { SPECIAL } else { Sha256::digest(bytes).into() };
         self.0.entry(plain(path)).or_insert_with(|| Some(digest()));
     }
 
-    /// Notes that a file could not be read.
+    /// Records that a file could not be read.
     pub(super) fn missed(&mut self, path: &Path) {
         self.0.entry(plain(path)).or_insert(None);
     }
 
-    /// Notes what is in a file now.
+    /// Records the current content of a file.
     pub(super) fn look(&mut self, path: &Path) {
         self.0.entry(plain(path)).or_insert_with(|| content(path));
     }
@@ -111,15 +113,15 @@ impl Contents {
     }
 }
 
-/// A path without `.` and doubled slashes, so that equal ones are written alike.
+/// A path without `.` and doubled slashes, so that equal paths have equal texts.
 fn plain(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
-/// A configuration is never so large; a device or a log that was named by mistake may be.
+/// No configuration is larger than this, but a device or a log that was named by mistake may be.
 const MAX_READ: u64 = 64 * 1024 * 1024;
 
-/// Stands for the content of a pipe or a device, which can be read but once.
+/// Stands for the content of a pipe or a device, which can be read only once.
 const SPECIAL: Digest = [1; 32];
 
 fn is_special(path: &Path) -> bool {
@@ -129,7 +131,7 @@ fn is_special(path: &Path) -> bool {
 fn content(path: &Path) -> Option<Digest> {
     use std::io::Read as _;
 
-    // To open a pipe is to wait for somebody who writes into it.
+    // Opening a pipe blocks until another process opens it for writing.
     if is_special(path) {
         return Some(SPECIAL);
     }

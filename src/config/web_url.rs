@@ -1,8 +1,8 @@
-//! URLs of the web, as the options that hold one share them.
+//! Reads `http` and `https` URLs for all options that have one.
 
 use url::Url;
 
-/// Why a text is no URL of the web, and what would be right.
+/// Why a text is not an `http` or `https` URL, and what would be right.
 const NO_URL: &str = "not an http or https URL; write one such as \"http://host:port\"";
 
 const SEVERAL_HOSTS: &str = "it names several hosts, while a URL of the web names one; write one such as \
@@ -11,7 +11,8 @@ const SEVERAL_HOSTS: &str = "it names several hosts, while a URL of the web name
 /// Reads a URL with the scheme `http` or `https` and one host.
 ///
 /// # Errors
-/// What is wrong and what would be right; never any of the text, which may hold a password.
+/// What is wrong and what would be right, without any part of the text, which may contain a
+/// password.
 pub(crate) fn web_url(text: &str) -> Result<Url, &'static str> {
     if names_several_hosts(text) {
         return Err(SEVERAL_HOSTS);
@@ -20,12 +21,12 @@ pub(crate) fn web_url(text: &str) -> Result<Url, &'static str> {
     Url::parse(text).ok().filter(is_of_the_web).ok_or(NO_URL)
 }
 
-/// Whether somebody logs in by this URL.
+/// Whether the URL contains credentials.
 pub(super) fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 
-/// Whether a list of hosts stands where URLs have one, as some client libraries take it.
+/// Whether the URL has a list of hosts, as some client libraries accept it.
 pub(crate) fn names_several_hosts(url: &str) -> bool {
     let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
     let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
@@ -56,7 +57,7 @@ mod tests {
             ["", "a", "a:1", "127.0.0.1:9093", "http://", "http:///x", "ftp://a", "http://a:x"]
         {
             let read = web_url(text);
-            // The standard of browsers reads what follows any number of slashes as the host.
+            // The WHATWG standard accepts any number of slashes before the host.
             assert!(read == Err(NO_URL) || text == "http:///x", "{text}: {read:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! `[[maintenance]]`: from what is written to windows, with every error at its place.
+//! Reads `[[maintenance]]` into windows, and reports every error at its position.
 
 use super::defaults::TIMEZONE;
 use super::diagnostics::Report;
@@ -8,7 +8,7 @@ use super::tree::Node;
 use crate::engine;
 use crate::engine::{Day, Window, WindowError};
 
-/// The window that `section` describes; none where something is wrong with it, which is reported.
+/// The window that `section` describes, or `None` if it has errors, which are reported.
 /// `known_checks` are sorted.
 pub(super) fn window(
     section: &MaintenanceSection,
@@ -85,7 +85,7 @@ fn recurring(section: &MaintenanceSection, node: &Node, report: &mut Report) -> 
     let zone = section.timezone.as_deref().unwrap_or(TIMEZONE);
     let zone = right(engine::time_zone(zone), "timezone", node, report);
     let days = section.every.as_deref().unwrap_or(&Day::ALL);
-    // Days that are not there were reported by the caller.
+    // The caller has reported unknown days.
     let window = Window::recurring(days.iter().copied(), start?, length?, zone?).ok()?;
     if window.is_endless() {
         let message = "it lasts until it opens again, so it never ends; write less, or fewer days";

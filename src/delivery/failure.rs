@@ -1,4 +1,4 @@
-//! Why a request was not taken.
+//! [`Failure`]: why a request was not accepted.
 
 use std::error::Error;
 use std::io;

@@ -1,4 +1,4 @@
-//! What senders over HTTP have in common.
+//! Shared by senders over HTTP: the client, failures and `Retry-After`.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const MAX_HEADERS: usize = 1024;
 /// A client that verifies by `tls`.
 ///
 /// It reads every answer that `curl` reads: folded headers, blanks before a colon, and lines that
-/// are no header at all. A receiver behind an odd proxy took the request all the same, and a
-/// request whose answer cannot be read would be sent again.
+/// are not headers. A receiver behind an unusual proxy may have accepted the request, and a request
+/// whose answer cannot be read would be sent again.
 pub(crate) fn client_builder(tls: ClientConfig) -> ClientBuilder {
     Client::builder()
         .tls_backend_preconfigured(tls)

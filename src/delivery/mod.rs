@@ -1,9 +1,9 @@
-//! One bounded sender with retries: spans and alerts leave through it.
+//! A bounded queue and a sender with retries, used for spans and alerts.
 //!
-//! # What flows
-//! In flow requests of a [`Source`], which says what to send next. Out flow calls of an
-//! [`Exporter`], which sends one request once and classifies what came of it. The [`Sender`]
-//! between them decides when to send, when to try again and when to give up.
+//! # Input and output
+//! Input: requests of a [`Source`], which decides what to send next. Output: calls of an
+//! [`Exporter`], which sends one request once and classifies the result. The [`Sender`] between
+//! them decides when to send, when to retry and when to give up.
 //!
 //! # When a request is tried again
 //! A [`Failure`] carries a [`Retry`]: never, soon, or after the time that the receiver asked for
@@ -11,9 +11,9 @@
 //! may ask for a longer pause, but not for an endless one. [`RetryPolicy`] holds the numbers.
 //!
 //! # What is sent again
-//! A queue of events sends the same request until its time is over ([`Resend::Same`]). A source
-//! of states builds a new request from the newest state ([`Resend::Newest`]), so that a receiver
-//! that was away gets what is true by then.
+//! A queue of events sends the same request until its time is over ([`Resend::Same`]). A source of
+//! states builds a new request from the newest state ([`Resend::Newest`]), so that a receiver that
+//! was unreachable gets the current state.
 //!
 //! # How it ends
 //! [`Handle::stop`] gives a deadline. What still waits is sent within it; an attempt that has no

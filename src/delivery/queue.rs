@@ -1,4 +1,4 @@
-//! A bounded queue of items that leave in batches.
+//! A bounded queue of items that are sent in batches.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,5 @@
-//! When a request is sent again: doubling pauses with jitter, and the receiver's own wish.
+//! When a request is retried: doubling pauses with jitter, and the pause that the receiver
+//! requests.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;

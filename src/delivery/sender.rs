@@ -1,4 +1,4 @@
-//! The sender: it takes requests of a source, and decides about each failure.
+//! The sender: takes requests of a source, sends them, and decides what follows a failure.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,7 +13,7 @@ use super::{ErrorType, Failure, Resend, Retry, RetryPolicy};
 /// The deadline of a stop that is given more time than a clock can hold.
 const LONGEST_STOP: Duration = Duration::from_hours(24);
 
-/// What there is to send, and what becomes of it.
+/// Provides the requests, and is notified of their results.
 pub(crate) trait Source: Send {
     /// What is sent at once.
     type Request: Send + Sync;
@@ -26,7 +26,7 @@ pub(crate) trait Source: Send {
     /// The next request, if there is one now.
     fn next(&mut self) -> Option<Self::Request>;
 
-    /// The receiver took `request`; returns how many items of it are lost all the same.
+    /// The receiver took `request`; returns how many items of it are lost anyway.
     fn delivered(&mut self, request: Self::Request, accepted: Self::Accepted) -> u64;
 
     /// One attempt failed; whether another follows is not decided yet.
@@ -84,6 +84,10 @@ impl Handle {
 }
 
 /// A sender that has ended.
+#[cfg_attr(
+    not(all(feature = "alertmanager", feature = "otlp")),
+    allow(dead_code, reason = "spans are counted, and alerts kept")
+)]
 pub(crate) struct Stopped<S: Source> {
     /// Where the requests came from.
     pub(crate) source: S,

@@ -232,7 +232,7 @@ async fn a_receiver_that_asks_for_a_pause_gets_it_until_the_stop() {
 async fn a_flush_is_done_when_what_waited_was_sent() {
     let scene = Scene::new(same(60), &[]);
     scene.after(0).await;
-    // Not notified: the flush sends it all the same.
+    // Not notified: the flush sends it anyway.
     scene.waiting.lock().unwrap().push_back(1);
     let (done, flushed) = oneshot::channel();
     scene.handle.flush(move || {

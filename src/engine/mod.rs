@@ -1,7 +1,7 @@
-//! The engine: it asks each check on its own clock and keeps what the answers add up to.
+//! The engine: runs each check on its own schedule and keeps the resulting state.
 //!
-//! In flows a plan of declared checks; out flow the events that sinks receive, and the health
-//! state that every probe, page and metric reads.
+//! Input: a plan of declared checks. Output: the events that sinks receive, and the health state
+//! that every probe, page and metric reads.
 //!
 //! ```text
 //! check ──► plan ──► scheduler ──► run ──► state
@@ -9,7 +9,7 @@
 //!  options)  defaults) one task each) timeout) everybody reads)
 //! ```
 
-#[cfg(any(feature = "reqwest-client", feature = "tls"))]
+#[cfg(any(feature = "grpc", feature = "http", feature = "reqwest-client"))]
 mod carrier;
 pub mod check;
 #[cfg(feature = "maintenance")]
@@ -22,7 +22,7 @@ pub mod traces;
 #[cfg(feature = "maintenance")]
 mod window;
 
-#[cfg(any(feature = "reqwest-client", feature = "tls"))]
+#[cfg(any(feature = "grpc", feature = "http", feature = "reqwest-client"))]
 pub(crate) use carrier::Carrier;
 #[cfg(feature = "maintenance")]
 pub(crate) use maintenance::Maintenance;

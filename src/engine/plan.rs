@@ -1,4 +1,4 @@
-//! From declarations to a plan: fills in defaults and refuses what cannot be run.
+//! Builds a plan from declarations: fills in defaults and refuses invalid checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::engine::check::{
 use crate::engine::scheduler::Scheduled;
 use crate::model::{CheckInfo, Gates};
 
-/// What a check does that its declaration does not say.
+/// Default options of checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Defaults {
     /// Time from one run to the next. Default 10 s.
@@ -35,7 +35,7 @@ impl Default for Defaults {
 }
 
 impl Defaults {
-    /// The timeout of a check that runs every `interval`, when nothing says otherwise.
+    /// The default timeout of a check that runs every `interval`.
     #[must_use]
     pub fn timeout_for(interval: Duration) -> Duration {
         Duration::from_secs(2).min(interval / 2)
@@ -167,7 +167,7 @@ fn consistent(plan: Vec<Scheduled>) -> Result<Vec<Scheduled>, PlanError> {
     Ok(plan)
 }
 
-/// Refuses labels of checks that every series has already, by `taken`.
+/// Refuses labels of checks that every series has already; `taken` tests for them.
 pub(crate) fn refuse_labels<'a>(
     plan: impl IntoIterator<Item = &'a Scheduled>,
     taken: impl Fn(&str) -> bool,
@@ -262,7 +262,7 @@ fn inform(name: &str, options: &Options, defaults: &Defaults) -> Result<CheckInf
     })
 }
 
-/// Bounds every sum of a check's times far below what clocks can hold.
+/// Limits every sum of a check's times to much less than clocks can represent.
 const MAX_INTERVAL: Duration = Duration::from_hours(366 * 24);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One run of a check: its span, its deadline, its clock and its guard against panics.
+//! One run of a check: opens its span, measures it, cancels it at its deadline and catches panics.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,8 +70,8 @@ async fn once(
     let deadline = started + info.timeout;
     let cx = Context::new(deadline, propagator.filter(|_| info.propagate).cloned())
         .traced(!root.span().is_disabled());
-    // Made and dropped inside the guard: a check may panic before its first await, and while it is
-    // cancelled.
+    // The future is created and dropped inside the guard: a check may panic before its first await,
+    // and while it is cancelled.
     let call = AssertUnwindSafe(async { timeout_at(deadline, check.run(&cx)).await });
     let ended = call.catch_unwind().instrument(root.span().clone()).await;
     let asking = started.elapsed();
@@ -125,13 +125,14 @@ fn timed_out(info: &CheckInfo, observed: &Observed) -> Ending {
     (Outcome::Timeout, Some(Reason::Timeout), Some(message))
 }
 
-/// What a panic says, if that is a text of the program itself; a computed one may hold a secret.
+/// The message of a panic, if it is a constant of the program; a computed message may contain a
+/// secret.
 fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let text = match payload.downcast_ref::<&'static str>() {
         Some(text) => format!("the check panicked: {text}"),
         None => "the check panicked".to_owned(),
     };
-    // It is the check's own, and may panic once more as it goes; what that leaves stays for good.
+    // The payload belongs to the check, and dropping it may panic, too; then its memory is leaked.
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }

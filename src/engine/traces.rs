@@ -21,8 +21,8 @@ use crate::model::{CheckInfo, Outcome, Phase, Reason, Status, Trace};
 /// Target of every span of a run, for filters.
 pub const TARGET: &str = "vitalsign::trace";
 
-/// Attribute on a root span by which a trace-keeping processor knows to export the trace. It is
-/// removed before export.
+/// Attribute on a root span that marks the trace to be kept by the tail-sampling processor, which
+/// removes it before export. `Entry::fold` in `engine/state/entry.rs` decides which runs get it.
 pub const KEEP: &str = "vitalsign.keep";
 
 const ERROR_TYPE: &str = "error.type";
@@ -107,7 +107,7 @@ impl RunMark {
         cx.get()
     }
 
-    /// Takes note that a processor judges the trace by its outcome.
+    /// Records that a processor judges the trace by its outcome.
     pub(crate) fn judge(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -182,7 +182,7 @@ pub(crate) fn identify(span: &Span) -> Option<Trace> {
     })
 }
 
-/// What the recorder made of a run, for its root span.
+/// The recorded result of a run, for its root span.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Verdict {
     pub(crate) outcome: Outcome,
@@ -216,8 +216,8 @@ pub(crate) fn conclude(root: &Span, verdict: Verdict) {
     }
 }
 
-/// Marks `span` as failed for `reason`. The description is the reason in words: the message of a run
-/// might hold what is secret, for a host's own checks write it.
+/// Marks `span` as failed for `reason`. The description is the reason in words, not the message of
+/// the run: a host's own check might write a secret into that.
 fn fail(span: &Span, reason: Reason) {
     span.set_attribute(ERROR_TYPE, reason.as_str());
     span.set_status(SpanStatus::error(reason.as_str().replace('_', " ")));
@@ -298,8 +298,8 @@ pub(crate) fn inject(propagator: &dyn TextMapPropagator, carrier: &mut dyn Injec
     }
 }
 
-/// Leaves out fields without a value: the propagator writes an empty `tracestate`, which says
-/// nothing, and which some servers refuse.
+/// Leaves out fields without a value: the propagator writes an empty `tracestate`, which some
+/// servers refuse.
 struct WithoutEmpty<'a>(&'a mut dyn Injector);
 
 impl Injector for WithoutEmpty<'_> {

@@ -1,4 +1,7 @@
-//! The rings of the feed, and how readers take from them.
+//! The rings of the feed, and its readers.
+//!
+//! A *round* is a tick for summaries: every stream of `/events` sends one summary per round. A
+//! round starts every 15 s, and at once when the service's status changes or a check is removed.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -14,16 +17,16 @@ use super::ring::{Next, Ring};
 use super::subscription::{Missed, Subscription};
 use crate::model::{CheckInfo, Event, ServiceStatus, Sink, Transition};
 
-/// Changes that are kept for readers who lag or come back, and as many events.
+/// Number of changes that are kept for readers that are slow or reconnect, and of events.
 const KEPT: usize = 1_000;
 
-/// Time from one round to the next while nothing else calls for one.
+/// Interval of periodic summaries.
 pub(super) const ROUND: Duration = Duration::from_secs(15);
 
-/// Shortest time between two wakings: a burst of changes wakes every reader once, not for each.
+/// Shortest time between two wake-ups: a burst of changes wakes every reader only once.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A change in the ring, with its form on the wire, which is made on first use.
+/// A change in the ring, with its encoded form, which is created at first use.
 #[derive(Debug)]
 pub(crate) struct Published {
     change: StatusChange,
@@ -36,16 +39,16 @@ impl Published {
         self.change.transition.id
     }
 
-    /// What `show` makes of the change: made once for all readers with the same right to details.
+    /// The change encoded by `show`: encoded once for all readers with the same access to details.
     pub(crate) fn shown(&self, details: bool, show: impl FnOnce(&StatusChange) -> Bytes) -> Bytes {
         self.shown[usize::from(details)].get_or_init(|| show(&self.change)).clone()
     }
 }
 
-/// A point of the feed.
+/// A position in the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// How many changes came before it.
+    /// Number of changes before it.
     pub(crate) position: u64,
     /// Id of the last one before it.
     pub(crate) id: u64,
@@ -53,11 +56,11 @@ pub(crate) struct Mark {
     pub(crate) round: u64,
 }
 
-/// Where the ring begins: it has every change with a greater id.
+/// The start of the ring: it has every change with a greater id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Floor {
     pub(crate) id: u64,
-    /// Whether that is the id of a change, which made room, rather than the moment of the start.
+    /// Whether that is the id of a dropped change, and not the time of the start.
     pub(crate) is_change: bool,
 }
 
@@ -248,7 +251,7 @@ pub(crate) enum Taken {
     Change(Arc<Published>),
     /// The ring went past the reader, by so many changes.
     Missed(u64),
-    /// Another round has begun: the reader sends the whole again.
+    /// A new round has begun: the reader sends a summary.
     Round(u64),
 }
 

@@ -1,4 +1,4 @@
-//! What a subscriber gets.
+//! The events that a subscriber gets.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ pub enum HealthEvent {
     Service(ServiceChange),
     /// A maintenance window of a check began or ended.
     Maintenance(MaintenanceChange),
-    /// A check left the plan, whatever status it had: nothing more comes of it.
+    /// A check was removed from the plan; no more events of it follow.
     Removed(Arc<CheckInfo>),
 }
 
@@ -31,7 +31,7 @@ pub struct StatusChange {
     /// Whether it is the first status of the check since this [`Health`](crate::Health) was built or
     /// the check was added: what was before is not known, so that `up` is no recovery.
     pub first: bool,
-    /// A dependency of the check that was down at that moment, so that the change says nothing new.
+    /// A dependency of the check that was down at that moment and explains the change.
     pub suppressed_by: Option<Arc<str>>,
     /// Whether the check was in a maintenance window at that moment.
     pub maintenance: bool,

@@ -1,5 +1,5 @@
-//! What the feed knows of each check. An event is described from this alone, since the cell of its
-//! check is locked when it comes, and no other cell may be.
+//! The feed's own copy of the status of each check. Events are described from this copy only,
+//! because the cell of the event's check is locked, and no second cell may be locked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Known {
         Self { checks: HashMap::new(), service: ServiceStatus::Starting, started: false }
     }
 
-    /// Takes note of a status change, and describes it.
+    /// Records a status change, and describes it.
     pub(super) fn transition(
         &mut self,
         check: &Arc<CheckInfo>,
@@ -49,7 +49,7 @@ impl Known {
         }
     }
 
-    /// Takes note that maintenance of a check begins or ends, and describes it.
+    /// Records that maintenance of a check begins or ends, and describes it.
     pub(super) fn maintain(
         &mut self,
         check: &Arc<CheckInfo>,
@@ -59,7 +59,7 @@ impl Known {
         MaintenanceChange { check: Arc::clone(check), maintenance }
     }
 
-    /// Takes note of the service's status, and describes the change.
+    /// Records the service's status, and describes the change.
     pub(super) fn service(&mut self, to: ServiceStatus, since: SystemTime) -> ServiceChange {
         let from = std::mem::replace(&mut self.service, to);
         let first = !std::mem::replace(&mut self.started, true);

@@ -1,9 +1,10 @@
-//! The feed: what happened lately, for any number of readers at their own pace.
+//! The feed: the latest events, for any number of readers at their own pace.
 //!
-//! The feed is a [`Sink`](crate::model::Sink): it gets the recorder's events and keeps them in rings,
-//! in order (`ring.rs`, `feed.rs`). Publishing costs the same however many readers there are, as a
-//! separate task wakes them. A reader is only a position in a ring. A slow reader costs the others
-//! nothing, and learns how much it missed once the ring has gone past it.
+//! Input: events of the state, because the feed is a [`Sink`](crate::model::Sink). Output: the
+//! events in order, from ring buffers (`ring.rs`, `feed.rs`). Publishing costs the same however
+//! many readers there are, because a separate task wakes them. A reader is only a position in a
+//! ring. A slow reader costs the others nothing, and gets the number of events that it missed when
+//! the ring has overwritten its position.
 //!
 //! `/events` reads the status changes of checks, as [`Published`]. A [`Subscription`] within the host
 //! reads every [`HealthEvent`].

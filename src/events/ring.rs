@@ -1,4 +1,4 @@
-//! The latest items of a sequence.
+//! A ring buffer of the latest items of a sequence.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Ring<T> {
     kept: VecDeque<Arc<T>>,
-    /// Items that are kept at most.
+    /// Highest number of items that are kept.
     capacity: usize,
-    /// How many items came before the first that is kept.
+    /// Number of items that were dropped before the first one that is kept.
     gone: u64,
 }
 
@@ -33,7 +33,7 @@ impl<T> Ring<T> {
         self.kept.get(index)
     }
 
-    /// Adds an item, and returns the one that made room for it.
+    /// Adds an item, and returns the one that was dropped for it.
     pub(super) fn push(&mut self, item: Arc<T>) -> Option<Arc<T>> {
         let oldest = if self.kept.len() < self.capacity { None } else { self.kept.pop_front() };
         self.gone += u64::from(oldest.is_some());
@@ -47,10 +47,10 @@ impl<T> Ring<T> {
     }
 }
 
-/// What a reader at a position of a ring finds next.
+/// The next item for a reader at a position.
 pub(super) enum Next<'a, T> {
     Item(&'a Arc<T>),
-    /// The ring went past the reader, by so many items.
+    /// The ring has dropped this many items that the reader did not read.
     Missed(u64),
 }
 

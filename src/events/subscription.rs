@@ -9,14 +9,14 @@ use futures_util::stream::{BoxStream, Stream};
 
 use super::health_event::{HealthEvent, StatusChange};
 
-/// The number of events that were not delivered, as they came faster than they were read.
+/// The number of events that were not delivered, because they came faster than they were read.
 ///
 /// What follows in the stream is newer; [`HealthState`](crate::HealthState) has the current state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} events were missed")]
 pub struct Missed(pub u64);
 
-/// What happens to the service and its checks from the moment of subscription on, in order.
+/// The events of the service and its checks from the moment of subscription on, in order.
 ///
 /// It ends when the last clone of its [`Health`](crate::Health) is dropped, which it does not keep
 /// alive. It may be read as slowly as one likes: the latest 1,000 events are kept for all

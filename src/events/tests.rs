@@ -237,7 +237,7 @@ async fn a_subscriber_is_woken_by_a_change_and_ends_with_the_feed() {
     publish(&feed, base);
     let mut changes = feed.subscribe().checks();
     let waking = tokio::spawn(notifier.run());
-    assert!(changes.next().now_or_never().is_none(), "what came before is not told");
+    assert!(changes.next().now_or_never().is_none(), "what came before is not delivered");
     publish(&feed, base + 1);
     let change = timeout(PATIENCE, changes.next()).await.expect("it is woken");
     let change = change.expect("it goes on").expect("nothing is missed");
@@ -264,7 +264,7 @@ async fn a_round_begins_every_15_seconds_and_wakes_everybody() {
     let start = Instant::now();
     for round in 1..=3 {
         for reader in &mut readers {
-            let told = async {
+            let received = async {
                 loop {
                     match reader.take() {
                         Some(Taken::Round(round)) => return round,
@@ -273,7 +273,7 @@ async fn a_round_begins_every_15_seconds_and_wakes_everybody() {
                     }
                 }
             };
-            assert_eq!(timeout(PATIENCE, told).await, Ok(round));
+            assert_eq!(timeout(PATIENCE, received).await, Ok(round));
         }
         // The clock of tokio's timers counts whole milliseconds, rounded up.
         let late = start.elapsed().abs_diff(ROUND * u32::try_from(round).expect("it is small"));
@@ -302,7 +302,7 @@ async fn a_burst_wakes_the_readers_a_few_times_only() {
     };
     let _ = tokio::join!(publishing, timeout(Duration::from_millis(200), counting));
     assert!((2..=8).contains(&wakings), "{wakings} wakings for 100 changes");
-    assert_eq!(reader.position(), 100, "and yet the last was told");
+    assert_eq!(reader.position(), 100, "and yet the last was delivered");
 }
 
 /// The check `name`, which depends on `on`.

@@ -1,8 +1,8 @@
 //! The gRPC health service, `grpc.health.v1.Health`, over the same state as the probes.
 //!
-//! In flow names of services; out flow their statuses: of one (`Check`), of all (`List`), and of one
-//! with every change from then on (`Watch`). Kubernetes' `grpc` probes, gRPC's own client-side
-//! health checking and this crate's `grpc` kind ask it.
+//! Input: names of services. Output: their statuses: of one (`Check`), of all (`List`), or of one
+//! with every later change (`Watch`). Kubernetes' `grpc` probes, gRPC's own client-side health
+//! checking and this crate's `grpc` kind ask it.
 //!
 //! | name | its status |
 //! | --- | --- |

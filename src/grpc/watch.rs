@@ -1,4 +1,4 @@
-//! One client's watch: the status of a name now, and each that it changes to.
+//! One client's watch: sends the current status of a name, and each new status.
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -13,8 +13,8 @@ use crate::model::grpc_health::{HealthCheckResponse, ServingStatus};
 /// The answers that a watch sends.
 pub(super) type Statuses = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
-/// A watch. It queues nothing: a client that reads slowly gets the status at the time it reads, and
-/// misses a change that was undone meanwhile.
+/// A watch. It has no queue: a client that reads slowly gets the status at the time it reads, and
+/// misses changes that were reverted meanwhile.
 pub(super) struct Watcher {
     pub(super) known: Known,
     /// Wakes it when anything may have changed.
@@ -31,7 +31,7 @@ impl Watcher {
             let mut watcher = watcher?;
             Some(match watcher.changed().await {
                 Some(status) => (Ok(HealthCheckResponse::of(status)), Some(watcher)),
-                // A client tries again then, by the protocol, and finds another instance.
+                // By the protocol the client then retries, and finds another instance.
                 None => (Err(Status::unavailable("the service is stopping")), None),
             })
         };

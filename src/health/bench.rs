@@ -1,4 +1,5 @@
-//! What benchmarks reach of the engine, with the feature `bench`; no part of the public interface.
+//! Access for benchmarks to the engine, with the feature `bench`; not a part of the public
+//! interface.
 
 use std::future::ready;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How a [`Health`](super::Health) is described.
+//! [`Builder`]: the options of a [`Health`](super::Health).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl Builder {
         self
     }
 
-    /// What checks do that their declarations do not say. Default: [`Defaults::default`].
+    /// Default options of checks. Default: [`Defaults::default`].
     #[must_use]
     pub fn defaults(mut self, defaults: Defaults) -> Self {
         self.defaults = defaults;
@@ -121,7 +121,7 @@ impl Builder {
         self
     }
 
-    /// Where it runs, such as `production`. Default: it is not said.
+    /// Where it runs, such as `production`. Default: none.
     #[must_use]
     pub fn environment(mut self, environment: impl Into<String>) -> Self {
         self.service.environment = Some(environment.into());
@@ -142,31 +142,31 @@ impl Builder {
         self
     }
 
-    /// A bearer token without which `/metrics` answers 401. Default: it asks for none.
+    /// A bearer token that `/metrics` requires. Default: none is required.
     #[must_use]
     pub fn metrics_token(mut self, token: Secret) -> Self {
         self.access.metrics_token = Some(token);
         self
     }
 
-    /// How long the check runtime may stand still before `/health` is 503. Default 30 s, counted
-    /// in whole seconds.
+    /// How long the check runtime may be stalled before `/health` is 503. Default 30 s, counted in
+    /// whole seconds.
     #[must_use]
     pub fn liveness_timeout(mut self, timeout: Duration) -> Self {
         self.liveness_timeout = timeout;
         self
     }
 
-    /// Runs the checks on another runtime than the one that serves: one that blocks its thread
-    /// then delays no probe. Default: the current one.
+    /// Runs the checks on a separate runtime, so that a check that blocks its thread does not delay
+    /// a probe. Default: the current runtime.
     ///
-    /// On the current one, a check that blocks its thread takes a worker from the host until it
-    /// lets go. The other workers go on answering, a tenth of a second late at most, as long as
-    /// there are any; a runtime of one thread answers nothing meanwhile, `/health` neither. So give
-    /// checks that may block a runtime of their own, or have them await
-    /// [`spawn_blocking`](tokio::task::spawn_blocking). What such a check waits for is cancelled by
-    /// nobody: its run fails for [`Reason::Timeout`](crate::Reason::Timeout) when it lets go, and its
-    /// status is unknown once it is stale.
+    /// On the current runtime, a check that blocks its thread occupies a worker of the host until
+    /// it returns. The other workers continue to answer, with a delay of at most a tenth of a
+    /// second. A runtime with one thread answers nothing meanwhile, not even `/health`. So use a
+    /// separate runtime for checks that may block, or let them await
+    /// [`spawn_blocking`](tokio::task::spawn_blocking). A blocked check cannot be cancelled: its
+    /// run fails with [`Reason::Timeout`](crate::Reason::Timeout) when it returns, and its status
+    /// is unknown once it is stale.
     #[must_use]
     pub fn check_runtime(mut self, handle: Handle) -> Self {
         self.runtime = Some(handle);

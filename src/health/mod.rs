@@ -1,4 +1,4 @@
-//! The library's front door: declare checks, build, merge a router.
+//! The public interface of the library: declare checks, build a [`Health`], merge its router.
 
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -261,8 +261,8 @@ impl Health {
         self.inner.streams.cancel();
     }
 
-    /// Decides anew who is shown details, and which tokens give the right to them and to
-    /// `/metrics`; it holds from the next request on.
+    /// Changes who sees details, and the tokens for details and `/metrics`, from the next request
+    /// on.
     pub fn set_access(
         &self,
         details: Details,

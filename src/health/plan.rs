@@ -57,7 +57,7 @@ impl Health {
     /// ```
     ///
     /// # Errors
-    /// [`PlanError`] when the check cannot be run beside the others; nothing changes then.
+    /// [`PlanError`] when the check cannot be run together with the others; nothing changes then.
     pub fn add_check(
         &self,
         name: impl Into<String>,
@@ -67,8 +67,8 @@ impl Health {
         self.inner.scheduler.update(|current| engine::add(current, new))
     }
 
-    /// Replaces the check `name` of the plan by `check`, and leaves the others alone. It keeps its
-    /// status until its own first run; when it is [the same](Self::set_checks) it goes on.
+    /// Replaces the check `name` of the plan by `check`; the other checks do not change. It keeps
+    /// its status until its first run. If it is [the same](Self::set_checks) check, it continues.
     ///
     /// # Errors
     /// [`PlanError::Unknown`] when the plan has no check of this name, and others as for
@@ -82,9 +82,9 @@ impl Health {
         self.inner.scheduler.update(|current| engine::replace(current, new))
     }
 
-    /// Removes the check `name` from the plan, and leaves the others alone. A run in flight is
-    /// cancelled, and the check's series and status are gone at once. When there is no check of this
-    /// name nothing changes, and that is no error.
+    /// Removes the check `name` from the plan; the other checks do not change. A run in flight is
+    /// cancelled, and the check's series and status disappear at once. If there is no check of this
+    /// name, nothing changes; that is not an error.
     ///
     /// # Errors
     /// [`PlanError::Needed`] when another check depends on it; nothing changes then.
@@ -114,11 +114,11 @@ impl Health {
         Ok(plan)
     }
 
-    /// Makes `windows` the maintenance windows: one that is open then holds at once, one that is not
-    /// listed any more ends at once, and one that is the same goes on.
+    /// Makes `windows` the maintenance windows: a new window that is open begins at once, a removed
+    /// one ends at once, and an unchanged one continues.
     ///
-    /// A window that names no check is for every check, and one that names some is for these, as
-    /// soon as a plan has them.
+    /// A window without names applies to every check, a window with names to these checks, as soon
+    /// as a plan has them.
     #[cfg(feature = "maintenance")]
     pub fn set_maintenance(&self, windows: Vec<Window>) {
         self.inner.maintenance.set(windows);

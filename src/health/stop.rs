@@ -1,4 +1,4 @@
-//! When to stop.
+//! [`stop_signal`]: waits for the signal to stop the process.
 
 use std::fmt;
 use std::future::Future;

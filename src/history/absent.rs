@@ -1,4 +1,4 @@
-//! A build without the feature `history`: nothing can open a store, so these have no value.
+//! Stand-ins for a build without the feature `history`; they are never constructed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::model::Transition;
 #[derive(Debug, Clone)]
 pub(crate) enum History {}
 
-/// A status change that a store would remember.
+/// Stand-in for a recorded status change.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) check: Arc<str>,

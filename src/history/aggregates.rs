@@ -1,4 +1,5 @@
-//! The aggregates: what is known of each check, folded from what the queue held.
+//! The aggregates in memory: the roll-ups, availability and incidents of each check, folded from
+//! the records in the queue.
 //!
 //! A run counts in the minute in which it ended, and with it in the hour and the day. When a
 //! minute, hour or day is over, its roll-ups wait for the store in [`Pending`].
@@ -16,10 +17,11 @@ use super::rollup::{Counts, Millis, Ran, Rollup, Width, worse};
 use super::{Availability, raw};
 use crate::model::{Reason, ServiceStatus, Status, Transition};
 
-/// A clock that is set back by more than this is believed; less is waited for.
+/// If the clock is set back by more than this, the new time is used; otherwise the aggregates wait
+/// until it catches up.
 const BELIEVED: Millis = 3_600_000;
 
-/// What is known of one check.
+/// The aggregates of one check.
 #[derive(Debug, Default)]
 pub(super) struct Aggregate {
     /// Of the minute that has not ended, as are the next two.
@@ -38,7 +40,7 @@ pub(super) struct Aggregate {
     /// The first one in this process, and since when.
     first: StatusSince,
     pub(super) open: Option<Period>,
-    /// Whether what the store knows of the past is in here.
+    /// Whether the past from the store is included.
     pub(super) past_known: bool,
     /// Whether its check is no longer part of the plan.
     pub(super) removed: bool,
@@ -88,7 +90,7 @@ impl Aggregate {
         }
     }
 
-    /// Counts a run in the periods that have not ended.
+    /// Counts a run in the current periods.
     pub(super) fn count(&mut self, ran: &Ran) {
         let counts = Counts::of(ran);
         self.note(&counts);
@@ -112,7 +114,7 @@ impl Aggregate {
 }
 
 impl Aggregates {
-    /// Folds what the queue held; `now` ends the periods that are over by then.
+    /// Folds the records of the queue; periods that are over at `now` end.
     pub(super) fn fold(&mut self, records: Vec<Record>, now: Millis) {
         for record in records {
             match record {
@@ -123,7 +125,7 @@ impl Aggregates {
                 Record::Change { check, transition } => self.transition(&check, *transition),
                 Record::Removed { check, at } => self.remove(&check, at),
                 Record::Service { status, since } => {
-                    // They say that it is being started or stopped, not how it is.
+                    // These statuses mean that the service starts or stops; they are not recorded.
                     if !matches!(status, ServiceStatus::Starting | ServiceStatus::Draining) {
                         self.pending.service = Some((status, since));
                     }
@@ -143,10 +145,10 @@ impl Aggregates {
 
     fn run(&mut self, check: &Arc<str>, mut ran: Ran, reason: Option<Reason>) {
         self.advance(ran.at);
-        // Of a minute that is over, or of a clock that was set back: it counts now.
+        // The run belongs to a minute that is over, or the clock was set back: it counts now.
         ran.at = ran.at.max(self.minute);
         let aggregate = entry(&mut self.of, check);
-        // What it was until then, it was in this minute too.
+        // The status before the change also held in this minute.
         let before = aggregate.status;
         aggregate.note_status(before);
         aggregate.count(&ran);
@@ -178,7 +180,7 @@ impl Aggregates {
         self.pending.records += 1;
     }
 
-    /// Keeps it on its own, for as long as single runs are kept.
+    /// Keeps it as a single run, for as long as single runs are kept.
     fn keep_raw(&mut self, check: &Arc<str>, ran: &Ran) {
         if self.pending.raw == 0 {
             self.pending.raw_key = ran.at.max(self.pending.raw_key + 1);
@@ -212,7 +214,7 @@ impl Aggregates {
         self.pending.records += 1;
     }
 
-    /// Ends what is open of a check that is no longer asked.
+    /// Ends the open incident of a check that was removed.
     pub(super) fn remove(&mut self, check: &Arc<str>, at: Millis) {
         self.heartbeats.remove(check);
         let Some(aggregate) = self.of.get_mut(check) else { return };
@@ -227,7 +229,7 @@ impl Aggregates {
         aggregate.removed = true;
     }
 
-    /// Makes the minute of `at` the one that has not ended, unless it is over already.
+    /// Makes the minute of `at` the current one, unless it is over already.
     pub(super) fn advance(&mut self, at: Millis) {
         let minute = Width::Minute.floor(at);
         if self.minute == 0 {
@@ -259,13 +261,13 @@ impl Aggregates {
             if !ended.is_empty() {
                 pending.add(slot, check, &ended.into());
             }
-            // What a removed check did until its day is over is kept with that day.
+            // The data of a removed check stays until the end of its day.
             !aggregate.removed || !aggregate.raw.is_empty()
         });
         self.minute = minute;
     }
 
-    /// Adds what the store knows of a period to what memory knows of it.
+    /// Adds the stored data of a period to that in memory.
     pub(super) fn add(&mut self, width: Width, start: Millis, check: &Arc<str>, rollup: &Rollup) {
         if start != width.floor(self.minute) {
             self.pending.add((width, start), check, rollup);
@@ -294,8 +296,8 @@ impl Aggregates {
             aggregate.open = Some(period);
             return;
         };
-        // The store was late: the incident ended with the first run, or is the one that began
-        // with it.
+        // The store answered late: the incident ended with the first run, or it is the incident
+        // that began with it.
         if first == Status::Up {
             self.pending.incident(check, period.ended(at));
             return;
@@ -315,13 +317,13 @@ impl Aggregates {
         self.pending.incident(check, period);
     }
 
-    /// Says which checks are asked from the start.
+    /// Sets the checks of the first plan.
     pub(super) fn plan(&mut self, checks: HashSet<Arc<str>>, now: Millis) {
         self.planned = Some(checks);
         self.end_unplanned(now);
     }
 
-    /// Ends what was open of checks that this process does not ask.
+    /// Ends open incidents of checks that this process does not have.
     pub(super) fn end_unplanned(&mut self, now: Millis) {
         let Some(planned) = &self.planned else { return };
         let idle = |(check, aggregate): (&Arc<str>, &Aggregate)| {
@@ -333,7 +335,7 @@ impl Aggregates {
         }
     }
 
-    /// Makes all that is known wait for the store again: a new one knows nothing of it.
+    /// Queues all data for the store again, because a new store has nothing.
     pub(super) fn renew(&mut self) {
         for (check, aggregate) in &self.of {
             if let Some(period) = &aggregate.open {

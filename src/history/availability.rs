@@ -1,4 +1,5 @@
-//! Shares of good runs over the last hour, day, week and month, in a few kilobytes a check.
+//! Availability: shares of good runs over the last hour, day, week and month, in a few kilobytes
+//! per check.
 
 use std::collections::VecDeque;
 
@@ -21,7 +22,7 @@ pub(super) struct Ring<const SLOTS: usize, const WIDTH: Millis> {
 }
 
 impl<const SLOTS: usize, const WIDTH: Millis> Ring<SLOTS, WIDTH> {
-    /// Adds what happened at `at`; what is older than the ring is forgotten.
+    /// Adds runs that ended at `at`; data older than the ring is dropped.
     pub(super) fn add(&mut self, at: Millis, good: u32, counted: u32) {
         if counted == 0 {
             return;
@@ -59,10 +60,10 @@ impl<const SLOTS: usize, const WIDTH: Millis> Ring<SLOTS, WIDTH> {
         }
     }
 
-    /// Adds what happened over `width` from `at` on, as if it had been spread evenly.
+    /// Adds runs of the period of length `width` from `at` on, spread evenly.
     pub(super) fn spread(&mut self, at: Millis, width: Millis, good: u32, counted: u32) {
         let parts = u32::try_from(width / WIDTH).unwrap_or(1).max(1);
-        // The first parts take what is left over, so that the sum is what it was.
+        // The first parts get the remainder, so that the sum stays the same.
         let part = |sum: u32, i: u32| sum / parts + u32::from(i < sum % parts);
         for i in 0..parts {
             self.add(at + i64::from(i) * WIDTH, part(good, i), part(counted, i));
@@ -92,7 +93,7 @@ impl<const SLOTS: usize, const WIDTH: Millis> Ring<SLOTS, WIDTH> {
     }
 }
 
-/// The rings of one check. Each has one slot more than its window, for the one that has begun.
+/// The rings of one check. Each has one slot more than its window, for the current slot.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rings {
     /// An hour of minutes.

@@ -1,12 +1,12 @@
-//! A connection to a store, SQLite or PostgreSQL, that speaks the same to both.
+//! A connection to a store, SQLite or PostgreSQL, with the same interface for both.
 //!
-//! Every statement is written once, in SQL that both stores understand. This module hides how they
-//! differ.
-//!
+//! Every statement is written once, in SQL that both understand; only this module knows the
+//! differences.
+
 //! # Behind a pooler
 //! A pooler such as `PgBouncer` may give each transaction another session of the server. So on
-//! PostgreSQL no statement has a name, and one with parameters, which takes two steps, is always
-//! part of a transaction.
+//! PostgreSQL no statement has a name, and a statement with parameters, which takes two steps, is
+//! always part of a transaction.
 
 use std::path::Path;
 use std::time::Duration;
@@ -48,7 +48,7 @@ const MAX_PREPARED_VALUES: usize = 16;
 static SQLITE: Migrator = sqlx::migrate!("src/history/migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("src/history/migrations/postgres");
 
-/// Two numbers that stand for the lock on the schema.
+/// The key of the advisory lock on the schema.
 const SCHEMA_LOCK: &str = "SELECT pg_advisory_xact_lock(1986620020, 1)";
 
 /// A connection of its own, not one of a pool.
@@ -95,8 +95,8 @@ impl Connection {
             }
             Place::File(path) => {
                 let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
-                // What was acknowledged survives even a loss of power; at one commit in ten
-                // seconds that costs nothing to speak of.
+                // Acknowledged data must survive a power failure; with one commit in ten seconds
+                // the cost is negligible.
                 let options = sqlite(options)
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
@@ -118,10 +118,10 @@ impl Connection {
         }
     }
 
-    /// Keeps others from changing the schema until the transaction ends.
+    /// Locks the schema until the transaction ends.
     pub(super) async fn lock_schema(&mut self) -> Result<(), StoreError> {
         match self {
-            // A transaction that is going to write has the whole file.
+            // A write transaction of SQLite locks the whole file.
             Self::Sqlite(_) => Ok(()),
             Self::Postgres(..) => self.fetch(SCHEMA_LOCK, &[]).await.map(drop),
         }
@@ -222,7 +222,7 @@ impl Connection {
         Ok(rows)
     }
 
-    /// Begins a transaction for one statement, where it has to be part of one.
+    /// Begins a transaction for one statement, if it needs one.
     async fn begin_alone(&mut self, values: &[Value]) -> Result<bool, StoreError> {
         let alone = matches!(self, Self::Postgres(_, false)) && !values.is_empty();
         if alone {
@@ -255,7 +255,7 @@ impl Connection {
                     sql.push('$');
                     sql.push_str(&(number + 1).to_string());
                 } else {
-                    // SQLite looks a numbered one up among all before it.
+                    // SQLite compares a numbered parameter with all before it, which is slow.
                     sql.push('?');
                 }
             }
@@ -266,11 +266,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Begins a transaction that is going to write.
+    /// Begins a write transaction.
     ///
-    /// An error does not roll it back here. The caller drops the connection instead.
+    /// After an error there is no rollback: the caller must drop the connection.
     pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
-        // One that only reads at first would find, when it writes, that it is too late for that.
+        // A transaction that only reads at first may fail when it starts to write.
         let sql = match self {
             Self::Sqlite(_) => "BEGIN IMMEDIATE",
             Self::Postgres(_, begun) => {
@@ -323,9 +323,9 @@ impl Connection {
         }
     }
 
-    /// Closes the connection in order.
+    /// Closes the connection.
     pub(super) async fn close(self) {
-        // It is gone either way.
+        // An error is ignored: the connection is closed in any case.
         let _ = match self {
             Self::Sqlite(conn) => conn.close().await,
             Self::Postgres(conn, _) => conn.close().await,
@@ -333,7 +333,7 @@ impl Connection {
     }
 }
 
-/// What every connection to SQLite has in common.
+/// Options of every SQLite connection.
 fn sqlite(options: SqliteConnectOptions) -> SqliteConnectOptions {
     let options = options.busy_timeout(BUSY).foreign_keys(true);
     // A mebibyte, less than half of what it takes by default.
@@ -379,7 +379,7 @@ impl From<ConnectError> for StoreError {
     }
 }
 
-/// Why the file at `path` did not open: SQLite does not say, so the system is asked.
+/// Why the file at `path` did not open: SQLite does not report it, so this tries to open the file.
 fn opening(path: &Path, error: sqlx::Error) -> StoreError {
     let refused = match &error {
         sqlx::Error::Database(inner) => {

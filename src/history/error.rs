@@ -1,4 +1,4 @@
-//! Why a history cannot be kept, and why a store did not do what it was asked.
+//! Errors of the history and of its store.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
-    /// The URL does not name a store.
+    /// The text is not the URL of a store.
     #[error("no place to keep a history; right is `sqlite:PATH` or `postgres://…`")]
     BadUrl,
     /// The SQLite file cannot be opened or made.
@@ -44,16 +44,16 @@ pub enum HistoryError {
     Thread(#[from] std::io::Error),
 }
 
-/// Why a store did not do what it was asked.
+/// Why a request to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     /// It may work later.
     #[error("{0}")]
     Trouble(String),
-    /// The SQLite file is none, or damaged.
+    /// The file is not a SQLite file, or is damaged.
     #[error("{0}")]
     Corrupt(String),
-    /// It will not work until an operator changes something.
+    /// It will not work until somebody fixes it.
     #[error(transparent)]
     Hopeless(#[from] HistoryError),
 }

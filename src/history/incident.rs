@@ -41,7 +41,7 @@ impl Period {
         }
     }
 
-    /// Takes over what `other` says of the worst status, if that is worse.
+    /// Takes the worst status and its cause from `other`, if that is worse.
     pub(super) fn worsen(&mut self, other: Self) {
         if badness(other.worst) > badness(self.worst) {
             *self = Self { id: self.id, start: self.start, end: self.end, ..other };
@@ -83,13 +83,13 @@ mod tests {
 
     fn folded(changes: &[Changed]) -> (Option<Period>, Vec<Period>) {
         let mut open = None;
-        let told = changes.iter().filter_map(|change| fold(&mut open, change)).collect();
-        (open, told)
+        let periods = changes.iter().filter_map(|change| fold(&mut open, change)).collect();
+        (open, periods)
     }
 
     #[test]
     fn a_period_lasts_from_leaving_up_until_up_again_and_tells_of_its_worst() {
-        let (open, told) = folded(&[
+        let (open, periods) = folded(&[
             changed(1, Unknown, Up, None),
             changed(2, Up, Degraded, None),
             changed(3, Degraded, Down, Some(Reason::Timeout)),
@@ -98,8 +98,8 @@ mod tests {
             changed(6, Down, Up, None),
         ]);
         assert_eq!(open, None);
-        assert_eq!(told.len(), 3, "begun, worsened, ended: {told:?}");
-        let last = told.last().expect("its end");
+        assert_eq!(periods.len(), 3, "begun, worsened, ended: {periods:?}");
+        let last = periods.last().expect("its end");
         assert_eq!((last.id, last.start, last.end, last.worst), (2, 2, Some(6), Down));
         assert_eq!(last.reason, Some(Reason::Timeout), "what first made it that bad");
     }
@@ -113,22 +113,22 @@ mod tests {
 
     #[test]
     fn not_knowing_is_no_end() {
-        let (open, told) = folded(&[
+        let (open, periods) = folded(&[
             changed(1, Up, Down, Some(Reason::Timeout)),
             changed(2, Down, Unknown, None),
             changed(3, Unknown, Down, Some(Reason::Other)),
         ]);
-        assert_eq!(told.len(), 1);
+        assert_eq!(periods.len(), 1);
         assert_eq!(open.map(|p| (p.start, p.reason)), Some((1, Some(Reason::Timeout))));
     }
 
     #[test]
     fn a_period_does_not_end_before_it_began() {
-        let (_, told) = folded(&[
+        let (_, periods) = folded(&[
             Changed { at: 100, ..changed(1, Up, Down, None) },
             Changed { at: 40, ..changed(2, Down, Up, None) },
         ]);
-        assert_eq!(told.last().and_then(|p| p.end), Some(100));
+        assert_eq!(periods.last().and_then(|p| p.end), Some(100));
     }
 
     proptest! {
@@ -141,8 +141,8 @@ mod tests {
                 if to == from {
                     continue;
                 }
-                let told = fold(&mut open, &changed(i as u64 + 1, from, to, None));
-                ended += usize::from(told.is_some_and(|p| p.end.is_some()));
+                let periods = fold(&mut open, &changed(i as u64 + 1, from, to, None));
+                ended += usize::from(periods.is_some_and(|p| p.end.is_some()));
                 prop_assert_eq!(open.is_some(), to != Up);
                 from = to;
             }

@@ -1,7 +1,7 @@
-//! What a restarted service finds in its store: how things were, and what was begun.
+//! Loads the state of a restarted service from the store: last statuses, open incidents, current
+//! roll-ups.
 //!
-//! What the store remembers is added to what memory holds already. So the result is the same when the
-//! store answers late.
+//! The data is added to what is in memory already, so it does not matter if the store answers late.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -33,7 +33,7 @@ pub(super) struct Instance {
 /// Names of checks by the ids that the store gave them.
 type Names = HashMap<i64, Arc<str>>;
 
-/// Finds the instance, or makes it known.
+/// Finds the instance, or inserts it.
 pub(super) async fn instance(
     conn: &mut Connection,
     service: &str,
@@ -88,8 +88,8 @@ fn numbers(first: usize, count: usize) -> String {
 /// A roll-up of a check, as the store has it.
 type Stored = (Width, Millis, Arc<str>, Rollup);
 
-/// The roll-ups of checks that were removed and are back: as far back as memory reaches, and from
-/// the first period on that is `waiting` to be written, since a row holds all of its period.
+/// The roll-ups of checks that were removed and added again: as far back as memory keeps them, and
+/// from the first period that is `waiting` to be written, because a row contains its whole period.
 pub(super) async fn past(
     conn: &mut Connection,
     instance: i64,
@@ -136,18 +136,18 @@ pub(super) async fn past(
     Ok(found)
 }
 
-/// Loads all that memory holds of the past.
+/// Loads all past data that is kept in memory.
 pub(super) async fn load(
     conn: &mut Connection,
     shared: &Shared,
     instance: &Instance,
     now: Millis,
 ) -> Result<(), StoreError> {
-    // What belongs to the periods that have not ended is known only once they have begun.
+    // The current periods must be set before data can be added to them.
     drop(shared.aggregates());
     let names = statuses(conn, shared, instance).await?;
     let mut loader = Loader { conn, shared, instance: instance.id, names: &names };
-    // Nothing in the roll-ups is newer, so this is where single runs take over.
+    // The roll-ups end here; single runs continue from here.
     let rolled = instance.rolled_up_to.min(now);
     let (hour, day) = (Width::Hour.floor(rolled), Width::Day.floor(rolled));
     let minutes_from = Width::Minute.floor(now - Width::Hour.millis());
@@ -195,8 +195,8 @@ async fn statuses(
     shared: &Shared,
     instance: &Instance,
 ) -> Result<Names, StoreError> {
-    // The others were removed, or never had a status: should they come back, their past is loaded
-    // then.
+    // Other checks were removed, or never had a status; if they are added again, their past is
+    // loaded then.
     let sql = "SELECT id, name, status, since FROM vitalsign_checks WHERE instance_id = $1 \
                AND (status IS NOT NULL OR id IN (SELECT check_id FROM vitalsign_incidents \
                WHERE instance_id = $1 AND ended IS NULL))";
@@ -340,7 +340,7 @@ impl Loader<'_> {
         until: Millis,
         mut take: impl FnMut(&mut Aggregates, &Arc<str>, Millis, &Counts),
     ) -> Result<(), StoreError> {
-        // One text for all checks: a row each would cost more than all else.
+        // One text for all checks: one row per check would be the largest part of the cost.
         let sql = "SELECT string_agg(check_id || ' ' || runs || ' ' || good || ' ' || slo_good \
                    || ' ' || slo_counted || ' ' || max_micros || ' ' || coalesce(worst, -1), ',') \
                    FROM vitalsign_rollups WHERE instance_id = $1 AND width = $2 AND start = $3";

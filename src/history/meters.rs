@@ -1,10 +1,10 @@
-//! The history's own figures, through the `metrics` facade.
+//! The metrics about the history itself, through the `metrics` facade.
 
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// Handles to the figures, every series of them from 0.
+/// Handles to the metrics; all start at 0.
 pub(super) struct Meters {
     pub(super) up: Gauge,
     queue: Gauge,
@@ -61,7 +61,7 @@ impl Meters {
         self.queue.set(length as f64);
     }
 
-    /// Notes that the store has acknowledged `records` runs and changes, or has not.
+    /// Records that the store has acknowledged `records` runs and changes, or has not.
     pub(super) fn wrote(&self, succeeded: bool, records: u64, took: Duration) {
         let counter = if succeeded { &self.written } else { &self.failed };
         counter.increment(records);

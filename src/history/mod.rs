@@ -1,8 +1,8 @@
-//! How it has been: status changes, incidents and roll-ups of every check, kept over restarts.
+//! The history: status changes, incidents and roll-ups of every check, kept over restarts.
 //!
-//! In flow the events of checks, through a [`Sink`] that returns at once.
-//! Out flow shares of good runs, kept in memory and read without waiting, and what the store is
-//! asked for: steps of a check's past, incidents, and the changes after a known one.
+//! Input: the events of checks, through a [`Sink`] that returns at once. Output: availability, kept
+//! in memory and read without waiting, and data read from the store: steps of a check's past,
+//! incidents, and the changes after a known one.
 
 mod aggregates;
 mod availability;
@@ -24,6 +24,7 @@ mod raw;
 mod read;
 mod reason_rows;
 mod reasons;
+#[cfg(feature = "page")]
 pub(crate) mod recent;
 mod record;
 mod returned;
@@ -60,7 +61,7 @@ pub use error::HistoryError;
 pub(crate) use generate::generate;
 pub use options::HistoryOptions;
 
-/// Longest that opening waits for the store; what it remembers may also come later.
+/// Longest time that opening waits for the store; its data may also be loaded later.
 const START: Duration = Duration::from_secs(2);
 
 /// The history of one service's checks, as one instance of it keeps them.
@@ -75,12 +76,12 @@ pub struct History {
 struct Inner {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
-    /// That of the writer's thread, on which everything is asked of the store.
+    /// Handle of the writer's thread, which does all I/O of the store.
     runtime: Handle,
     days: read::CachedDays,
 }
 
-/// How things were when this service was last heard of.
+/// The state before this process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Remembered {
     /// Statuses of the checks, and since when.
@@ -213,17 +214,17 @@ pub enum ReadError {
     /// The store did not answer in time, or refused.
     #[error("the history store does not answer")]
     Unavailable,
-    /// [`IncidentFilter::after`] is not a position that a page returned.
+    /// [`IncidentFilter::after`] is not a position from a page.
     #[error("no position of a page of incidents")]
     BadPosition,
 }
 
 impl History {
-    /// Opens the store, or begins it, and loads how things were.
+    /// Opens or creates the store, and loads the last state.
     ///
-    /// It waits for 2 s at most. A server that does not answer by then is tried again and again,
-    /// and what happens meanwhile is kept in memory, within bounds. Everything is asked of the
-    /// store on a thread of its own.
+    /// It waits for 2 s at most. If the server does not answer by then, it is retried in the
+    /// background, and new data is kept in memory, up to a limit. All I/O of the store happens on a
+    /// separate thread.
     ///
     /// # Errors
     /// [`HistoryError`] when the store cannot be used at all.
@@ -246,7 +247,7 @@ impl History {
         Ok(Self { inner: Arc::new(Inner { shared, commands, runtime: handle, days }) })
     }
 
-    /// Writes all pending records, for `within` at most, and ends. Records that come later are lost.
+    /// Writes pending data, for `within` at most, and ends; data recorded later is lost.
     pub async fn close(&self, within: Duration) {
         let (done, closed) = oneshot::channel();
         let until = Instant::now() + within;
@@ -260,7 +261,7 @@ impl History {
         }
     }
 
-    /// What records the events of checks.
+    /// The sink that records the events of checks.
     #[must_use]
     pub fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.inner.shared.queue) as Arc<dyn Sink>
@@ -272,7 +273,7 @@ impl History {
         self.inner.shared.aggregates().availability(check, shared::now())
     }
 
-    /// How things were, as far as that is known by now.
+    /// The state before this process, as far as it was loaded.
     pub(crate) fn remembered(&self) -> Remembered {
         let aggregates =
             self.inner.shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -284,7 +285,7 @@ impl History {
         Remembered { checks: held.collect(), service }
     }
 
-    /// Sets the checks of the first plan. Open incidents of other checks end.
+    /// Sets the checks of the first plan; open incidents of other checks end.
     pub(crate) fn plan(&self, checks: impl IntoIterator<Item = Arc<str>>) {
         self.inner.shared.aggregates().plan(checks.into_iter().collect(), shared::now());
     }

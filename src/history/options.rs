@@ -1,4 +1,5 @@
-//! Where a history is kept, and for whom.
+//! [`HistoryOptions`]: the place of a history, its owner, and how long it is kept (`retention`,
+//! default 30 days).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,12 +12,12 @@ use crate::net::database::PostgresServers;
 /// How long a history is kept by default: 30 days.
 const RETENTION: Duration = Duration::from_hours(30 * 24);
 
-/// What the sessions of a store call themselves.
+/// The application name of sessions with PostgreSQL.
 const APPLICATION: &str = "vitalsign history";
 
-/// Where and for whom a [`History`](super::History) is kept.
+/// The options of a [`History`](super::History).
 ///
-/// It has no `Debug` of the URL, which may hold a password.
+/// `Debug` does not show the URL, which may contain a password.
 #[derive(Clone)]
 pub struct HistoryOptions {
     pub(super) place: Place,

@@ -1,5 +1,6 @@
-//! What the store has not acknowledged yet. Values are absolute, so that writing them again does
-//! no harm, and bounded, so that a store that stays away costs no memory without end.
+//! Data that the store has not acknowledged yet. Values are absolute, so that writing them again
+//! does no harm. Their number is limited, so that memory does not grow without end while the store
+//! is unreachable.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub(super) type Rollups = HashMap<Arc<str>, Rollup>;
 /// A status and since when it holds.
 pub(super) type StatusSince = Option<(Status, Millis)>;
 
-/// Records that the store has not acknowledged yet.
+/// Data that waits for the store.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// Of periods that are over.
@@ -45,15 +46,15 @@ pub(super) struct Pending {
     pub(super) raw_key: Millis,
     /// Runs and changes that were folded in and not acknowledged.
     pub(super) records: u64,
-    /// Roll-ups, changes and incidents that were given up since this was asked last.
+    /// Roll-ups, changes and incidents dropped since this was last read.
     dropped: u64,
 }
 
 impl Pending {
-    /// Adds to a roll-up that is over.
+    /// Adds to a roll-up whose period has ended.
     pub(super) fn add(&mut self, slot: Slot, check: &Arc<str>, rollup: &Rollup) {
         let rollups = self.rollups.entry(slot).or_default();
-        // A flush that holds the old ones does not acknowledge these.
+        // A flush with the old values does not acknowledge the new ones.
         Arc::make_mut(rollups).entry(Arc::clone(check)).or_default().merge(rollup);
     }
 
@@ -83,8 +84,8 @@ impl Pending {
             || !self.heartbeats.is_empty()
     }
 
-    /// Gives up the oldest of what exceeds the bounds: single runs first, which the roll-ups hold
-    /// too, and minutes before hours and days. Returns whether single runs are to be forgotten.
+    /// Drops the oldest data beyond the limits: single runs first, because the roll-ups contain
+    /// them, and minutes before hours and days. Returns whether single runs must be dropped.
     pub(super) fn bound(&mut self) -> bool {
         let mut rollups: usize = self.rollups.values().map(|r| r.len()).sum();
         while rollups > MAX_ROLLUPS
@@ -107,7 +108,7 @@ impl Pending {
         self.raw > MAX_RAW
     }
 
-    /// How much was given up since this was asked last.
+    /// Number of records dropped since this was last read.
     pub(super) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }

@@ -1,4 +1,7 @@
-//! Deletes what was kept long enough, a little at a time.
+//! Deletes expired history, in small steps.
+//!
+//! Single runs are kept for 70 min and roll-ups of a minute for 48 h (or for `retention` if that is
+//! shorter). Everything else is kept for `retention`, 30 days by default (`options.rs`).
 
 use std::sync::Arc;
 
@@ -9,16 +12,16 @@ use super::shared::{Shared, now};
 use super::value::Value;
 use super::{heartbeats, reason_rows, write};
 
-/// Slots of roll-ups that one round deletes of each width; a slot ends each minute.
+/// Slots of roll-ups of each width that one round deletes; one slot ends per minute.
 const SLOTS: usize = 20;
 
-/// How long single runs are kept: they answer for the last hour.
+/// How long single runs are kept: they are needed for the last hour.
 const RUNS: Millis = 70 * 60_000;
 
 /// How long the roll-ups of minutes are kept.
 pub(super) const MINUTES: Millis = 48 * 3_600_000;
 
-/// Deletes what this instance has kept for longer than `retention`.
+/// Deletes the data of this instance that is older than `retention`.
 pub(super) async fn prune(
     conn: &mut Connection,
     instance: i64,
@@ -29,7 +32,7 @@ pub(super) async fn prune(
     conn.execute(sql, &[instance.into(), (now - RUNS).into()]).await?;
     for width in [Width::Minute, Width::Hour, Width::Day] {
         let kept = if width == Width::Minute { retention.min(MINUTES) } else { retention };
-        // What began before but reaches into what is kept stays.
+        // A period that began before the limit but ends after it stays.
         prune_rollups(conn, instance, width, now - kept - width.millis()).await?;
         reason_rows::prune(conn, instance, width, now - kept - width.millis()).await?;
     }
@@ -62,15 +65,14 @@ async fn prune_rollups(
     Ok(())
 }
 
-/// Deletes what instances of this service left that are no more, and checks that are asked no
-/// longer.
+/// Deletes the data of instances of this service that do not exist any more, and of removed checks.
 pub(super) async fn tidy(
     conn: &mut Connection,
     shared: &Shared,
     instance: i64,
     retention: Millis,
 ) -> Result<(), StoreError> {
-    // An instance at work records once an hour which checks it asks.
+    // A running instance records its checks once an hour.
     let gone = now() - retention.max(Width::Day.millis());
     let asked: Vec<Arc<str>> = shared.aggregates().of.keys().cloned().collect();
     write::see(conn, instance, &asked).await?;
@@ -82,7 +84,7 @@ pub(super) async fn tidy(
     let sql = "DELETE FROM vitalsign_checks WHERE seen < $1 AND instance_id IN \
                (SELECT id FROM vitalsign_instances WHERE service = $2)";
     conn.execute(sql, &[gone.into(), service.into()]).await?;
-    // One that works says so with every flush, even before it has checks.
+    // A running instance updates its row with every flush, even before it has checks.
     let sql = "DELETE FROM vitalsign_instances WHERE service = $1 AND rolled_up_to < $2 \
                AND NOT EXISTS \
                (SELECT 1 FROM vitalsign_checks WHERE instance_id = vitalsign_instances.id)";
@@ -91,8 +93,8 @@ pub(super) async fn tidy(
     reason_rows::prune_orphans(conn).await
 }
 
-/// Deletes the expired rows of another instance, which may never come back to do it itself. Runs that
-/// it has not rolled up stay for as long as it may come back.
+/// Deletes expired data of another instance, which may not exist any more. Single runs that are not
+/// in roll-ups yet stay, because that instance may start again.
 async fn prune_gone(
     conn: &mut Connection,
     instance: i64,

@@ -1,10 +1,10 @@
-//! Single runs in a few bytes each, as they are kept for an hour.
+//! The compact storage format of single runs: a few bytes each.
 
 use super::rollup::{Millis, Ran, Width};
 use super::varint::{Reader, write};
 use crate::model::{Outcome, Status};
 
-/// Checks whose ids differ in what follows these bits are stored in rows of their own.
+/// Number of low bits of a check's id that select the row (shard).
 const SHARD: i64 = 64;
 
 /// The row, among those of one flush, that the runs of the check `id` are stored in.
@@ -12,14 +12,14 @@ pub(super) const fn shard(id: i64) -> i64 {
     id.div_euclid(SHARD)
 }
 
-/// In the byte for the rest: how many of the same there were follows.
+/// Flag in the trailing byte: a repeat count follows.
 const SEVERAL: u8 = 1 << 6;
 
-/// What is longer than a call by less than this ratio is kept as if it were as long.
+/// Calls whose durations differ by less than this ratio are stored as one.
 const COARSE: f64 = 1.2;
 
-/// The calls, sorted by outcome and duration, with those of about the same length as one: a busy
-/// host has calls of a hundred lengths each second.
+/// The calls, sorted by outcome and duration; calls of nearly the same duration are merged, because
+/// a busy host has calls of a hundred durations each second.
 pub(super) fn coarse(calls: Vec<Ran>) -> Vec<Ran> {
     let mut groups: Vec<(Ran, u64)> = Vec::new();
     for call in calls {

@@ -1,4 +1,4 @@
-//! What readers ask of the store: within a bound of time, and never on their own threads.
+//! Queries of readers: each has a time limit and runs on the history's own thread.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,13 +22,13 @@ use super::{Change, Day, Incident, IncidentFilter, IncidentPage, Inner, ReadErro
 use crate::model::log_targets;
 use crate::model::{Status, Trace, Transition};
 
-/// Longest that a reader waits.
+/// Longest time that a reader waits.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Longest that it waits, of that, for what has just happened to be written.
+/// Part of that time in which it waits for a flush of the newest data.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// How old an answer about days may be; only today changes.
+/// How old a cached answer about days may be; only today changes.
 const DAYS_KEPT: Millis = 30_000;
 
 /// Most days of one answer.
@@ -44,7 +44,7 @@ type Days = BTreeMap<String, Vec<Day>>;
 pub(super) type CachedDays = Mutex<Option<(Millis, usize, Arc<Days>)>>;
 
 impl Inner {
-    /// Asks the store on its own thread.
+    /// Runs a query on the history's own thread.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl for<'c> FnOnce(&'c mut Connection, i64) -> BoxFuture<'c, Result<T, StoreError>>
@@ -64,7 +64,7 @@ impl Inner {
             let step = async {
                 let conn = match (&mut *slot, place) {
                     (Some(conn), _) => conn,
-                    // Another one would be another, empty, database.
+                    // A new connection would open another, empty database in memory.
                     (None, Place::Memory) => {
                         return Err(StoreError::Trouble("it has ended".to_owned()));
                     }
@@ -72,7 +72,7 @@ impl Inner {
                 };
                 question(conn, instance).await
             };
-            // SQLite's thread is waited for: others would only hang beside it.
+            // Wait for SQLite's thread: further connections would only hang, too.
             let answer = match place {
                 Place::Postgres(_) => timeout(TIMEOUT, step)
                     .await
@@ -185,7 +185,7 @@ impl Inner {
 
     pub(super) async fn days(&self, days: usize) -> Result<Arc<Days>, ReadError> {
         let days = days.min(MAX_DAYS);
-        // Whoever else asks meanwhile gets the same answer.
+        // Other readers that wait meanwhile get the same answer.
         let mut cached = self.days.lock().await;
         let now = now();
         if let Some((at, of, answer)) = &*cached
@@ -200,7 +200,7 @@ impl Inner {
         let first = today - width * (i64::try_from(days).unwrap_or(1) - 1);
         let stored = self.ask(move |conn, instance| {
             Box::pin(async move {
-                // A text for each check: a row for each day would cost ten times as much.
+                // One text per check: one row per day would cost ten times as much.
                 let sql = "SELECT check_id, string_agg(start || ' ' || slo_good || ' ' \
                            || slo_counted || ' ' || coalesce(worst, -1), ',') \
                            FROM vitalsign_rollups \
@@ -232,7 +232,7 @@ impl Inner {
                 let Some(check) = names.get(id) else { continue };
                 text.split(',').filter_map(day).for_each(|(start, day)| put(check, start, day));
             }
-            // What is in memory is newer.
+            // The data in memory is newer.
             for ((width, start), rollups) in &aggregates.pending.rollups {
                 if *width == Width::Day {
                     rollups.iter().for_each(|(c, r)| put(c, *start, (&r.counts).into()));
@@ -266,7 +266,7 @@ fn day(text: &str) -> Option<(Millis, Day)> {
     Some((start, Day { share: Share { good, counted }, worst: of_badness(next()?) }))
 }
 
-/// A position, as a page gives it: start and id of its last incident.
+/// The position of the next page: start and id of the last incident.
 fn position(text: &str) -> Result<(Millis, i64), ReadError> {
     let parse = |text: &str| text.parse::<i64>().ok().filter(|n| *n >= 0);
     let parsed = text.split_once('-').and_then(|(start, id)| Some((parse(start)?, parse(id)?)));

@@ -1,9 +1,9 @@
 //! The last hour of every check, a minute at a time, in memory: for the page's small curves.
 //!
-//! In flow finished runs, through a [`Sink`]; out flows for each minute
-//! the mean duration of its good runs and whether one failed. A check takes about 200 bytes,
-//! however often it runs, so ten thousand of them stay small. At start the hour before is taken
-//! from the history, where there is one.
+//! Input: finished runs, through a [`Sink`]. Output: for each minute the mean duration of its good
+//! runs and whether a run failed. A check takes about 200 bytes, however often it runs, so ten
+//! thousand of them stay small. At start the hour before is taken from the history, where there is
+//! one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ impl Recent {
     /// The last minutes of `check`, oldest first, that of `now` last.
     pub(crate) fn hour(&self, check: &str, now: SystemTime) -> [Minute; MINUTES] {
         let mut minutes = [Minute::default(); MINUTES];
-        // Copied, so that nobody waits while it is decoded.
+        // Copied, so that the lock is not held while it is decoded.
         let Some(hour) = self.lock().get(check).cloned() else { return minutes };
         let age = minute(now).saturating_sub(hour.newest);
         for (place, value) in minutes.iter_mut().enumerate() {
@@ -164,7 +164,7 @@ impl Hour {
         *self = Self { finished, ..Self::new(to) };
     }
 
-    /// Notes what is known of the minute `at`, if nothing is yet.
+    /// Records what is known of the minute `at`, if nothing is yet.
     fn fill(&mut self, at: u64, known: Minute) {
         if at == self.newest && self.good == 0 && !self.failed {
             self.failed = known.failed;
@@ -333,8 +333,8 @@ mod tests {
         run(&recent, 1000, Outcome::Success, 10);
         run(&recent, 1001, Outcome::Success, 20);
         let known = |millis| Minute { mean: Some(Duration::from_millis(millis)), failed: false };
-        let told = [(900, 1), (941, 2), (942, 3), (999, 4), (1000, 5), (1001, 6), (1002, 7)];
-        recent.fill(&"db".into(), at(1001), told.map(|(minute, m)| (at(minute), known(m))));
+        let stored = [(900, 1), (941, 2), (942, 3), (999, 4), (1000, 5), (1001, 6), (1002, 7)];
+        recent.fill(&"db".into(), at(1001), stored.map(|(minute, m)| (at(minute), known(m))));
         let hour = recent.hour("db", at(1001));
         let shown: Vec<_> = hour.iter().filter_map(|minute| millis(*minute)).collect();
         assert_eq!(shown, [3, 4, 10, 20]);

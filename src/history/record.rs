@@ -1,4 +1,4 @@
-//! The sink: it notes in a queue what happens to checks, and returns at once.
+//! The sink of the history: it pushes the events of checks to a queue and returns at once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::model::{CheckInfo, Event, Reason, ServiceStatus, Sink, Transition};
 /// and it is emptied once a second.
 pub(super) const CAPACITY: usize = 32_768;
 
-/// What happened, in the order in which the recorder saw it.
+/// A record in the queue; records are in the order of the events.
 #[derive(Debug)]
 pub(super) enum Record {
     /// A run ended; it failed for a reason, or did not fail.
@@ -30,7 +30,7 @@ pub(super) enum Record {
     Heartbeat { check: Arc<str>, state: Arc<str> },
 }
 
-/// Records that the aggregates have not taken yet.
+/// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     records: Mutex<Vec<Record>>,
@@ -38,7 +38,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes all that waits.
+    /// Takes all records.
     pub(super) fn take(&self) -> Vec<Record> {
         std::mem::take(&mut *self.lock())
     }
@@ -53,13 +53,14 @@ impl Queue {
         self.lock().len()
     }
 
-    /// How many found no room since this was asked last.
+    /// Number of records dropped since this was last read.
     pub(super) fn take_dropped(&self) -> u64 {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 
     fn push(&self, record: Record) {
-        // Runs come by the thousand; a change must not be lost for want of the room they took.
+        // There may be thousands of runs; a status change must not be dropped because runs fill the
+        // queue.
         let capacity = match record {
             Record::Run { .. } => CAPACITY,
             _ => CAPACITY + CAPACITY / 8,

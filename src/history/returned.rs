@@ -1,8 +1,8 @@
-//! Checks that are removed, and may come back.
+//! Checks that were removed, and may be added again.
 //!
-//! Nothing stays in memory of a check that is removed: what it did until then is written, the
-//! periods that have not ended included, and then forgotten. If it comes back, the store is asked
-//! for what it did, as after a restart, so that the values of those periods stay complete.
+//! A removed check keeps no memory: its data is written, including the current periods, and then
+//! dropped. If the check is added again, its data is loaded from the store, as after a restart, so
+//! that the values of those periods are complete.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl Aggregates {
             }
             Width::Hour | Width::Day => return,
         }
-        // A row holds all of its period: what waits, or goes on, is completed by what was written.
+        // A row contains its whole period, so data in memory is completed by what was written.
         let waiting = self.pending.rollups.get(&(width, start));
         let waits = waiting.is_some_and(|rollups| rollups.contains_key(check));
         if waits || (width == Width::Minute && start == self.minute) {
@@ -52,7 +52,7 @@ impl Aggregates {
         }
     }
 
-    /// Whether the store still has to be asked for the past of `check`.
+    /// Whether the past of `check` must still be loaded from the store.
     pub(super) fn lacks_past(&self, check: &str) -> bool {
         self.of.get(check).is_some_and(|aggregate| !aggregate.past_known)
     }

@@ -1,4 +1,4 @@
-//! Roll-ups: what the runs of a minute, an hour or a day add up to.
+//! Roll-ups: sums over the runs of a minute, an hour or a day.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,19 +9,19 @@ use crate::model::{Outcome, Status};
 /// Milliseconds since 1970, as the stores keep every time.
 pub(super) type Millis = i64;
 
-/// The time as the stores keep it.
+/// Converts to milliseconds since 1970.
 pub(super) fn millis(at: SystemTime) -> Millis {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The time that is kept as `at`.
+/// Converts a stored timestamp to `SystemTime`.
 pub(super) fn time(at: Millis) -> SystemTime {
     let since = Duration::from_millis(u64::try_from(at).unwrap_or(0));
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// How long a roll-up is; all start at multiples of it since 1970, in UTC.
+/// Length of a roll-up; all start at multiples of it since 1970, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Width {
     Minute,
@@ -44,9 +44,9 @@ impl Width {
     }
 }
 
-/// How bad a status is: what a period of several is shown as is the worst of them.
+/// Severity of a status: a period with several statuses is shown with the worst one.
 ///
-/// Down is worse than not knowing, and not knowing worse than degraded.
+/// Down is worse than unknown, and unknown is worse than degraded.
 pub(super) const fn badness(status: Status) -> u8 {
     match status {
         Status::Up => 0,
@@ -66,7 +66,7 @@ pub(super) fn worse(a: Option<Status>, b: Option<Status>) -> Option<Status> {
     a.into_iter().chain(b).max_by_key(|status| badness(*status))
 }
 
-/// A finished run, as far as the history keeps it.
+/// The part of a finished run that the history keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ran {
     /// When it ended.
@@ -76,7 +76,7 @@ pub(super) struct Ran {
     /// Status of the check after it.
     pub(super) status: Status,
     pub(super) maintenance: bool,
-    /// How many of the same there were: calls that the host observed are recorded together.
+    /// Number of equal runs: observed calls are recorded together.
     pub(super) times: u32,
 }
 

@@ -1,4 +1,4 @@
-//! A row that a store answers with, the same for both kinds of store.
+//! A row of a query's result, with the same interface for both kinds of store.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;

@@ -1,12 +1,12 @@
 //! Brings the tables of a store up to date.
 //!
-//! What was applied stands in a table beside the others, in the form that sqlx writes. A store that
-//! is up to date is only read: a role without the right to create tables may use tables that
-//! another role made. What is missing is applied in one transaction under a lock that ends with
-//! it, because behind a pooler a lock of the session would outlive it.
+//! Applied migrations are recorded in a table in sqlx's format. A store that is up to date is only
+//! read: a role without the right to create tables may use tables that another role created.
+//! Missing migrations are applied in one transaction under a lock that ends with it, because behind
+//! a pooler a lock of the session would outlive it.
 //!
-//! If all tables were dropped but the record of migrations is left, they are created again. If only
-//! some were dropped, nothing is done, because the others may hold data that is still needed.
+//! If all tables were dropped, but not the table of migrations, they are created again. If only
+//! some were dropped, nothing is done: the others may contain data that is still needed.
 
 use sqlx::migrate::Migrator;
 
@@ -28,7 +28,7 @@ const TABLES: [&str; 6] = [
     "vitalsign_incidents",
 ];
 
-/// What a store has.
+/// State of a store's schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// Every table of the newest schema.
@@ -69,7 +69,7 @@ async fn migrate_numbered(conn: &mut Connection) -> Result<(), StoreError> {
     }
     conn.begin().await?;
     conn.lock_schema().await?;
-    // Somebody else may have been first.
+    // Another instance may have been first.
     let from = match find(conn, migrator).await? {
         Found::Newest => return conn.commit().await,
         Found::After(version) => version,

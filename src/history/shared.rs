@@ -1,4 +1,4 @@
-//! What the sink, the readers and the writer share.
+//! State shared by the sink, the readers and the writer.
 
 use std::sync::atomic::AtomicI64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ pub(super) struct Shared {
     pub(super) meters: Meters,
     /// The writer's connection.
     pub(super) writer: AsyncMutex<Option<Connection>>,
-    /// The readers', for they must not wait while the writer does.
+    /// The readers' connection, because they must not wait for the writer.
     reader: AsyncMutex<Option<Connection>>,
     /// Id of this instance in the store; 0 until it is known.
     pub(super) instance: AtomicI64,
@@ -50,12 +50,13 @@ impl Shared {
     /// The aggregates, with all that was recorded until now.
     pub(super) fn aggregates(&self) -> MutexGuard<'_, Aggregates> {
         let mut aggregates = self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken with the aggregates locked, so that nothing overtakes what another thread took.
+        // The queue is emptied while the aggregates are locked, so that records of two threads stay
+        // in order.
         aggregates.fold(self.queue.take(), now());
         aggregates
     }
 
-    /// The connection that readers use: a database in memory has but one.
+    /// The connection for readers: a database in memory has only one connection.
     pub(super) const fn reader(&self) -> &AsyncMutex<Option<Connection>> {
         match self.options.place {
             Place::Memory => &self.writer,

@@ -1,4 +1,4 @@
-//! A sketch of durations: how many there were of about each length.
+//! A sketch of durations (DDSketch): counts in buckets, for quantiles.
 //!
 //! Buckets grow by a constant factor, as in "DDSketch: a fast and fully-mergeable quantile sketch
 //! with relative-error guarantees" (Masson, Rim and Lee, VLDB 2019): a quantile is off by 2 % at
@@ -60,7 +60,7 @@ impl Sketch {
             left <= 0.0
         });
         let (index, _) = found.unwrap_or(last);
-        // The value from which both ends of the bucket are equally far, relative to themselves.
+        // The value with the same relative distance to both ends of the bucket.
         Some(2.0 * GROWTH.powi(i32::from(*index)) / (GROWTH + 1.0))
     }
 

@@ -1,4 +1,5 @@
-//! The past of a check in steps: out of single runs, minutes or hours, whichever is exact enough.
+//! Computes the past of a check in steps, from single runs, minutes or hours, whichever is exact
+//! enough.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ const MAX_STEPS: i64 = 100_000;
 const MINUTE: Millis = Width::Minute.millis();
 const HOUR: Millis = Width::Hour.millis();
 
-/// Which part of the past is read from what; each part ends where the next begins.
+/// The parts of the past and their sources; each part ends where the next begins.
 #[derive(Debug, PartialEq, Eq)]
 struct Sources {
     hours: Millis,
@@ -194,7 +195,7 @@ impl Inner {
             }
         };
         add_runs(&mut grid, &recent.raw, recent.raw_key);
-        // Nothing older is kept, nor anything newer.
+        // There is no data before or after this.
         let kept = i64::try_from(self.shared.options.retention.as_millis()).unwrap_or(i64::MAX / 4);
         let clip = |part, width: Width| clip(part, width, now.saturating_sub(kept), now);
         let hours = (Width::Hour, clip(hours, Width::Hour));
@@ -252,8 +253,8 @@ async fn stored(
     if first >= end {
         return Ok(Vec::new());
     }
-    // Each is looked up by its key: those of all checks at a time lie together. And all are one
-    // text: a row each would cost more than all else.
+    // Each is looked up by its key, because the rows of all checks at one time are stored together.
+    // The result is one text, because one row each would be the largest part of the cost.
     let sql = format!(
         "WITH RECURSIVE slots (slot) AS (SELECT CAST($1 AS BIGINT) UNION ALL \
          SELECT slot + $2 FROM slots WHERE slot + $2 < $3) \

@@ -278,8 +278,8 @@ async fn statements_for_many_rows_do_not_stay_prepared() {
         write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
         prepared.push(conn.prepared());
     }
-    // Each text of its own would stay: a few for each round.
-    assert_eq!(prepared.last(), prepared.get(2), "{prepared:?}");
+    // Each text of its own would stay: a few for each round. Those of a few rows may.
+    assert!(prepared[19] <= prepared[2] + 4, "{prepared:?}");
 }
 
 /// The reasons that the store has of `width`, each row as it stands there.

@@ -1,4 +1,4 @@
-//! What goes into a store.
+//! A value of a column, for both kinds of store.
 
 /// A value on its way to or from the store.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! Writes pending records to the store, in transactions, and forgets those that it acknowledged.
+//! Writes pending data to the store in transactions, and records what was acknowledged.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
@@ -18,18 +18,18 @@ use crate::model::{Reason, ServiceStatus, Status};
 /// Roll-ups of one transaction, unless a single minute has more.
 const ROLLUPS: usize = 5_000;
 
-/// How long the service's status holds before it is kept: while checks have their first runs it
-/// passes through some that mean nothing.
+/// How long a status of the service must last before it is stored: during the first runs of checks
+/// it passes through temporary ones.
 const SETTLED: Millis = 3_000;
 
-/// When a flush happens.
+/// Why a flush happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Occasion {
     Routine,
     Shutdown,
 }
 
-/// What waited when a flush began.
+/// The data that was pending when a flush began.
 pub(super) struct Batch {
     instance: i64,
     ids: Arc<HashMap<Arc<str>, i64>>,
@@ -50,7 +50,7 @@ pub(super) struct Batch {
     records: u64,
 }
 
-/// Makes every check known to the store, and its id and its past known to the aggregates.
+/// Inserts new checks into the store, and loads their ids and past into the aggregates.
 pub(super) async fn register(
     conn: &mut Connection,
     shared: &Shared,
@@ -69,7 +69,7 @@ pub(super) async fn register(
         (returned.collect(), aggregates.pending.rollups.keys().copied().collect::<Vec<_>>())
     };
     let past = load::past(conn, instance, returned, &waiting).await?;
-    // All at once, so that an error before leaves nothing counted twice.
+    // Added together at the end, so that after an error nothing is counted twice.
     let mut aggregates = shared.aggregates();
     for (width, start, check, rollup) in &past {
         aggregates.add_past(*width, *start, check, rollup);
@@ -121,10 +121,10 @@ pub(super) async fn see(
     conn.insert(head, tail, 3, &values).await
 }
 
-/// Writes all pending records.
+/// Writes all pending data.
 ///
-/// Because an acknowledgement can be lost, the same rows may be written twice. That does no harm:
-/// every row has its key and its final values.
+/// A write may happen twice, because an acknowledgement can be lost: every row has its key and its
+/// final values.
 pub(super) async fn flush(
     conn: &mut Connection,
     shared: &Shared,
@@ -175,7 +175,7 @@ pub(super) async fn flush(
 }
 
 impl Batch {
-    /// All that waits; `None` when there is a check without an id, for which there would be no row.
+    /// All pending data; `None` if a check has no id yet.
     pub(super) fn take(shared: &Shared, instance: i64, occasion: Occasion) -> Option<Self> {
         let now = now();
         let aggregates = shared.aggregates();
@@ -249,7 +249,7 @@ impl Batch {
         let values: Vec<Value> = incidents.flat_map(|(id, p)| period(instance, id, p)).collect();
         let head = "INSERT INTO vitalsign_incidents (instance_id, id, check_id, started, ended, \
                     worst, reason, message, trace_id) VALUES";
-        // An end is final, even if an older state of it comes late.
+        // An end is final, even if an older version of the incident is written later.
         let tail = "ON CONFLICT (instance_id, id) DO UPDATE SET \
                     ended = coalesce(excluded.ended, vitalsign_incidents.ended), \
                     worst = excluded.worst, reason = excluded.reason, \
@@ -273,7 +273,7 @@ impl Batch {
         (width, start): Slot,
         rows: &Rollups,
     ) -> Result<(), StoreError> {
-        // Sorted, so that they are written where they lie.
+        // Sorted by key, which is the order in which they are stored.
         let known = rows.iter().filter_map(|(check, r)| Some((*self.ids.get(check)?, r)));
         let mut known: Vec<(i64, &Rollup)> = known.collect();
         known.sort_unstable_by_key(|(id, _)| *id);
@@ -307,7 +307,7 @@ impl Batch {
         conn.insert(head, tail, 11, &values).await
     }
 
-    /// Says how far the roll-ups reach, once all of them are written.
+    /// Stores the end of the last roll-up, after all of them are written.
     async fn write_instance(&self, conn: &mut Connection) -> Result<(), StoreError> {
         let sql = "UPDATE vitalsign_instances SET rolled_up_to = $1 WHERE id = $2";
         conn.execute(sql, &[self.rolled_up_to.into(), self.instance.into()]).await?;
@@ -317,7 +317,7 @@ impl Batch {
         conn.execute(sql, &values).await.map(drop)
     }
 
-    /// Forgets what the store has now, unless it has changed meanwhile.
+    /// Drops the data that the store has acknowledged, unless it has changed meanwhile.
     fn acknowledge(&self, shared: &Shared, records: bool, rollups: &[(Slot, Arc<Rollups>)]) {
         let mut aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
         for (slot, written) in rollups {

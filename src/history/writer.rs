@@ -1,6 +1,6 @@
-//! The writer: one task, on a thread of its own, that writes the aggregates to the store.
+//! The writer: one task on its own thread that writes the aggregates to the store.
 //!
-//! It empties the queue once a second, even while the store does not answer. It writes every ten
+//! It empties the queue once a second, whatever the state of the store is, and writes every ten
 //! seconds, or within one second after a status change.
 
 use std::os::unix::fs::MetadataExt;
@@ -29,13 +29,13 @@ const TICK: Duration = Duration::from_secs(1);
 /// Longest that a run waits to be written while the store works.
 const FLUSH: Duration = Duration::from_secs(10);
 
-/// How long a server may take for what it is asked; past it the connection is given up.
+/// Longest time for a request to a server; after that the connection is dropped.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest time between two attempts while the store does not work.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How long the caller is kept waiting for a file that others are opening.
+/// How long the caller waits for a file that other processes are opening.
 const START: Duration = Duration::from_millis(1_500);
 
 /// Time between two attempts to open such a file.
@@ -44,7 +44,7 @@ const RACE: Duration = Duration::from_millis(50);
 const PRUNE: Duration = Duration::from_mins(1);
 const TIDY: Duration = Duration::from_hours(1);
 
-/// What the writer is asked for.
+/// Commands for the writer.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Write all pending records now, and report when that is done or has failed.
@@ -53,11 +53,11 @@ pub(super) enum Command {
     Close(Instant, oneshot::Sender<()>),
 }
 
-/// The task, and how far it has come.
+/// The task and its state.
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// Whether what the store remembers has been loaded.
+    /// Whether the data of the store was loaded.
     loaded: bool,
     /// Whether the store works; `None` before the first attempt.
     up: Option<bool>,
@@ -112,7 +112,7 @@ impl Writer {
                 _ => break,
             }
         }
-        // The caller may have grown tired of waiting.
+        // The caller may have stopped waiting.
         let _ = started.send(Ok(()));
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -120,7 +120,7 @@ impl Writer {
             let command = tokio::select! {
                 _ = ticks.tick() => None,
                 command = commands.recv() => {
-                    // Without anybody who could close it, it is closed.
+                    // Without any handle that could close it, it closes itself.
                     let close = || Command::Close(Instant::now() + TICK, oneshot::channel().0);
                     Some(command.unwrap_or_else(close))
                 }
@@ -153,8 +153,7 @@ impl Writer {
         urgent || self.up == Some(false) || now >= self.flushed_at + FLUSH
     }
 
-    /// Brings the store up to date, and takes note of how that went. The queue is emptied
-    /// meanwhile.
+    /// Writes to the store and records the result. The queue is emptied meanwhile.
     async fn attempt(&mut self, occasion: Occasion) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let place = &shared.options.place;
@@ -258,7 +257,7 @@ impl Writer {
         Ok(conn)
     }
 
-    /// Deletes what was kept long enough, now and then.
+    /// Deletes expired data from time to time.
     async fn clean(&mut self, conn: &mut Connection, instance: i64) -> Result<(), StoreError> {
         let now = Instant::now();
         let due = |last: Option<Instant>, period| last.is_none_or(|last| now >= last + period);
@@ -276,7 +275,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes note of whether the store works; it is logged when that changes.
+    /// Records whether the store works; a change is logged.
     fn note(&mut self, error: Option<&StoreError>) {
         self.shared.meters.up.set(if error.is_none() { 1.0 } else { 0.0 });
         let Some(error) = error else {
@@ -302,10 +301,10 @@ impl Writer {
         self.pause = (2 * self.pause).min(RETRY);
     }
 
-    /// Writes pending records until the deadline.
+    /// Writes pending data until the deadline.
     async fn close(&mut self, until: Instant) {
         let write = async {
-            // A connection may have been lost without anybody having noticed.
+            // The connection may have been lost unnoticed.
             match self.attempt(Occasion::Shutdown).await {
                 Ok(()) => Ok(()),
                 Err(_) => self.attempt(Occasion::Shutdown).await,
@@ -335,13 +334,13 @@ impl Writer {
         let _ = timeout_at(until, farewell).await;
     }
 
-    /// Whether the open file was removed or replaced.
+    /// Whether the open file was deleted or moved.
     fn file_is_gone(&self) -> bool {
         self.file.is_some() && self.file != identity(&self.shared.options.place)
     }
 }
 
-/// Folds in what the queue holds, and publishes the figures.
+/// Folds the records of the queue, and publishes the metrics.
 fn drain_queue(shared: &Shared) {
     shared.meters.queue(shared.queue.len());
     let given_up = shared.aggregates().pending.take_dropped();

@@ -2,7 +2,7 @@
 //!
 //! Of two media types the client prefers the one with the higher weight, then the one that it names
 //! more precisely, then the one that it names first. The most precise range that covers a type
-//! gives its weight. A type that the client prefers in no way gives way to the usual one.
+//! gives its weight. If the client has no preference, the default type is used.
 
 use std::cmp::Reverse;
 
@@ -25,7 +25,7 @@ impl<'m> Media<'m> {
         Self { essence, version: None }
     }
 
-    /// The type in one version: a client that asks for another one does not mean it.
+    /// The type in one version: it does not match a client that requests another version.
     pub(crate) const fn version(self, version: &'m str) -> Self {
         Self { version: Some(version), ..self }
     }

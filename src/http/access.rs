@@ -1,4 +1,4 @@
-//! Access: the right to details, and the tokens of `/metrics` and of heartbeats.
+//! Access control: who sees details (causes), and the tokens of `/metrics` and of heartbeats.
 //!
 //! A token comes as bearer token (RFC 6750), or as the password of Basic authentication (RFC 7617),
 //! which browsers can send; the user's name is ignored.
@@ -26,10 +26,10 @@ const WRONG_TOKENS: u32 = 10;
 pub(crate) const WINDOW_SECONDS: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(WINDOW_SECONDS as u64);
 
-/// Addresses remembered at most; past it the one whose window began first is forgotten.
+/// Highest number of remembered addresses; beyond it the one with the oldest window is dropped.
 const ADDRESSES: usize = 1024;
 
-/// Headers by which a proxy says that it forwards for somebody else.
+/// Headers that a proxy adds to forwarded requests.
 const FORWARDED: [&str; 7] = [
     "forwarded",
     "via",
@@ -135,7 +135,7 @@ impl Guard {
         }
     }
 
-    /// A right token always passes; wrong ones are counted by address.
+    /// A correct token always passes; wrong tokens are counted by address.
     fn judge(&self, right: bool, extensions: &Extensions) -> Result<(), Refused> {
         if right {
             return Ok(());
@@ -161,7 +161,7 @@ fn is(token: Option<&Secret>, given: &[u8]) -> bool {
     token.is_some_and(|token| token.is(given))
 }
 
-/// The right to details where it needs no token; `None` where a token decides.
+/// Access to details if it does not depend on a token; `None` if a token decides.
 fn without_token(details: Details, headers: &HeaderMap, extensions: &Extensions) -> Option<bool> {
     match details {
         Details::Always => Some(true),
@@ -194,7 +194,7 @@ fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip().to_canonical())
 }
 
-/// A client on this machine that no proxy forwarded.
+/// Whether the client is on this host, and no proxy forwarded the request.
 fn is_local(headers: &HeaderMap, extensions: &Extensions) -> bool {
     peer(extensions).is_some_and(|ip| ip.is_loopback())
         && !FORWARDED.iter().any(|name| headers.contains_key(*name))

@@ -1,8 +1,8 @@
-//! What is served: the routes, and before them the answers that need no routing.
+//! The application: the routes, and a fast path for requests that need no routing.
 //!
-//! The plain question of a probe is by far the most frequent request, and its answer is bytes that
-//! lie ready. [`FastPath`] gives it without the router, whose look-up, boxed futures and extensions
-//! would cost as much as all the rest; everything else about it is the same, measuring included.
+//! A probe without parameters is by far the most frequent request, and its answer is rendered in
+//! advance. [`FastPath`] sends it without the router, whose lookup, boxed futures and extensions
+//! would double the cost. Everything else, such as request metrics, is the same.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -78,7 +78,7 @@ impl App {
         self.router.clone()
     }
 
-    /// Whether the service drains, to be asked when an answer is ready; `None` for a host's router.
+    /// Whether the service drains, checked when an answer is ready; `None` for a host's router.
     #[cfg(feature = "server")]
     pub(super) fn draining(&self) -> Option<Draining> {
         self.fast_path.clone().map(Draining)
@@ -135,7 +135,7 @@ fn with_single_slashes(uri: &Uri) -> Option<Uri> {
 /// Methods that some route takes, for `OPTIONS *`, which asks about the server as a whole.
 const METHODS: &str = "GET,HEAD,POST,PUT,OPTIONS";
 
-/// Answers what needs no routing: the plain questions of probes, and `OPTIONS *`.
+/// Answers requests that need no routing: probes without parameters, and `OPTIONS *`.
 pub(super) struct FastPath {
     routes: Arc<Routes>,
     measure: RequestMetrics,

@@ -1,4 +1,4 @@
-//! Gzip, once for the metrics page and the pages for people.
+//! Gzip compression for the metrics page and the HTML pages.
 
 use std::io::Write;
 

@@ -1,9 +1,9 @@
-//! A build without the feature `compression`: answers go out as they are.
+//! Stand-in for a build without the feature `compression`: answers are not compressed.
 
 /// Whether answers can be compressed in this build.
 pub(super) const AVAILABLE: bool = false;
 
-/// Nothing; nobody asks where compression is not available.
+/// Always `None`: compression is not compiled in.
 pub(super) fn gzip(_: &[u8]) -> Option<Vec<u8>> {
     None
 }

@@ -1,4 +1,4 @@
-//! What surrounds every route: measuring, the headers of every answer, and what becomes of panics.
+//! Middleware of every route: request metrics, common headers, and answers after panics.
 
 use axum::Router;
 use axum::response::Response;
@@ -13,7 +13,7 @@ use super::request_metrics::RequestMetrics;
 /// Adds the headers that every answer carries.
 pub(crate) fn guard<B>(mut response: Response<B>) -> Response<B> {
     let headers = response.headers_mut();
-    // Only what has a digest of its content for a name says otherwise.
+    // Only assets, whose name contains a digest of their content, set another value.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

@@ -1,4 +1,4 @@
-//! The HTTP surface: what is asked, who may see what, what is measured, and how it says no.
+//! The HTTP server, routes, access control, request metrics and error answers.
 //!
 //! Every route reads the [health state](crate::engine::state) and none runs a check. [`Health::router`]
 //! is what a host merges into its own; [`Server`] serves any [`axum::Router`] on a listener, with
@@ -47,18 +47,18 @@ pub use self::show_details::ShowDetails;
 impl Health {
     /// The routes for programs, to be merged into a host's router.
     ///
-    /// The pages for people are in [`into_app`](Self::into_app) alone, for a host has a page at `/`
-    /// of its own; `Router::nest` puts them where there is room, as in
-    /// `router.nest_service("/vitals", health.into_app())`.
+    /// Only [`into_app`](Self::into_app) has the HTML pages, because a host has its own page at
+    /// `/`; mount them under a path, as in `router.nest_service("/vitals", health.into_app())`.
     ///
-    /// `/metrics` is left out where the series go to a host's [recorder](crate::telemetry::metrics::Exposition)
-    /// and its exporter was not given: such a host has a route of its own.
+    /// `/metrics` is left out if the series go to a host's
+    /// [recorder](crate::telemetry::metrics::Exposition) and its exporter was not passed: such a
+    /// host has its own route.
     ///
-    /// Requests to them are measured only where the host asks for it, by
-    /// [`Builder::measure_requests`](crate::Builder::measure_requests) or by a layer of
-    /// [`RequestMetrics`] around its own router.
+    /// Requests to these routes are measured only with
+    /// [`Builder::measure_requests`](crate::Builder::measure_requests) or with a layer of
+    /// [`RequestMetrics`] around the host's router.
     ///
-    /// The right to details needs to know who asks: serve with
+    /// Access to details may depend on the client's address: serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or no client counts as local.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         middleware::finish(surface(&self.routes()).finish(), self.measure()).with_state(())
@@ -68,8 +68,8 @@ impl Health {
     /// own routes have those names, or two [`Health`] values in one router, where each has a
     /// `/metrics` with its own series.
     ///
-    /// Slashes at either end may be left out; with nothing else it is `router`. A path that axum
-    /// cannot nest panics there, as [`Router::nest`] says.
+    /// Slashes at either end are optional; an empty path gives `router`. A path that axum cannot
+    /// nest panics, see [`Router::nest`].
     pub fn router_at<S: Clone + Send + Sync + 'static>(&self, path: &str) -> Router<S> {
         match path.trim_matches('/') {
             "" => self.router(),
@@ -77,22 +77,22 @@ impl Health {
         }
     }
 
-    /// The probes alone, `/health`, `/ready`, `/startup` and their other names: for a listener that
-    /// an orchestrator reaches and people do not.
+    /// Only the probes, `/health`, `/ready`, `/startup` and their aliases: for a listener that only
+    /// an orchestrator reaches.
     pub fn probe_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let probes = probe::router(&self.routes()).into_router();
         middleware::finish(probes, self.measure()).with_state(())
     }
 
-    /// What [`router`](Self::router) has beside the probes: the status, events, the past, and
-    /// metrics where that has them, for a listener of their own.
+    /// The routes of [`router`](Self::router) without the probes: the status, events, history and,
+    /// if `router` has them, metrics; for a separate listener.
     pub fn detail_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let details = details(&self.routes()).finish();
         middleware::finish(details, self.measure()).with_state(())
     }
 
-    /// All routes as an application of their own, the pages for people too: any other path is a
-    /// 404 problem.
+    /// All routes as a separate application, including the HTML pages: any other path is a 404
+    /// problem.
     ///
     /// [`Server`] serves it, and it is a [`tower::Service`].
     #[must_use]

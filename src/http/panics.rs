@@ -1,4 +1,4 @@
-//! What a handler's panic becomes: an answer, and not the end of its connection.
+//! Turns a panic of a handler into a 500 answer, so that the connection stays open.
 //!
 //! `tower-http` has such a layer too, but it boxes the body of every answer anew, which a probe
 //! would pay for each time.

@@ -1,4 +1,5 @@
-//! What a query asks of the past: times, durations and numbers, each read or refused by name.
+//! Reads the query parameters of the history routes: times, durations and numbers, with an error
+//! that names the parameter.
 //!
 //! Unknown parameters are ignored and of one that is repeated the last counts, as on the probes.
 //! A refusal names the parameter and what would be right, and nothing that was sent.

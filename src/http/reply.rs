@@ -1,4 +1,4 @@
-//! What answers of several routes have in common: JSON, moments, and a refused token.
+//! Helpers shared by the routes: JSON answers, timestamps, and the answer to a refused token.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,9 +1,9 @@
-//! What is measured of requests: how long they take, and how many wait for their answer to begin.
+//! Request metrics: the duration of requests, and the number of active requests.
 //!
-//! In flow requests and response heads; out flow records to the `metrics` facade. The first
-//! request of a method, route and status asks the facade for a handle, which is kept: recording
-//! through it costs a tenth of asking again. A recorder that is installed after the first request
-//! is therefore not heard of; install it before serving.
+//! Input: requests and response heads. Output: records to the `metrics` facade. The first request
+//! of a method, route and status requests a handle from the facade, which is kept, because
+//! requesting one costs ten times as much as recording. Therefore a recorder that is installed
+//! after the first request gets nothing; install it before serving.
 
 use std::collections::HashMap;
 use std::fmt;

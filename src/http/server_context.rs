@@ -1,4 +1,4 @@
-//! What the server passes to the handlers of the requests that it serves.
+//! Extensions that the server adds to every request for its handlers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 /// The server as a handler sees it, an extension of every request.
 #[derive(Debug)]
 pub(crate) struct ServerContext {
-    /// Cancelled when no new request is wanted: streams are to end then.
+    /// Cancelled when the server stops: streams must end then.
     pub(crate) stopping: CancellationToken,
     /// Connections that may be open at once.
     pub(crate) max_connections: usize,

@@ -1,4 +1,5 @@
-//! Single flight: what several clients ask for at the same time is made once for all of them.
+//! Single flight: several clients that request the same thing at the same time share one
+//! computation.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Real calls that the host observed, added up between two tellings.
+//! Totals of the host's observed calls since the last `Event::Observed`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Outcome, Reason, Run, Status};
 
-/// Slots of an octave, as a power of two: a duration is off by 1.6 % at most.
+/// Slots per octave, as a power of two: a duration has an error of at most 1.6 %.
 const FINE: u32 = 5;
 
 /// Octaves of microseconds up to 2^36, which are 19 hours; what is longer counts as that.
@@ -31,7 +31,7 @@ pub struct Calls {
     maintenance: bool,
     outcomes: [u64; Outcome::ALL.len()],
     failures: [u64; Reason::ALL.len()],
-    /// By outcome; made when the first of an outcome comes, and kept for the next.
+    /// Histograms by outcome; each is created at the first call with the outcome, and reused.
     durations: [Option<Box<Slots>>; Outcome::ALL.len()],
     longest: Duration,
     last_good: Option<Instant>,
@@ -95,7 +95,7 @@ impl Calls {
         self.longest
     }
 
-    /// How many took about how long, by outcome and rising duration; off by 1.6 % at most.
+    /// Counts by outcome and rising duration; durations have an error of at most 1.6 %.
     pub fn durations(&self) -> impl Iterator<Item = (Outcome, Duration, u32)> {
         Outcome::ALL.iter().flat_map(|outcome| {
             let none = self.count(*outcome) == 0;
@@ -111,7 +111,7 @@ impl Calls {
         self.last_good
     }
 
-    /// The newest that was no success, and when it started.
+    /// The newest call that was not a success, and when it started.
     #[must_use]
     pub fn last_other(&self) -> Option<(Instant, &Run)> {
         self.last_other.as_ref().map(|(started, run)| (*started, &**run))
@@ -143,7 +143,7 @@ impl Calls {
         }
     }
 
-    /// Notes `run`, which was added last, as the newest that was no success.
+    /// Records `run`, which was added last, as the newest call that was not a success.
     pub(crate) fn note(&mut self, run: &Arc<Run>, now: Instant) {
         let started = now.checked_sub(run.duration).unwrap_or(now);
         self.last_other = Some((started, Arc::clone(run)));

@@ -1,4 +1,5 @@
-//! What a check is: its declaration, the probes that it gates, its figures.
+//! [`CheckInfo`] and its parts: the declaration of a check, the probes that it gates, its
+//! measurements.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use super::vocabulary::Gate;
 
-/// A figure of a kind's own, such as a replication lag: one metric, one key of `measurements`.
+/// A measurement of a kind, such as a replication lag: one metric, one key of `measurements`.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Measurement {
     /// Name in base units, without prefix: `replication_lag_seconds`.
@@ -18,7 +19,7 @@ pub struct Measurement {
     pub help: &'static str,
 }
 
-/// What a check is and when its runs add up to a status. Fixed for the life of a plan.
+/// The name, kind and options of a check. It does not change during the life of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckInfo {
     /// Unique name: `[a-z0-9][a-z0-9_-]{0,62}`.
@@ -29,15 +30,15 @@ pub struct CheckInfo {
     pub description: Option<String>,
     /// The probes it gates.
     pub gates: Gates,
-    /// Checks whose being down suppresses this one's alerts.
+    /// Checks that it depends on: while one of them is down, its alerts are suppressed.
     pub depends_on: Vec<Arc<str>>,
     /// The groups it belongs to, sorted by name, each once.
     pub groups: Vec<Arc<str>>,
-    /// Shown on `health_check_info` and in the status document alone.
+    /// Shown only on `health_check_info` and in the status document.
     pub labels: BTreeMap<String, String>,
     /// Time from one due run to the next.
     pub interval: Duration,
-    /// Longest one run may take; past it the run is cancelled.
+    /// Longest time of one run; after that the run is cancelled.
     pub timeout: Duration,
     /// Failed runs in a row that make it down.
     pub failure_threshold: u32,
@@ -47,9 +48,9 @@ pub struct CheckInfo {
     pub degraded_after: Option<Duration>,
     /// Percent of good runs wanted over 30 days.
     pub objective: Option<f64>,
-    /// Whether the dependency is sent the trace context.
+    /// Whether the trace context is sent to the dependency.
     pub propagate: bool,
-    /// Host and port asked, where there is one, for `health_check_info` and client spans.
+    /// Host and port of the dependency, if there is one, for `health_check_info` and client spans.
     pub server: Option<Server>,
 }
 
@@ -73,7 +74,7 @@ pub struct Server {
 impl Server {
     /// Where a database is: by its socket, which a host that begins with `/` is too, or by host and
     /// port.
-    #[cfg(feature = "sql-pool")]
+    #[cfg(any(feature = "mysql-pool", feature = "postgres-pool"))]
     pub(crate) fn of_database(host: &str, socket: Option<&Path>, port: u16) -> Self {
         match socket {
             Some(path) => Self { address: path.display().to_string(), port: None },

@@ -1,8 +1,8 @@
-//! The rule of who sees causes.
+//! [`Details`]: who sees causes and measurements.
 
 use serde::{Deserialize, Serialize};
 
-/// Who sees causes and figures.
+/// Who sees causes and measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -12,7 +12,7 @@ pub enum Details {
     Auto,
     /// Clients with the token, as bearer token or as password.
     Token,
-    /// And every client of this host, unless a header says that a proxy forwards for another.
+    /// Clients with the token, and every client on this host unless a proxy header is present.
     Loopback,
     /// Everyone; only on a listener that no other host can reach.
     Always,
@@ -21,7 +21,7 @@ pub enum Details {
 }
 
 impl Details {
-    /// What `auto` stands for where the configuration comes from a file.
+    /// The meaning of `auto` if the configuration comes from a file.
     #[must_use]
     pub const fn in_a_file(self) -> Self {
         match self {

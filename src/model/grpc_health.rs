@@ -1,6 +1,6 @@
 //! The messages of `grpc.health.v1.Health`, as `grpc/health/v1/health.proto` has them since `List`.
 //!
-//! The service that answers them and the check that asks them share these.
+//! The gRPC health service and the `grpc` check share them.
 
 #[cfg(feature = "tonic")]
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! The targets of the log lines: stable names to filter by, as in `RUST_LOG=vitalsign::check=warn`.
 //!
-//! A target follows what a line is about, not the module that writes it.
+//! A target names the subject of a line, not the module that writes it.
 
 /// Status changes of checks, and failed runs that changed none.
 pub const CHECK: &str = "vitalsign::check";

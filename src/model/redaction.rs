@@ -80,7 +80,7 @@ fn end_of_credentials(url: &str) -> usize {
     }
 }
 
-/// Stands for a whole text that holds a short secret.
+/// Replaces a whole text that contains a short secret.
 #[cfg(any(feature = "sql-pool", feature = "tls"))]
 const WITHHELD: &str = "(withheld, as it holds a secret of less than four characters)";
 
@@ -88,8 +88,8 @@ const WITHHELD: &str = "(withheld, as it holds a secret of less than four charac
 #[cfg(any(feature = "sql-pool", feature = "tls"))]
 const MAX_TEXT: usize = 300;
 
-/// Texts that no message may show. Messages pass on what a server says, and it might repeat what
-/// it was sent.
+/// Texts that no message may show. Messages contain texts from a server, and the server might
+/// repeat what it was sent.
 #[cfg(any(feature = "sql-pool", feature = "tls"))]
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Redaction(Vec<Secret>);
@@ -105,8 +105,8 @@ impl Redaction {
         Self(secrets.into_iter().map(Secret::new).collect())
     }
 
-    /// `text` on one line, bounded and without secrets: a long secret is cut out, and a text that
-    /// holds a short one is withheld as a whole.
+    /// `text` on one line, shortened and without secrets: long secrets are cut out, and a text that
+    /// contains a short secret is replaced completely.
     pub(crate) fn clean(&self, text: &str) -> String {
         if self.0.iter().any(|secret| secret.is_too_short() && text.contains(secret.expose())) {
             return WITHHELD.to_owned();

@@ -1,4 +1,4 @@
-//! What one run yields, and the status change that it may make.
+//! [`Run`], the result of one run, and [`Transition`], a change of status.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ pub struct Trace {
     pub trace_id: u128,
     /// 8 bytes of the root span.
     pub span_id: u64,
-    /// Whether the context that went to the dependency said sampled.
+    /// Whether the context that was sent to the dependency had the sampled flag.
     pub sampled: bool,
 }
 
@@ -31,24 +31,24 @@ impl Trace {
     }
 }
 
-/// One finished execution of a check: the single source of every figure about it.
+/// One finished execution of a check: the only source of all data about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// Wall-clock time of its start.
     pub at: SystemTime,
     /// From start to answer, connection included.
     pub duration: Duration,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// Why it failed; set exactly when the outcome is neither success nor warning.
     pub reason: Option<Reason>,
-    /// For people, redacted: the cause of a failure, or the caveat of a warning.
+    /// A text for people, without secrets: the cause of a failure, or the text of a warning.
     pub message: Option<String>,
     /// Its root span, where spans are recorded.
     pub trace: Option<Trace>,
     /// The phases it passed, in order.
     pub phases: Vec<(Phase, Duration)>,
-    /// The kind's own figures.
+    /// The kind's own measurements.
     pub measurements: Vec<(&'static Measurement, f64)>,
 }
 
@@ -64,8 +64,8 @@ pub struct Transition {
     pub to: Status,
     /// When it changed.
     pub at: SystemTime,
-    /// Since when the check has this status: `at`, or earlier when the history knows that it had it
-    /// before this process.
+    /// Since when the check has this status: `at`, or earlier if the history shows that it had the
+    /// status before this process.
     pub since: SystemTime,
     /// Reason of the run that made it, where one did.
     pub reason: Option<Reason>,

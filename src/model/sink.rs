@@ -1,4 +1,4 @@
-//! Who hears of everything that happens to checks.
+//! [`Sink`]: receives everything that happens to checks, as [`Event`]s.
 
 use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::{Calls, CheckInfo, Run, ServiceStatus, SkipReason, Status, Transition};
 
-/// What the recorder sends to its sinks.
+/// An event of a check, for sinks.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
     /// A run ended, and the check's status is now `status`.
@@ -18,10 +18,10 @@ pub enum Event<'a> {
         status: Status,
         /// Whether its trace is kept.
         trace_kept: bool,
-        /// Whether the check is in a maintenance window, whose runs leave availability alone.
+        /// Whether the check is in a maintenance window; then the run does not change availability.
         maintenance: bool,
     },
-    /// The host observed calls of its own, none of which changed the status.
+    /// Observed calls of the host, none of which changed the status.
     Observed(&'a Calls),
     /// The status changed, by a run or by staleness.
     Transition(&'a Transition),
@@ -33,28 +33,28 @@ pub enum Event<'a> {
     Removed,
 }
 
-/// A reader of everything that happens to checks.
+/// A receiver of everything that happens to checks.
 ///
-/// It is called on the check path, with the check's entry locked: it must return at once (update
-/// atomics, or push to a bounded queue and count what does not fit) and must not call back. If
-/// it panics, it gets the next event all the same.
+/// It is called while the check is locked: it must return at once (update atomics, or push to a
+/// bounded queue and count what does not fit) and must not call back. If it panics, it still gets
+/// the next event.
 pub trait Sink: Send + Sync {
-    /// Takes note of `event` of the check `info`.
+    /// Receives `event` of the check `info`.
     fn record(&self, info: &Arc<CheckInfo>, event: Event<'_>);
 
-    /// Takes note of the service's status, which has been `status` since `since`; called when it
+    /// Receives the service's status, which has been `status` since `since`; called when it
     /// changes. By default it is ignored.
     fn service(&self, status: ServiceStatus, since: SystemTime) {
         let _ = (status, since);
     }
 }
 
-/// Calls a sink and catches its panic: it would end the check's task otherwise.
+/// Calls a sink and catches its panic, which would otherwise end the check's task.
 ///
-/// The process's panic hook has reported it by then.
+/// The process's panic hook has already reported it.
 pub(crate) fn spared(call: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
-        // It may panic once more as it goes.
+        // Dropping the payload may panic, too.
         forget(payload);
     }
 }

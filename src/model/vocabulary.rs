@@ -1,4 +1,4 @@
-//! The closed vocabularies.
+//! The fixed sets of values: statuses, outcomes, reasons, gates, phases.
 
 use std::fmt;
 
@@ -33,25 +33,25 @@ macro_rules! vocabulary {
 }
 
 vocabulary! {
-    /// What a check's outcomes add up to.
+    /// Status of a check.
     Status {
         /// It answers as it should.
         Up = "up",
-        /// It answers, with a caveat; every probe still says 200.
+        /// It answers, with a warning; every probe still answers 200.
         Degraded = "degraded",
-        /// It fails; the probes it gates say 503.
+        /// It fails; the probes that it gates answer 503.
         Down = "down",
-        /// It has not been asked, or not lately enough to know.
+        /// It has not run yet, or not recently enough.
         Unknown = "unknown",
     }
 }
 
 vocabulary! {
-    /// What all checks add up to, for the service or for one probe.
+    /// Status of the service, or of one probe.
     ServiceStatus {
         /// Every check is up.
         Up = "up",
-        /// It serves, but some check is not up.
+        /// It serves, but at least one check is not up.
         Degraded = "degraded",
         /// A check gating readiness has not had its first run.
         Starting = "starting",
@@ -81,7 +81,7 @@ vocabulary! {
         Failure = "failure",
         /// It did not answer within the check's timeout.
         Timeout = "timeout",
-        /// It could not be asked, for want of a resource on this side.
+        /// The run could not be made, because this process lacks a resource.
         Unknown = "unknown",
     }
 }
@@ -99,7 +99,7 @@ impl Outcome {
         matches!(self, Self::Failure | Self::Timeout)
     }
 
-    /// The status that it stands for on its own, as the first run of a check or the only one.
+    /// The status that follows from this outcome alone, as for the first run of a check.
     #[must_use]
     pub const fn status(self) -> Status {
         match self {
@@ -112,7 +112,7 @@ impl Outcome {
 }
 
 vocabulary! {
-    /// Why a run failed: the closed list shared by metrics, spans and the status document.
+    /// Why a run failed: the fixed list shared by metrics, spans and the status document.
     Reason {
         /// No answer within the timeout.
         Timeout = "timeout",
@@ -130,7 +130,7 @@ vocabulary! {
         TlsFailed = "tls_failed",
         /// A certificate of the chain has expired or is not yet valid.
         TlsExpired = "tls_expired",
-        /// No trusted authority vouches for the certificate.
+        /// No trusted authority has issued the certificate.
         TlsUntrusted = "tls_untrusted",
         /// The certificate is for another name.
         TlsNameMismatch = "tls_name_mismatch",
@@ -152,7 +152,7 @@ vocabulary! {
         NotServing = "not_serving",
         /// The query was refused or failed.
         QueryFailed = "query_failed",
-        /// A figure lies outside its `min_…` or `max_…`.
+        /// A measurement is outside its `min_…` or `max_…`.
         OutOfRange = "out_of_range",
         /// No heartbeat came within its grace.
         MissedHeartbeat = "missed_heartbeat",
@@ -160,7 +160,7 @@ vocabulary! {
         Panic = "panic",
         /// Anything else.
         Other = "other",
-        /// This side lacks a resource; the outcome is [`Outcome::Unknown`], no failure.
+        /// This process lacks a resource; the outcome is [`Outcome::Unknown`], not a failure.
         LocalResource = "local_resource",
     }
 }
@@ -180,9 +180,9 @@ vocabulary! {
 vocabulary! {
     /// Why a due run was not started.
     SkipReason {
-        /// The check's last run was still going.
+        /// The check's last run was still in progress.
         Overrun = "overrun",
-        /// As many runs as allowed at once were going.
+        /// The highest number of concurrent runs was reached.
         Limit = "limit",
     }
 }

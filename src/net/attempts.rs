@@ -1,8 +1,8 @@
-//! Several servers of one check.
+//! Tries several servers of one check, one after the other, until one answers.
 //!
-//! A check may ask servers one after the other until one answers. [`attempt`] gives each but the
-//! last an equal share of the time left, so that a server that never answers does not use up the
-//! deadline of the others. [`most_telling`] makes one failure of those of all servers.
+//! [`attempt`] gives each server except the last an equal share of the remaining time, so that a
+//! server that never answers does not use up the time of the others. [`most_telling`] merges the
+//! failures of all servers into one.
 
 use std::future::Future;
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::engine::check::{Context, Failure};
 use crate::model::Reason;
 
-/// Asks one of several servers, of which `left` are not asked yet, this one included.
+/// Tries one of several servers, of which `left` were not tried yet, including this one.
 ///
 /// # Errors
 /// Those of `question`, and [`Reason::Timeout`] when its share of the time is over.
@@ -23,7 +23,7 @@ pub(crate) async fn attempt<T>(
     if left <= 1 {
         return question.await;
     }
-    // One share is kept for what follows the last answer.
+    // One share is reserved for the steps after the last answer.
     let shares = u32::try_from(left).unwrap_or(u32::MAX).saturating_add(1);
     let late = || Failure::new(Reason::Timeout, "no answer in its share of the time");
     timeout(cx.remaining() / shares, question).await.unwrap_or_else(|_| Err(late()))

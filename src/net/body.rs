@@ -1,8 +1,7 @@
-//! Reading an answer's body: decoded where somebody asks for its bytes, and never more of it than
-//! allowed.
+//! Reads the body of an answer up to a limit, and decodes it if its bytes are needed.
 //!
-//! What nobody asks for decides nothing. Without anybody who wants the bytes, a body only has to
-//! arrive in full and within the bound, however it is encoded.
+//! If no expectation needs the body, only its length and completeness are checked, whatever its
+//! encoding is.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -44,14 +43,14 @@ pub(crate) enum BodyError {
     TooLarge(u64),
     /// It is not what its `Content-Encoding` says.
     NotGzip,
-    /// It has an encoding that nobody asked for.
+    /// It has an encoding that was not requested.
     Encoded,
     /// The exchange broke off.
     Broken(http1::Error),
 }
 
 impl BodyError {
-    /// The failure that it stands for; `bound` says what the bound is, as in ` of max_body`.
+    /// The failure for this error; `bound` names the limit, as in ` of max_body`.
     pub(crate) fn failure(&self, endpoint: &Endpoint, bound: &str) -> Failure {
         let (reason, what) = match self {
             Self::Broken(error) => return error.failure(endpoint),
@@ -206,7 +205,7 @@ enum Member {
     Begun,
     /// All of it was read; another may follow.
     Whole,
-    /// Everything that follows is passed over.
+    /// Everything that follows is ignored.
     Padding,
 }
 

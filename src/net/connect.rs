@@ -1,4 +1,4 @@
-//! From an endpoint to a TCP connection.
+//! Opens a TCP connection to an endpoint.
 
 use std::future::Future;
 use std::io;
@@ -23,7 +23,8 @@ pub(crate) async fn connect(cx: &Context, endpoint: &Endpoint) -> Result<TcpStre
             cx.phase(Phase::Connect, TcpStream::connect(address)).await
         }
         Host::Name(name) => {
-            // Looking a name up takes several hundred bytes of state: on the heap, for its time.
+            // A lookup needs several hundred bytes of state: boxed, so that they are freed
+            // afterwards.
             let addresses = cx.phase(Phase::Resolve, Box::pin(resolve::lookup(name))).await?;
             let attempts = first_of(
                 &addresses,
@@ -49,6 +50,7 @@ pub(crate) fn note_peer(cx: &Context, peer: SocketAddr) {
 }
 
 /// The addresses of `endpoint`, at least one, for a protocol that has connections of its own.
+#[cfg(feature = "dns")]
 pub(crate) async fn addresses(
     cx: &Context,
     endpoint: &Endpoint,
@@ -58,6 +60,7 @@ pub(crate) async fn addresses(
 }
 
 /// The addresses of `host`, at least one.
+#[cfg(any(feature = "dns", feature = "icmp"))]
 pub(crate) async fn ips(cx: &Context, host: &Host) -> Result<Vec<IpAddr>, Failure> {
     match host {
         Host::Ip(ip) => Ok(vec![*ip]),
@@ -88,7 +91,7 @@ where
         };
         match attempt {
             Ok(stream) => return Ok(stream),
-            // Another address would need the same resource.
+            // Another address would fail in the same way.
             Err(error) if is_exhausted(&error) => return Err(error),
             Err(error) => {
                 if reported.as_ref().is_none_or(|t| rank(&error) > rank(t)) {
@@ -111,7 +114,7 @@ fn is_exhausted(error: &io::Error) -> bool {
     error.kind() != io::ErrorKind::AddrNotAvailable && reason_of(error) == Reason::LocalResource
 }
 
-/// How much an error says about the dependency; the highest is reported when all attempts failed.
+/// How informative an error is; the most informative one is reported if all attempts failed.
 fn rank(error: &io::Error) -> u8 {
     match reason_of(error) {
         Reason::LocalResource => 0,
@@ -178,13 +181,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_error_that_says_most_is_reported() {
         use ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable, TimedOut};
-        for (first, second, told) in [
+        for (first, second, stated) in [
             (NetworkUnreachable, ConnectionRefused, ConnectionRefused),
             (ConnectionRefused, NetworkUnreachable, ConnectionRefused),
             (AddrNotAvailable, TimedOut, TimedOut),
         ] {
             let (result, _, tried) = try_both(Some(first), Some(Err(second))).await;
-            assert_eq!((result.unwrap_err().kind(), tried), (told, 2));
+            assert_eq!((result.unwrap_err().kind(), tried), (stated, 2));
         }
     }
 

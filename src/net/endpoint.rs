@@ -78,6 +78,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
+    #[cfg(any(feature = "dns", feature = "mongodb", feature = "redis"))]
     pub(crate) fn parse_or(text: &str, port: u16) -> Result<Self, String> {
         let brackets = || text.strip_prefix('[')?.strip_suffix(']');
         let ip = text.parse().ok().or_else(|| Some(IpAddr::V6(brackets()?.parse().ok()?)));

@@ -1,4 +1,4 @@
-//! From the errors of sockets and TLS to the reasons of the closed list.
+//! Maps the errors of sockets, TLS and HTTP to reasons.
 
 use std::error::Error;
 use std::fmt::Display;

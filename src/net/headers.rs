@@ -1,4 +1,4 @@
-//! The headers of a request that a configuration asks for, credentials included.
+//! The configured headers of a request, including credentials.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The hosts file of this system: addresses of names that no name server is asked for.
+//! The hosts file of this system: addresses of names that are found without a name server.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,8 +1,7 @@
-//! What every kind that asks over the network stands on: names, connections and TLS.
+//! The network code shared by the kinds: name resolution, connections, TLS, HTTP/1.1 and URLs.
 //!
-//! In flows an endpoint and the run's context; out flows a stream, or a [`Failure`] with the
-//! reason that fits. Each step is a phase of the run, is cancelled by dropping it, and holds at
-//! most one connection.
+//! Input: an endpoint and the run's context. Output: a stream, or a [`Failure`] with its reason.
+//! Each step is a phase of the run, is cancelled by dropping it, and holds at most one connection.
 
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod attempts;
@@ -20,20 +19,32 @@ mod hosts;
 pub(crate) mod http1;
 #[cfg(feature = "http")]
 pub(crate) mod json;
+#[cfg_attr(not(feature = "tcp"), allow(dead_code, reason = "`tcp` alone waits for a greeting"))]
 pub(crate) mod mysql_port;
 #[cfg(any(feature = "memcached", feature = "redis"))]
 mod optional_question;
 mod resolve;
 #[cfg(feature = "scram")]
+#[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "a kind alone uses a part"))]
 pub(crate) mod scram;
 #[cfg(any(feature = "memcached", feature = "mysql", feature = "redis"))]
 mod server_address;
-#[cfg(feature = "session")]
+#[cfg(any(
+    feature = "amqp",
+    feature = "kafka",
+    feature = "mqtt",
+    feature = "nats",
+    feature = "redis"
+))]
+#[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "a kind alone uses a part"))]
 mod server_url;
 #[cfg(feature = "session")]
+#[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "a kind alone uses a part"))]
 mod session;
 #[cfg(feature = "mongodb")]
 mod srv;
+#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
+#[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "a kind alone uses a part"))]
 mod stream;
 #[cfg(feature = "http")]
 mod target;
@@ -41,25 +52,52 @@ mod tls;
 
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 pub(crate) use attempts::{attempt, most_telling};
+#[cfg(feature = "dns")]
+pub(crate) use connect::addresses;
+pub(crate) use connect::connect;
 #[cfg(feature = "icmp")]
 pub(crate) use connect::ips;
-pub(crate) use connect::{addresses, connect, note_peer};
-pub(crate) use endpoint::{Endpoint, Host, shared};
+#[cfg(any(feature = "dns", feature = "http"))]
+pub(crate) use connect::note_peer;
+#[cfg(any(feature = "http", feature = "icmp"))]
+pub(crate) use endpoint::shared;
+pub(crate) use endpoint::{Endpoint, Host};
+#[cfg(any(feature = "dns", feature = "grpc", feature = "session", feature = "websocket"))]
+#[cfg_attr(not(feature = "kinds"), allow(unused_imports, reason = "MQTT has no texts"))]
+pub(crate) use failure::brief;
+#[cfg(any(
+    feature = "dns",
+    feature = "grpc",
+    feature = "http",
+    feature = "icmp",
+    feature = "session",
+    feature = "sql",
+    feature = "tcp"
+))]
+pub(crate) use failure::failure;
 #[cfg(any(feature = "alertmanager", feature = "otlp"))]
 pub(crate) use failure::tls_limit;
 #[cfg(feature = "reqwest-client")]
 pub(crate) use failure::wrapped_reason_of_tls;
-pub(crate) use failure::{brief, failure};
 #[cfg(any(feature = "memcached", feature = "redis"))]
 pub(crate) use optional_question::OptionalQuestion;
 #[cfg(any(feature = "memcached", feature = "mysql", feature = "redis"))]
 pub(crate) use server_address::ServerAddress;
-#[cfg(feature = "session")]
+#[cfg(any(
+    feature = "amqp",
+    feature = "kafka",
+    feature = "mqtt",
+    feature = "nats",
+    feature = "redis"
+))]
+#[cfg_attr(not(feature = "kinds"), allow(unused_imports, reason = "a kind alone uses a part"))]
 pub(crate) use server_url::{Schemes, ServerUrl, UrlForm, tls_client};
 #[cfg(feature = "session")]
+#[cfg_attr(not(feature = "kinds"), allow(unused_imports, reason = "a kind alone uses a part"))]
 pub(crate) use session::{MOST, ParseError, Parsed, Session};
 #[cfg(feature = "mongodb")]
 pub(crate) use srv::{lookup_srv, lookup_txt};
+#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;
@@ -69,17 +107,20 @@ pub(crate) use tls::explain_to_driver;
 pub(crate) use tls::exporter_config;
 #[cfg(feature = "mysql")]
 pub(crate) use tls::handshake_before_verdict;
-pub(crate) use tls::{
-    Chain, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE, date, handshake,
-    reason as reason_of_tls,
-};
+#[cfg(feature = "sql")]
+pub(crate) use tls::reason as reason_of_tls;
+pub(crate) use tls::{Chain, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE, date, handshake};
 
+#[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) use crate::engine::Carrier;
 #[cfg(feature = "http")]
 pub(crate) use crate::engine::check::unexpected_status;
+#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
 use crate::engine::check::{Context, Failure};
 
 /// Connects to `endpoint`, with TLS where there is a client for it.
+#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
+#[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "a kind alone uses a part"))]
 pub(crate) async fn open(
     cx: &Context,
     endpoint: &Endpoint,

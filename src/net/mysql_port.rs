@@ -1,9 +1,9 @@
-//! Ports that speak MySQL, to those who only connect.
+//! How `tcp` and `tls` checks leave a MySQL port without raising its count of aborted connections.
 //!
 //! # Why
 //! MySQL and MariaDB count each connection that ends before the client has logged in. After
-//! `max_connect_errors` of them in a row, 100 by default, they refuse the host: the application on
-//! it too. A refused login does not count.
+//! `max_connect_errors` of them in a row, 100 by default, they refuse the whole host, including the
+//! application on it. A refused login does not count.
 //!
 //! # How
 //! The server speaks first, so a connection that it greets is ended by a login that it refuses, as

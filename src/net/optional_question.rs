@@ -1,8 +1,8 @@
-//! Questions beside the point.
+//! Optional requests: their failure does not fail the run.
 //!
-//! A server that answered what the check is about is up, whatever else it answers. An
-//! [`OptionalQuestion`] asks for more, such as figures, and is bounded in time. A server or a proxy
-//! that repeatedly refuses it is left alone for an hour: refusals are logged and counted there.
+//! A server that answered the main request is up, whatever else it answers. An [`OptionalQuestion`]
+//! requests more, such as statistics, with a time limit. If a server or a proxy refuses it
+//! repeatedly, it is not sent for an hour, because the server logs and counts refusals.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ const TRIES: u32 = 3;
 /// How long it is left out.
 const PAUSE: Duration = Duration::from_hours(1);
 
-/// A question whose answer decides nothing.
+/// A request whose failure does not fail the run.
 #[derive(Debug, Default)]
 pub(crate) struct OptionalQuestion(Mutex<Unanswered>);
 

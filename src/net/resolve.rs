@@ -1,10 +1,9 @@
-//! From a name to its addresses, as a new client on this host would find them.
+//! Resolves a name to addresses, like a new client on this host.
 //!
-//! The hosts file is read first, then the system's name servers are asked. Nothing is cached: a
-//! check that went on using an address which the name no longer has would miss the very fault that
-//! it looks for.
+//! The hosts file is read first, then the system's name servers are queried. Nothing is cached: a
+//! check that used an old address would miss exactly the fault that it should find.
 //!
-//! Every name is asked for as it is written. An underscore is no letter of a host name by RFC 952,
+//! Every name is asked for as it is written. RFC 952 does not allow an underscore in a host name,
 //! but Compose, Windows and databases have it in theirs, and every name server answers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

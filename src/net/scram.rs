@@ -1,7 +1,7 @@
 //! Logging in by SCRAM (RFC 5802) with SHA-1, SHA-256 (RFC 7677) or SHA-512, as a client without channel
 //! binding: the password is proved, never sent, and the server proves that it knows it as well.
 //!
-//! In flows a user, a password and what the server says; out flow the texts to send. A protocol
+//! Input: a user, a password and the server's messages. Output: the messages to send. A protocol
 //! that wants names and passwords prepared (SASLprep, RFC 4013) prepares them before.
 
 use std::num::NonZeroU32;

@@ -1,4 +1,4 @@
-//! Where a server listens: at a host and a port, or on a Unix socket of this host.
+//! The address of a server: host and port, or a Unix socket of this host.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! A URL with a host, a user, a password and a path, as servers that are no web servers have it.
+//! Reads URLs with a host, a user, a password and a path, for protocols other than HTTP.
 
 use percent_encoding::percent_decode_str;
 use url::Url;

@@ -1,18 +1,18 @@
-//! One exchange with a peer over one connection, within a bound.
+//! One exchange of messages with a peer over one connection, with a limit on the bytes that are
+//! read.
 //!
-//! In flows a connection; out flow the peer's messages, one after the other, or a [`Failure`] that
-//! names the peer and its protocol. A kind says how its messages are parsed; everything else that
-//! reading from a peer takes is here.
+//! Input: a connection. Output: the peer's messages, one after the other, or a [`Failure`] that
+//! names the peer and its protocol. A kind provides the parser of its messages; everything else
+//! about reading is here.
 //!
 //! # Bound
-//! A session reads a limited number of bytes in all, so a peer that sends without end costs a
-//! bounded amount of memory. The time is bounded by the run: a session is dropped with it, at its
-//! deadline.
+//! A session reads a limited number of bytes in total, so a peer that sends without end costs
+//! limited memory. The time is limited by the run: a session is dropped with it, at its deadline.
 //!
-//! # What the peer says comes first
-//! A server that is full often says so and closes, whatever it is sent. Sending then fails, but the
-//! message explains more than the failed write does. So [`Session::send`] reports nothing; the
-//! write's error is reported by the next read that finds no message.
+//! # A message from the peer takes precedence over a failed write
+//! An overloaded server often sends a message and closes the connection. Then sending fails, but
+//! the message explains more than the failed write. So [`Session::send`] reports nothing; the next
+//! read that finds no message reports the error of the write.
 
 use std::fmt::Display;
 use std::io;
@@ -108,7 +108,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, A: Display> Session<'a, S, A> {
         }
     }
 
-    /// Awaits the next line and returns it without its end. What is no UTF-8 in it is replaced.
+    /// Awaits the next line and returns it without its end. Bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
     /// As [`next`](Self::next).

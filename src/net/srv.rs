@@ -1,4 +1,4 @@
-//! Services and texts that DNS lists under a name: records of the types SRV (RFC 2782) and TXT.
+//! Queries DNS records of the types SRV (RFC 2782) and TXT.
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};

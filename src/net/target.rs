@@ -1,4 +1,4 @@
-//! Where a request goes: a URL, taken apart once.
+//! The target of a request: a URL, parsed once.
 
 use std::borrow::Cow;
 

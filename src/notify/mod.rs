@@ -1,5 +1,5 @@
-//! Status changes are sent to receivers.
+//! Notifications: sends status changes to receivers.
 //!
-//! In flow events of checks, through a [`Sink`](crate::Sink); out flow messages to a receiver.
+//! Input: events of checks, through a [`Sink`](crate::Sink). Output: messages to a receiver.
 
 pub mod alertmanager;

@@ -1,4 +1,5 @@
-//! Error budgets: how fast checks with an objective use up what it allows to fail.
+//! The alerts on error budgets: how fast checks with an objective use up the failures that it
+//! allows.
 //!
 //! Runs are summed over instances, since a rollout that renames all of them must not hide a
 //! failure. Instances on which the check is suppressed or in maintenance are left out.

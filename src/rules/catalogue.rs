@@ -1,15 +1,16 @@
-//! Every alert with what stays the same however its expression is made: severity, texts, links.
+//! The table of all alerts with their severity, texts and links; the expressions are in
+//! `expressions.rs` and `budget.rs`.
 
 use std::time::Duration;
 
 /// How soon somebody must look at an alert: its label `severity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
-    /// Users are hurt, or will be shortly: wake somebody.
+    /// Users are affected, or will be soon: wake somebody.
     Critical,
-    /// It needs a person, in working hours.
+    /// Somebody must look at it, in working hours.
     Warning,
-    /// Worth knowing when looking for something else.
+    /// Context for other alerts.
     Info,
 }
 

@@ -1,4 +1,4 @@
-//! The expressions of alerts other than those of error budgets.
+//! The expressions of all alerts except those on error budgets, which are in `budget.rs`.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ pub(super) fn not_ready(scope: &Scope<'_>) -> String {
     format!("{ready} == 0\nunless {draining} == 1")
 }
 
-/// Liveness is 503 for want of progress, not for a check that gates it; or runs start late.
+/// Liveness is 503 because the check runtime is stalled, not because of a gating check; or runs
+/// start late.
 pub(super) fn executor_stalled(scope: &Scope<'_>) -> String {
     let live = scope.service("health_live");
     let down = scope.service_where("health_check_status", "status=\"down\"");

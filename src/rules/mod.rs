@@ -12,9 +12,9 @@
 //! # Ok::<(), vitalsign::rules::NotAJob>(())
 //! ```
 //!
-//! In goes what is known of checks; out comes the text of a rule file. An alert about a check stays
-//! silent while the check is suppressed or in maintenance. Rules rely on the labels `job` and
-//! `instance` that Prometheus gives to every series.
+//! Input: the checks, or none for generic rules. Output: the text of a rule file. An alert about a
+//! check does not fire while the check is suppressed or in maintenance. Rules rely on the labels
+//! `job` and `instance` that Prometheus gives to every series.
 
 mod budget;
 mod catalogue;
@@ -100,7 +100,7 @@ pub struct Alert {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A part of a service that has figures of its own to alert on, beside its checks.
+/// A part of a service with its own metrics and alerts, in addition to its checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Part {

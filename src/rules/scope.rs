@@ -1,4 +1,5 @@
-//! What the expressions of a rule select, and where they take the settings of a check from.
+//! The selectors of a rule's expressions, and the source of a check's settings: metrics or the
+//! configuration.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The log: which lines, in which form.
+//! The log: filters, format and output.
 
 use std::io::IsTerminal;
 
@@ -27,7 +27,8 @@ const CHATTY: [&str; 10] = [
     "tower",
 ];
 
-/// Libraries that log what they carry, secrets included: below `warn` they are never logged.
+/// Libraries that log the data they transfer, secrets included: below `warn` they are never
+/// logged.
 const LEAKING: [&str; 2] = ["tokio_tungstenite", "tungstenite"];
 
 /// Where lines go.
@@ -52,7 +53,7 @@ impl Output {
         Self { writer: BoxMakeWriter::new(writer), terminal: false }
     }
 
-    /// The same, taken for a terminal.
+    /// The same, treated as a terminal.
     #[must_use]
     pub fn as_terminal(self) -> Self {
         Self { terminal: true, ..self }
@@ -74,7 +75,7 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Reads `RUST_LOG` and `NO_COLOR`, and the settings where these are unset.
+    /// Reads `RUST_LOG` and `NO_COLOR`; if they are unset, the settings apply.
     pub(super) fn read(
         settings: &Settings,
         env: &dyn Fn(&str) -> Option<String>,
@@ -115,7 +116,7 @@ impl Logs {
     }
 }
 
-/// Whether an event may be logged at all, whatever the level that was asked for.
+/// Whether an event may be logged at all, whatever the configured level is.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let logs = |library: &&str| {
         let rest = metadata.target().strip_prefix(*library);
@@ -141,8 +142,8 @@ fn of_level(level: &str) -> Result<EnvFilter, Problem> {
     Ok(filter)
 }
 
-/// The filter of the tracing layer: the spans of runs, and no event, which would become one of a
-/// span's.
+/// The filter of the tracing layer: it passes the spans of runs, and no events, which would be
+/// added to spans.
 pub(super) fn run_spans() -> FilterFn {
     let run_span: fn(&Metadata<'_>) -> bool =
         |metadata| metadata.is_span() && metadata.target() == traces::TARGET;

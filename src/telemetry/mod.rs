@@ -2,7 +2,7 @@
 //!
 //! [`metrics`] encodes the page of `/metrics`, [`tail_sampling`] decides which traces are kept.
 //! With the feature `otlp`, [`Telemetry`] reads the settings and the `OTEL_*` variables, writes
-//! the log and exports spans. The library installs none of it of its own accord.
+//! the log and exports spans. The library itself installs none of it.
 
 #[cfg(feature = "otlp")]
 mod export;

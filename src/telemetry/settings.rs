@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::config::{self, LogFormat, TracesProtocol as Protocol};
 
-/// Who reports: the resource attributes of spans.
+/// The resource attributes of spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// `service.name`.
@@ -20,7 +20,7 @@ pub struct Service {
 /// The settings of a configuration file, before variables replace them.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Who reports.
+    /// The resource attributes of spans.
     pub service: Service,
     /// Base URL of the collector; without it, spans are sent nowhere.
     pub traces_endpoint: Option<Url>,

@@ -1,17 +1,17 @@
 //! Logs and traces of the service: the subscriber, and the export of spans to a collector.
 //!
-//! In flow the `[telemetry]` and `[service]` settings and the environment; out flow lines on
-//! standard error and spans over OTLP. The library never installs any of this by itself.
+//! Input: the `[telemetry]` and `[service]` settings and the environment. Output: log lines on
+//! standard error and spans over OTLP. The library itself never installs any of this.
 //!
-//! The standard variables win over the settings: `RUST_LOG`, `NO_COLOR`, `OTEL_SDK_DISABLED`,
-//! `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_PROPAGATORS`, `OTEL_TRACES_EXPORTER`,
-//! `OTEL_TRACES_SAMPLER` and `_ARG`, `OTEL_EXPORTER_OTLP_*`, `OTEL_BSP_*`, and the limits on
-//! attributes, events and links. What is not supported is refused with a message.
+//! The standard variables take precedence over the settings: `RUST_LOG`, `NO_COLOR`,
+//! `OTEL_SDK_DISABLED`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_PROPAGATORS`,
+//! `OTEL_TRACES_EXPORTER`, `OTEL_TRACES_SAMPLER` and `_ARG`, `OTEL_EXPORTER_OTLP_*`, `OTEL_BSP_*`,
+//! and the limits on attributes, events and links. What is not supported is refused with a message.
 //!
-//! `OTEL_TRACES_SAMPLER` takes the place of `keep_healthy_traces`: `always_on` keeps every trace,
-//! `traceidratio` the share `OTEL_TRACES_SAMPLER_ARG` of ordinary ones beside all the others, and
-//! `always_off` records nothing, failures included. The `parentbased_` samplers are the same, for
-//! a run has no parent.
+//! `OTEL_TRACES_SAMPLER` replaces `keep_healthy_traces`: `always_on` keeps every trace,
+//! `traceidratio` keeps the share `OTEL_TRACES_SAMPLER_ARG` of ordinary traces and all others, and
+//! `always_off` records nothing, not even failures. The `parentbased_` samplers mean the same,
+//! because a run has no parent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub enum TelemetryError {
 /// A propagator that checks send trace context with.
 pub type SharedPropagator = Arc<dyn TextMapPropagator + Send + Sync>;
 
-/// Telemetry as it was asked for, not yet running.
+/// Validated settings of telemetry, not yet running.
 #[derive(Debug)]
 pub struct Telemetry {
     plan: Plan,
@@ -105,7 +105,7 @@ impl Telemetry {
             .with_schema_url(traces::SCHEMA_URL)
             .build();
         let tracer = pipeline.as_ref().map(|pipeline| {
-            // Of all that the layer could add, the conventions ask for nothing.
+            // The semantic conventions need none of the attributes that the layer could add.
             tracing_opentelemetry::layer()
                 .with_tracer(pipeline.provider.tracer_with_scope(scope))
                 .with_location(false)
@@ -113,8 +113,8 @@ impl Telemetry {
                 .with_target(false)
                 .with_level(false)
                 .with_tracked_inactivity(false)
-                // Nothing here asks for the current OpenTelemetry context, and each poll of a run
-                // would set it.
+                // Nothing here uses the current OpenTelemetry context, and setting it costs time
+                // at each poll of a run.
                 .with_context_activation(false)
                 .with_filter(logs::run_spans())
         });
@@ -138,10 +138,10 @@ impl Telemetry {
     }
 }
 
-/// Telemetry as it runs. [`Guard::shutdown`] sends what still waits.
+/// Running telemetry. [`Guard::shutdown`] sends the spans that still wait.
 ///
-/// Without it the end of the last clone of the subscriber does, and blocks its thread for up to
-/// 5 s, as the SDK's provider does.
+/// Without a call of it, dropping the last clone of the subscriber sends them, and blocks its
+/// thread for up to 5 s, as the SDK's provider does.
 pub struct Guard {
     pipeline: Option<Pipeline>,
     propagator: Option<SharedPropagator>,
@@ -161,7 +161,7 @@ impl Guard {
         self.propagator.clone()
     }
 
-    /// Whether traces are kept by outcome, that is sent to a collector.
+    /// Whether traces are sent to a collector, and therefore kept by outcome.
     #[must_use]
     pub fn keeps_traces(&self) -> bool {
         self.pipeline.as_ref().is_some_and(|pipeline| pipeline.processor.is_some())
@@ -189,13 +189,14 @@ impl Guard {
             }
             None => 0,
         };
-        // Only to mark it: the processor, which could block, has stopped.
+        // This only marks the provider as stopped; the processor, which could block, has stopped
+        // already.
         let _ = provider.shutdown_with_timeout(Duration::ZERO);
         lost
     }
 }
 
-/// What makes spans and sends them.
+/// The provider that creates spans, and the processor that sends them.
 #[derive(Debug)]
 struct Pipeline {
     provider: SdkTracerProvider,
@@ -220,7 +221,7 @@ impl Pipeline {
             SdkTracerProvider::builder().with_resource(resource.clone()).with_span_limits(limits);
         let mut builder = match plan.sampling {
             Sampling::Off => builder.with_sampler(Sampler::AlwaysOff),
-            // What is sent nowhere must not be announced as sampled: dependencies would store
+            // Spans that are not sent must not have the sampled flag: dependencies would store
             // traces without a root.
             Sampling::Share(_) if plan.target.is_none() => {
                 builder.with_sampler(HeadSampler::of_runs_alone(0.0))

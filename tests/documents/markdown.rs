@@ -14,11 +14,11 @@ pub(super) fn configuration(reference: &Reference) -> String {
     let mut page = format!("# Configuration\n\n{}\n{}", note(), include_str!("configuration.md"));
     page.push_str("\n## Types\n\n| type | how it is written |\n| --- | --- |\n");
     for TypeEntry { name, text } in &reference.types {
-        // Its options are on the page of the kinds, which are what takes them.
+        // Its options are on the page of the kinds, which use them.
         let more = if options_of(reference, name).is_empty() {
             String::new()
         } else {
-            format!(" Its options: [{name}](KINDS.md#the-options-of-{name}).")
+            format!(" Its options: [{name}](KINDS.md#the-options-of-{}).", name.replace(' ', "-"))
         };
         let _ = writeln!(page, "| {name} | {}{more} |", cell(text));
     }
@@ -32,7 +32,7 @@ pub(super) fn configuration(reference: &Reference) -> String {
         table(&section.options, &mut page);
     }
     let common = &reference.common;
-    let text = "Beside these a check takes the options of its kind: see [the kinds](KINDS.md).";
+    let text = "A check also has the options of its kind: see [the kinds](KINDS.md).";
     let _ = writeln!(page, "\n## `[checks.{}]`\n\n{} {text}\n", common.name, common.text);
     table(&common.options, &mut page);
     page
@@ -41,7 +41,7 @@ pub(super) fn configuration(reference: &Reference) -> String {
 /// `docs/KINDS.md`
 pub(super) fn kinds(reference: &Reference) -> String {
     let mut page = format!("# Kinds of checks\n\n{}\n{}", note(), include_str!("kinds.md"));
-    page.push_str("\n| kind | asks |\n| --- | --- |\n");
+    page.push_str("\n| kind | what it checks |\n| --- | --- |\n");
     for KindEntry { summary, table, .. } in &reference.kinds {
         let name = &table.name;
         let _ = writeln!(page, "| [`{name}`](#{name}) | {} |", cell(summary));
@@ -53,7 +53,7 @@ pub(super) fn kinds(reference: &Reference) -> String {
             options.iter().filter(|option| option.part_of.is_none()).cloned().collect();
         table(&own, &mut page);
         if !kind.measurements.is_empty() {
-            page.push_str("\nIts own figures:\n\n");
+            page.push_str("\nIts measurements:\n\n");
         }
         for Measurement { name, help } in kind.measurements {
             let _ = writeln!(page, "- `{name}`: {help}");
@@ -82,8 +82,8 @@ pub(super) fn metrics(reference: &Reference) -> String {
             row(metric.name, kind, metric.unit(), &labels.join(", "), metric.help, &mut page);
         }
     }
-    page.push_str("\n## Figures of kinds\n\n");
-    page.push_str("What some kinds tell beside, with the labels `check` and `kind`.\n\n");
+    page.push_str("\n## Metrics of single kinds\n\n");
+    page.push_str("Additional metrics of some kinds, with the labels `check` and `kind`.\n\n");
     figures(reference, &mut page);
     page
 }
@@ -107,21 +107,23 @@ fn group(metric: &Metric) -> &'static [&'static str] {
 const HEAD: &str = "| metric | type | unit | labels | what |\n| --- | --- | --- | --- | --- |";
 
 fn figures(reference: &Reference, page: &mut String) {
-    let mut tellers: BTreeMap<&Measurement, Vec<String>> = BTreeMap::new();
+    let mut reporters: BTreeMap<&Measurement, Vec<String>> = BTreeMap::new();
     for KindEntry { table, measurements, .. } in &reference.kinds {
         for measurement in *measurements {
             let link = format!("[`{0}`](KINDS.md#{0})", table.name);
-            tellers.entry(measurement).or_default().push(link);
+            reporters.entry(measurement).or_default().push(link);
         }
     }
     for measurement in POOL_MEASUREMENTS {
-        let pool = "an application's own pool, such as `checks::postgres::pool` checks";
-        tellers.entry(measurement).or_default().push(pool.to_owned());
+        let pool = "checks of an application's own pool, such as `checks::postgres::pool`";
+        reporters.entry(measurement).or_default().push(pool.to_owned());
     }
-    page.push_str("| metric | type | unit | told by | what |\n| --- | --- | --- | --- | --- |\n");
-    for (Measurement { name, help }, tellers) in tellers {
+    page.push_str(
+        "| metric | type | unit | reported by | what |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for (Measurement { name, help }, reporters) in reporters {
         let unit = ["seconds", "bytes", "ratio"].into_iter().find(|unit| name.ends_with(unit));
-        row(&format!("health_check_{name}"), "gauge", unit, &tellers.join(", "), help, page);
+        row(&format!("health_check_{name}"), "gauge", unit, &reporters.join(", "), help, page);
     }
 }
 
@@ -174,5 +176,5 @@ fn cell(text: &str) -> String {
 }
 
 fn note() -> String {
-    format!("<!-- Made out of the sources; to renew it: {} -->\n", super::RENEW)
+    format!("<!-- Generated from the sources; to renew it: {} -->\n", super::RENEW)
 }

@@ -57,7 +57,7 @@ fn the_rule_files_are_what_the_command_prints_for_any_configuration() {
 #[test]
 fn the_page_of_alerts_is_what_the_sources_say() {
     let mut page = String::from("# Alerts\n\n");
-    let _ = writeln!(page, "<!-- Made out of the sources; to renew it: {RENEW} -->\n");
+    let _ = writeln!(page, "<!-- Generated from the sources; to renew it: {RENEW} -->\n");
     page.push_str(include_str!("alerts.md"));
     page.push_str("\n| alert | severity | fires when | for |\n| --- | --- | --- | --- |\n");
     for kind in ALERTS {

@@ -1,4 +1,4 @@
-//! The command line: what can be asked, and the exit code that answers.
+//! The command line: parses the arguments and runs the command.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! The `vitalsign` program.
+//! The `vitalsign` program: `cli.rs` parses the command line, `serve.rs` runs the service,
+//! `reload/` reloads its configuration, and `commands/` has the other commands.
 
 mod cli;
 mod commands;

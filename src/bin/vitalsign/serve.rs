@@ -1,7 +1,7 @@
-//! The service: how its parts are started, wired and stopped.
+//! The service: starts, connects and stops its parts.
 //!
-//! Checks run on one runtime and HTTP is served on this thread's own, so that a check that blocks
-//! its thread delays no probe, and `/health` can notice that the check runtime stands still.
+//! Checks run on one runtime, and HTTP on the runtime of this thread, so that a check that blocks
+//! its thread does not delay a probe, and `/health` can detect that the check runtime is stalled.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;

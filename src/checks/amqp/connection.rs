@@ -1,4 +1,4 @@
-//! A connection to a broker: its frames in order, and what the broker sends unasked.
+//! A connection to a broker: reads its frames in order, and handles those that it sends unasked.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::net::{self, Endpoint, MOST, Session};
 use super::frame::{Close, Frame, parse};
 use super::request;
 
-/// Longest time that the answer to a farewell is awaited.
+/// Longest time to wait for the answer to `Connection.Close`.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A connection of one run.
@@ -20,7 +20,7 @@ pub(super) struct Connection<'a> {
     endpoint: &'a Endpoint,
     redaction: &'a Redaction,
     session: Session<'a>,
-    /// Why the broker takes no messages.
+    /// Why the broker accepts no messages.
     blocked: Option<String>,
     /// Whether the broker has ended it.
     closed: bool,
@@ -44,7 +44,7 @@ impl<'a> Connection<'a> {
         self.session.first_byte().await
     }
 
-    /// Awaits the next answer. What the broker sends unasked is noted.
+    /// Waits for the next answer, and records what the broker sends unasked.
     ///
     /// # Errors
     /// When there is none, or the broker ends the connection instead.
@@ -55,8 +55,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// As [`next`](Self::next), where the end of the connection is an answer as well. That end is
-    /// agreed to.
+    /// As [`next`](Self::next), but the end of the connection is a valid answer, too, and is
+    /// acknowledged.
     pub(super) async fn next_or_close(&mut self) -> Result<Frame, Failure> {
         loop {
             match self.session.next(|bytes| parse(bytes, MOST)).await? {
@@ -84,8 +84,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Ends the connection in order. By now the broker has answered, so it may go without a word,
-    /// and nothing that it sends here fails the run. Returns why it takes no messages.
+    /// Closes the connection with the protocol's handshake. The broker has answered already, so
+    /// nothing that happens here fails the run. Returns why the broker accepts no messages.
     pub(super) async fn close(mut self, cx: &Context) -> Option<String> {
         if !self.closed {
             self.send(&request::close()).await;
@@ -97,7 +97,7 @@ impl<'a> Connection<'a> {
         self.blocked
     }
 
-    /// The failure of a broker that ended the channel, which is agreed to.
+    /// The failure of a broker that closed the channel; the close is acknowledged.
     pub(super) async fn channel_refused(&mut self, close: &Close) -> Failure {
         self.send(&request::channel_close_ok()).await;
         self.refused(close)
@@ -115,7 +115,7 @@ impl<'a> Connection<'a> {
         Failure::new(Reason::Protocol, text)
     }
 
-    /// The failure of a broker that sent what may not come now.
+    /// The failure of a broker that sent an unexpected method.
     pub(super) fn unexpected(&self) -> Failure {
         self.session.unexpected()
     }

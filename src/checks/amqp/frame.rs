@@ -5,7 +5,7 @@ use crate::net::{ParseError, Parsed};
 
 use super::request::{END, METHOD, PROTOCOL_HEADER};
 
-/// Octets before what a frame holds: type, channel and size.
+/// Octets before the content of a frame: type, channel and size.
 const HEAD: usize = 7;
 
 const HEARTBEAT: u8 = 8;
@@ -13,15 +13,15 @@ const HEARTBEAT: u8 = 8;
 /// What a server sends in one frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// What it speaks, how clients may log in, and whether it is RabbitMQ.
+    /// Its version, the login mechanisms, and whether it is RabbitMQ.
     Start { version: (u8, u8), mechanisms: String, is_rabbitmq: bool },
-    /// Its limits, which a client may take as they are.
+    /// Its limits, which a client may accept unchanged.
     Tune { channels: u16, frame: u32 },
     /// The virtual host is open.
     Opened,
-    /// It takes no messages, and why.
+    /// It accepts no messages; the text says why.
     Blocked(String),
-    /// It takes messages again.
+    /// It accepts messages again.
     Unblocked,
     /// It ends the connection.
     Closed(Close),
@@ -35,13 +35,13 @@ pub(super) enum Frame {
     Declared(QueueCounts),
     /// The queue holds no message that waits.
     GetEmpty,
-    /// A message of the queue, and how many wait behind it.
+    /// A message of the queue, and how many more wait.
     GetOk { delivery_tag: u64, messages: u32 },
-    /// It speaks another protocol of the family, here by its version.
+    /// It speaks another version of the protocol.
     Version(String),
     /// A heartbeat.
     Heartbeat,
-    /// A method that answers nothing that is asked here.
+    /// A method that is not an answer to any request of this kind.
     Other,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct QueueCounts {
     pub(super) consumers: u32,
 }
 
-/// What the frame says that `bytes` start with; it must be no longer than `most`.
+/// The content of the frame at the start of `bytes`; it must not be longer than `most`.
 pub(super) fn parse(bytes: &[u8], most: usize) -> Parsed<Frame> {
     let Some(kind) = bytes.first() else { return Ok(None) };
     if ![METHOD, HEARTBEAT].contains(kind) {
@@ -93,7 +93,7 @@ fn version(bytes: &[u8]) -> Parsed<Frame> {
         return Err(ParseError::Unexpected);
     }
     let Some(header) = bytes.get(name.len()..PROTOCOL_HEADER.len()) else { return Ok(None) };
-    // Versions before 0-9-1 stand behind a class and an instance, both 1.
+    // Before 0-9-1 the version follows a class and an instance, both 1.
     let version = match *header {
         [1, 1, major, minor] => format!("{major}-{minor}"),
         [_, 0, minor, revision] => format!("0-{minor}-{revision}"),

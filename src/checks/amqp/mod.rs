@@ -1,9 +1,9 @@
-//! The `amqp` kind: whether a broker of AMQP 0-9-1, such as RabbitMQ, lets a client in, and what
-//! it reports of a queue.
+//! The `amqp` kind: logs in to an AMQP 0-9-1 broker, such as RabbitMQ, and optionally checks a
+//! queue.
 //!
-//! It speaks the protocol itself, over one connection that belongs to the run and that it ends in
-//! order. Only messages have headers that could carry a trace context, and none is published, so
-//! none is sent.
+//! It speaks the protocol itself, over one connection per run, which it closes with the protocol's
+//! handshake. Only messages have headers for a trace context, and it publishes no message, so it
+//! sends no trace context.
 
 mod connection;
 mod frame;
@@ -35,7 +35,7 @@ struct Amqp {
     tls: Option<TlsClient>,
     /// How to log in: `PLAIN` or `EXTERNAL`.
     mechanism: &'static str,
-    /// What that mechanism sends.
+    /// The response of that mechanism.
     response: Secret,
     virtual_host: String,
     queue: Option<ExpectedQueue>,
@@ -54,7 +54,8 @@ impl Check for Amqp {
 
     async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
         let operation = if self.queue.is_some() { "declare" } else { "open" };
-        // The conventions know brokers by name, and this protocol by its most common one.
+        // The semantic conventions have names of brokers only; this protocol gets that of its most
+        // common broker.
         let mut attributes = attributes("rabbitmq", operation, &self.endpoint);
         attributes.push(KeyValue::new(semconv::NETWORK_PROTOCOL_NAME, "amqp"));
         attributes.push(KeyValue::new(semconv::NETWORK_PROTOCOL_VERSION, "0.9.1"));
@@ -91,10 +92,11 @@ impl Amqp {
         })
     }
 
-    /// Logs in, opens the virtual host, asks for the queue, and ends the connection in order, even
-    /// after a queue that was refused: that ends the channel alone.
+    /// Logs in, opens the virtual host, checks the queue, and closes the connection with the
+    /// protocol's handshake. It does so even after the queue was refused, because that closes only
+    /// the channel.
     ///
-    /// Returns what was found of the queue, and why the broker takes no messages.
+    /// Returns the result for the queue, and why the broker accepts no messages.
     async fn converse(
         &self,
         cx: &Context,

@@ -1,4 +1,4 @@
-//! The options of the `amqp` kind, and how a check is made of them.
+//! The options of the `amqp` kind, and how a check is built from them.
 
 use std::sync::Arc;
 
@@ -15,39 +15,41 @@ use crate::net::{
 use super::Amqp;
 use super::queue::{CONSUMERS, ExpectedQueue, MESSAGES};
 
-/// Connects to a broker of AMQP 0-9-1, such as RabbitMQ, logs in and opens a virtual host;
-/// optionally asks for a queue, without declaring it.
+/// Connects to an AMQP 0-9-1 broker, such as RabbitMQ, logs in and opens a virtual host. Optionally
+/// checks a queue, without creating it.
 ///
-/// A virtual host or queue that does not exist, or is down, fails the run with `not_serving`, one
-/// that is closed to the user with `auth_failed`, and one that takes no more connections or channels
-/// with `overloaded`. A queue that another connection has for itself (exclusive) fails it with
-/// `not_serving`. A broker that says that it takes no messages makes the run a warning; RabbitMQ
-/// says so only to those who publish. AMQP 1.0 is another protocol.
+/// The run fails with `not_serving` if the virtual host or queue does not exist or is down, with
+/// `auth_failed` if the user has no access to it, and with `overloaded` if the limit of connections
+/// or channels is reached. An exclusive queue of another connection fails it with `not_serving`. If
+/// the broker reports that it accepts no messages, the run is a warning; RabbitMQ reports this only
+/// to publishers. AMQP 1.0 is not supported.
 ///
-/// RabbitMQ reports 0 messages and 0 consumers of a quorum queue whose leader is gone, as after the
-/// loss of its majority. Two zeros are therefore confirmed by `basic.get`, which takes nothing from
-/// an empty queue: without an answer the run fails with `not_serving`, and a user without permission
-/// to read the queue gets a warning. While the leader lives, or messages wait, a lost majority does
-/// not show. Of a stream, RabbitMQ reports what it retains as messages and always 0 consumers: with
-/// `max_messages` or `min_consumers` a stream is a warning, and needs neither.
+/// RabbitMQ reports 0 messages and 0 consumers for a quorum queue without a leader, for example
+/// after the loss of its majority. Two zeros are therefore confirmed by `basic.get`, which removes
+/// nothing from an empty queue: without an answer the run fails with `not_serving`; if the user may
+/// not read the queue, the run is a warning. A lost majority is not noticed while the leader lives
+/// or messages wait. For a stream, RabbitMQ reports all retained messages and always 0 consumers:
+/// with `max_messages` or `min_consumers` a stream makes the run a warning; do not set them for a
+/// stream.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AmqpOptions {
-    /// Where the broker is: `amqp://user:password@host:5672/vhost`, or `amqps://` (port 5671) with
-    /// TLS. All but the host may be left out: the virtual host is then `/`, and user and password
-    /// `guest`. Special characters of all parts are percent-encoded, a `/` in a virtual host as
-    /// `%2F`. With `tls.cert` and no user in the URL, the client certificate logs in (`EXTERNAL`).
+    /// Address of the broker: `amqp://user:password@host:5672/vhost`, or `amqps://` (port 5671)
+    /// with TLS. Everything except the host is optional: the default virtual host is `/`, the
+    /// default user and password are `guest`. Special characters must be percent-encoded, a `/` in
+    /// a virtual host as `%2F`. With `tls.cert` and no user in the URL, the client certificate is
+    /// used for the login (`EXTERNAL`).
     url: Secret,
     /// A queue that must exist.
     queue: Option<String>,
-    /// Most messages that may wait in the queue; with more of them the run fails with
+    /// Highest number of messages that may wait in the queue; with more the run fails with
     /// `out_of_range`. 0 or more; needs `queue`.
     #[schemars(range(min = 0, max = 4_294_967_295_u32))]
     max_messages: Option<i64>,
-    /// Fewest consumers that the queue must have; with fewer of them the run fails with
+    /// Lowest number of consumers that the queue must have; with fewer the run fails with
     /// `out_of_range`. Needs `queue`.
     min_consumers: Option<Count>,
-    /// How to speak TLS to an `amqps` URL.
+    /// Options of TLS for an `amqps` URL.
     tls: Option<Tls>,
 }
 
@@ -62,7 +64,7 @@ const LONGEST: usize = 255;
 /// Most bytes of a user and a password: an answer must fit the smallest frame, 4096.
 const LONGEST_LOGIN: usize = 2048;
 
-/// Who logs in where a URL names nobody, as clients have it.
+/// Default user of a URL without one, as in other clients.
 const GUEST: &str = "guest";
 
 impl KindOptions for AmqpOptions {
@@ -77,7 +79,7 @@ impl KindOptions for AmqpOptions {
 }
 
 impl AmqpOptions {
-    /// Makes the check of options that are right.
+    /// Builds the check from valid options.
     pub(super) fn make(self) -> Result<Amqp, Vec<OptionError>> {
         let mut errors = Vec::new();
         let has_certificate =
@@ -104,7 +106,7 @@ impl AmqpOptions {
     }
 }
 
-/// Who asks for what, in the words of the protocol.
+/// Credentials and virtual host, in the form of the protocol.
 struct Login {
     mechanism: &'static str,
     response: Secret,
@@ -113,10 +115,10 @@ struct Login {
 }
 
 impl Login {
-    /// Takes it from a URL.
+    /// Reads it from a URL.
     ///
     /// # Errors
-    /// What is wrong and what would be right; never any of the URL.
+    /// What is wrong and what would be right, without any part of the URL.
     fn of(server: &ServerUrl, has_certificate: bool) -> Result<Self, String> {
         let wrong = |what: &str| Err(format!("{what}; right is {}", FORM.example));
         let virtual_host = server.path.clone().filter(|path| !path.is_empty());
@@ -141,7 +143,7 @@ impl Login {
         if user.len() + password.len() > LONGEST_LOGIN {
             return wrong("its user and password are longer than 2048 bytes");
         }
-        // RFC 4616: nobody to act as, then who logs in.
+        // RFC 4616: an empty authorization identity, then user and password.
         let response = Secret::new(format!("\0{user}\0{password}"));
         let redaction = server.redaction();
         Ok(Self { mechanism: "PLAIN", response, virtual_host, redaction })
@@ -162,7 +164,7 @@ fn expected_queue(
             .collect();
         return if errors.is_empty() { Ok(None) } else { Err(errors) };
     };
-    // Without a name, the protocol takes the queue that the channel declared last.
+    // With an empty name, the protocol uses the queue that the channel declared last.
     if name.is_empty() || name.len() > LONGEST {
         let text = "this is no queue's name; write one of 1 to 255 bytes, such as \"orders\"";
         return Err(vec![OptionError::new("queue", text)]);

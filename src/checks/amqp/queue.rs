@@ -1,18 +1,19 @@
-//! A queue: what is expected of it, and which of the broker's figures are measured.
+//! Checks a queue: its existence, its messages and its consumers.
 //!
-//! # A zero that is none
-//! RabbitMQ answers a passive declaration with how many messages wait and how many consumers there
-//! are. When it cannot learn them, it answers 0 and 0: of a quorum queue whose leader is gone, as
-//! after the loss of its majority. So 0 and 0 are taken for a measurement only after `basic.get` was
-//! answered, which a queue without majority does not. An empty queue answers it at once, and loses
-//! nothing by it; a message that arrived in between is put back.
+//! # Zero may mean unknown
+//! RabbitMQ answers a passive declaration with the number of waiting messages and of consumers. If
+//! it cannot find them out, it answers 0 and 0, for example for a quorum queue whose leader is gone
+//! after the loss of its majority. So 0 and 0 count as a measurement only after `basic.get` was
+//! answered, because a queue without majority does not answer it. An empty queue answers it at once
+//! and loses nothing; a message that arrived in between is put back.
 //!
 //! # Streams
-//! Of a stream, the messages are all that it retains, and the consumers are always 0. Nothing in the
-//! answer says that the queue is a stream. `basic.get` is refused for a stream by name. Before a
-//! count of 0 consumers with messages fails a run, the queue is declared with a type that does not
-//! exist: this always fails, and the refusal names the type that the queue has. Each of the two makes
-//! the broker log an error, so what they showed is remembered.
+//! For a stream, the count of messages is everything that it retains, and the count of consumers is
+//! always 0. Nothing in the answer says that the queue is a stream. `basic.get` on a stream is
+//! refused, and the refusal names the type. Before a count of 0 consumers with messages fails a
+//! run, the queue is declared with a type that does not exist: this always fails, and the refusal
+//! names the real type of the queue. Both make the broker log an error, so their result is
+//! remembered.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -35,10 +36,10 @@ pub(super) static MESSAGES: Measurement = Measurement {
 pub(super) static CONSUMERS: Measurement =
     Measurement { name: "queue_consumers", help: "Consumers of a queue." };
 
-/// Most arguments of a queue that are repeated to learn its type.
+/// Highest number of arguments of a queue that are repeated to learn its type.
 const MOST_ARGUMENTS: usize = 8;
 
-/// A queue, what is expected of it, and what earlier runs have learned.
+/// A queue, the expectations, and what earlier runs learned about it.
 #[derive(Debug, Default)]
 pub(super) struct ExpectedQueue {
     pub(super) name: String,
@@ -55,11 +56,11 @@ pub(super) struct ExpectedQueue {
 /// What a broker reports of a queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Figures that were measured.
+    /// Measured numbers.
     Counts(QueueCounts),
-    /// A stream, of which there are no such figures.
+    /// A stream, which has no such numbers.
     Stream,
-    /// Two zeros that nothing confirms.
+    /// Two zeros that could not be confirmed.
     Unconfirmed,
 }
 
@@ -89,7 +90,7 @@ impl ExpectedQueue {
             self.is_stream.store(false, Relaxed);
             self.knows_type.store(true, Relaxed);
         }
-        // The faults that the module describes are RabbitMQ's.
+        // The behaviour described above is that of RabbitMQ.
         if counts.consumers > 0 || !is_rabbitmq {
             return Ok(Found::Counts(counts));
         }
@@ -109,7 +110,7 @@ impl ExpectedQueue {
         Ok(Found::Counts(counts))
     }
 
-    /// Forgets what was learned: a queue of this name may be another one from now on.
+    /// Forgets what was learned: the name may belong to another queue from now on.
     fn forget(&self) {
         for learned in [&self.is_stream, &self.knows_type, &self.unreadable] {
             learned.store(false, Relaxed);
@@ -223,7 +224,7 @@ impl ExpectedQueue {
         }
     }
 
-    /// The options that need figures.
+    /// The options that need the numbers.
     const fn options(&self) -> &'static str {
         match (self.max_messages, self.min_consumers) {
             (None, None) => "",
@@ -233,7 +234,7 @@ impl ExpectedQueue {
         }
     }
 
-    /// What is wrong with the figures.
+    /// Which numbers are out of range.
     fn objection(&self, QueueCounts { messages, consumers }: QueueCounts) -> Option<String> {
         let name = &self.name;
         match (self.max_messages, self.min_consumers) {
@@ -248,7 +249,7 @@ impl ExpectedQueue {
     }
 }
 
-/// The argument that a refusal calls inequivalent, and the value that the queue has.
+/// The argument that a refusal calls inequivalent, and the queue's value of it.
 fn inequivalent(text: &str) -> Option<(&str, Value)> {
     let (_, rest) = text.split_once("inequivalent arg '")?;
     let (name, rest) = rest.split_once('\'')?;

@@ -1,14 +1,14 @@
-//! What the reply codes of AMQP 0-9-1 stand for (section 1.2 of the specification).
+//! Maps the reply codes of AMQP 0-9-1 to reasons (section 1.2 of the specification).
 
 use crate::model::Reason;
 
 use super::frame::Close;
 
 impl Close {
-    /// The reason that the code stands for, or RabbitMQ's text where the code alone does not say.
+    /// The reason for the code, or for RabbitMQ's text if the code is ambiguous.
     ///
-    /// Names of users, queues and virtual hosts stand within the texts, so only their starts and
-    /// ends are compared.
+    /// The texts contain names of users, queues and virtual hosts, so only their starts and ends
+    /// are compared.
     pub(super) fn reason(&self) -> Reason {
         let text = self.text.as_str();
         match self.code {

@@ -1,4 +1,4 @@
-//! What this kind sends by AMQP 0-9-1.
+//! Encodes the AMQP 0-9-1 methods that this kind sends.
 
 /// What a client sends first (section 4.2.2 of the specification).
 pub(super) const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
@@ -7,13 +7,14 @@ pub(super) const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 pub(super) const METHOD: u8 = 1;
 pub(super) const END: u8 = 0xCE;
 
-/// The one channel that is opened.
+/// The only channel that is opened.
 const CHANNEL: u16 = 1;
 
 /// Who logs in, and by which mechanism: the answer to `Start`.
 pub(super) fn start_ok(mechanism: &str, response: &str) -> Vec<u8> {
     let mut capabilities = Vec::new();
-    // With the first, a server says that it refuses a login, instead of closing without a word.
+    // With the first capability, a server reports a refused login, instead of just closing the
+    // connection.
     for name in ["authentication_failure_close", "connection.blocked"] {
         push_argument(&mut capabilities, name, &Value::Bool(true));
     }
@@ -37,7 +38,7 @@ pub(super) fn start_ok(mechanism: &str, response: &str) -> Vec<u8> {
     frame(0, (10, 11), &fields)
 }
 
-/// Takes a server's limits as they are, without heartbeats, and opens a virtual host.
+/// Accepts the server's limits, turns heartbeats off, and opens a virtual host.
 pub(super) fn tune_ok_and_open(channels: u16, frame_max: u32, host: &str) -> Vec<u8> {
     let heartbeat = 0_u16.to_be_bytes();
     let limits = [&channels.to_be_bytes()[..], &frame_max.to_be_bytes(), &heartbeat].concat();
@@ -52,7 +53,7 @@ pub(super) fn open_channel() -> Vec<u8> {
     frame(CHANNEL, (20, 10), &[0])
 }
 
-/// Asks whether there is a queue of this name; declares none.
+/// Asks whether there is a queue of this name, without creating it.
 pub(super) fn declare_passively(queue: &str) -> Vec<u8> {
     const PASSIVE: u8 = 1;
     declare(queue, PASSIVE, &[])
@@ -110,7 +111,7 @@ pub(super) fn push_argument(to: &mut Vec<u8>, name: &str, value: &Value) {
     }
 }
 
-/// Agrees that the channel ends.
+/// Acknowledges the close of the channel.
 pub(super) fn channel_close_ok() -> Vec<u8> {
     frame(CHANNEL, (20, 41), &[])
 }
@@ -121,7 +122,7 @@ pub(super) fn close() -> Vec<u8> {
     frame(0, (10, 50), &[&REPLY_SUCCESS[..], &[0; 5]].concat())
 }
 
-/// Agrees that the connection ends.
+/// Acknowledges the close of the connection.
 pub(super) fn close_ok() -> Vec<u8> {
     frame(0, (10, 51), &[])
 }
@@ -135,14 +136,14 @@ pub(super) fn frame(channel: u16, (class, method): (u16, u16), fields: &[u8]) ->
     frame
 }
 
-/// Pushes `text` and its length before it; what is longer than such a text can be is cut.
+/// Pushes the length of `text` and the text; a text longer than the length can express is cut.
 fn push_short_string(to: &mut Vec<u8>, text: &str) {
     let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
     to.push(length);
     to.extend(&text.as_bytes()[..length.into()]);
 }
 
-/// Likewise; options are bounded far below.
+/// The same with a longer length; options are limited to much less.
 fn push_long_string(to: &mut Vec<u8>, bytes: &[u8]) {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     to.extend(length.to_be_bytes());

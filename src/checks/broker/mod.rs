@@ -1,4 +1,4 @@
-//! What the kinds of message brokers share: the attributes of their spans.
+//! Shared by the kinds for message brokers: the attributes of their spans.
 
 use opentelemetry::KeyValue;
 use opentelemetry_semantic_conventions::attribute as semconv;

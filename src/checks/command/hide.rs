@@ -1,12 +1,12 @@
-//! Keeps what a program was given out of what is shown of its output.
+//! Removes arguments and variables of a program from the shown part of its output.
 
-/// Shorter texts are not taken for secrets: hiding them would make every message unreadable.
+/// Shorter texts are not treated as secrets: hiding them would make every message unreadable.
 const SHORTEST: usize = 4;
 
 /// Longest line shown, in characters.
 const LONGEST: usize = 200;
 
-/// Texts that a message must not show, each with what is shown instead, the longest first.
+/// Texts that a message must not show, each with its replacement, the longest first.
 #[derive(Default)]
 pub(super) struct Hidden(Vec<(String, String)>);
 
@@ -14,7 +14,7 @@ pub(super) struct Hidden(Vec<(String, String)>);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) text: Vec<u8>,
-    /// Whether there was more of it.
+    /// Whether the line was longer.
     pub(super) cut: bool,
 }
 
@@ -29,7 +29,7 @@ impl Hidden {
         };
         for (n, arg) in args.iter().enumerate() {
             hide(arg, &format!("args[{n}]"));
-            // `--password=…`: the program speaks of the value alone.
+            // `--password=…`: the output may contain the value without the option.
             if let Some((_, value)) = arg.split_once('=') {
                 hide(value, &format!("args[{n}]"));
             }
@@ -60,7 +60,7 @@ impl Hidden {
         shown
     }
 
-    /// How many bytes at the end of `text` may be the start of what is hidden.
+    /// How many bytes at the end of `text` may be the start of a hidden text.
     fn begun_at_the_end_of(&self, text: &str) -> usize {
         let begun = |hidden: &str| {
             let starts = hidden.char_indices().map(|(at, _)| at).skip(1).chain([hidden.len()]);

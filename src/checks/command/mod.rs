@@ -1,4 +1,4 @@
-//! The `command` kind: how a program ends.
+//! The `command` kind: runs a program and judges its exit code.
 
 mod hide;
 mod options;
@@ -21,8 +21,8 @@ use hide::Hidden;
 pub(crate) use options::CommandOptions;
 use process::Process;
 
-/// Variables of this process that a program gets: few programs work without them. The others are
-/// not passed on, as any of them may hold a secret.
+/// Variables of this process that the program gets: few programs work without them. The others are
+/// not passed on, because any of them may contain a secret.
 const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
 struct Command {
@@ -81,11 +81,11 @@ impl Command {
         let expected = options::list(&self.expected);
         let text = format!("{program} exited with {code}, expected {expected}{said}");
         let failure = Failure::new(Reason::UnexpectedStatus, text);
-        // By the conventions a call of a program has failed when it did not exit with 0.
+        // In the semantic conventions a call of a program has failed if it did not exit with 0.
         Err(if code == 0 { failure.answered() } else { failure })
     }
 
-    /// The call, with what it may know of this process and where its work belongs in the trace.
+    /// The command with its environment, including the trace context.
     fn compose(&self, cx: &Context) -> Program {
         let mut program = Program::new(&self.program);
         program.args(&self.args).env_clear();
@@ -97,7 +97,7 @@ impl Command {
         let mut context = Environment(program);
         cx.inject(&mut context);
         let Environment(mut program) = context;
-        // The configured ones come last: they win.
+        // The configured variables come last: they take precedence.
         program.envs(self.env.iter().map(|(name, value)| (name, value)));
         program
     }
@@ -105,7 +105,7 @@ impl Command {
     /// Why the program could not be run.
     fn not_run(&self, error: &std::io::Error) -> Failure {
         let reason = match error.kind() {
-            // EAGAIN: this user or this system has as many processes as it may.
+            // EAGAIN: the limit of processes for this user or system is reached.
             std::io::ErrorKind::WouldBlock => Reason::LocalResource,
             _ => Reason::of_io(error),
         };

@@ -1,4 +1,4 @@
-//! The options of the `command` kind, and how a check is made of them.
+//! The options of the `command` kind, and how a check is built from them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,49 +14,50 @@ use crate::engine::check::Check;
 use super::Command;
 use super::hide::Hidden;
 
-/// How a program ends, such as a script or a plugin; no shell reads the line.
+/// Runs a program, such as a script or a monitoring plugin, and judges its exit code. There is no
+/// shell in between.
 ///
-/// The first line that it writes explains a failure or a warning: of stdout, or of stderr when
-/// stdout is empty; the rest of its output is thrown away. It has a process group of its own, which
-/// is killed when the program has ended or its time is up. A program that cannot be started fails
-/// the run with `other`; one that is ended by a signal, or exits with another code than expected,
-/// with `unexpected_status`.
+/// The message of a failure or a warning is the first line of its stdout, or of its stderr if
+/// stdout is empty; the rest of its output is discarded. It runs in its own process group, which is
+/// killed when the program has ended or at the timeout. A program that cannot be started fails the
+/// run with `other`; one that is ended by a signal, or exits with another code than expected, with
+/// `unexpected_status`.
 ///
-/// A plugin of Nagios, Icinga or Debian's `monitoring-plugins` is asked with `expect.warning = 1`
-/// and `expect.unknown = 3`.
+/// For a plugin of Nagios, Icinga or Debian's `monitoring-plugins` set `expect.warning = 1` and
+/// `expect.unknown = 3`.
 ///
-/// Of this service's environment it gets `PATH`, `HOME`, `LANG` and `TZ`, and the trace context
-/// as `TRACEPARENT`, but nothing else.
+/// From this service's environment it gets only `PATH`, `HOME`, `LANG` and `TZ`. It also gets the
+/// trace context as `TRACEPARENT`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommandOptions {
-    /// The program: a name to be found in `PATH`, or an absolute path.
+    /// The program: a name that is looked up in `PATH`, or an absolute path.
     program: String,
-    /// Its arguments, each as it is.
+    /// Its arguments, passed unchanged.
     #[serde(default)]
     args: Vec<Secret>,
-    /// Variables to set. What is secret belongs here, since everybody on the host can read the
-    /// arguments of a process. Where a value of this table or an argument comes back its
-    /// name is shown instead, unless it is shorter than four characters.
+    /// Variables to set. Put secrets here, because everybody on the host can read the arguments of
+    /// a process. If the output contains a value of this table or an argument, its name is shown
+    /// instead, unless it is shorter than four characters.
     #[serde(default)]
     env: BTreeMap<String, Secret>,
-    /// How it should end.
+    /// Expected exit codes.
     #[serde(default)]
     expect: ExpectOptions,
 }
 
-/// Exit codes and what they stand for.
+/// Exit codes and their meaning.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "CommandExpect")]
 struct ExpectOptions {
-    /// Exit codes that are a success. Default `0`.
+    /// Exit codes that mean success. Default `0`.
     #[schemars(extend("default" = 0))]
     exit: Option<ExitCodes>,
-    /// Exit codes that are a warning, such as `1` of a monitoring plugin. Default: none.
+    /// Exit codes that mean a warning, such as `1` of a monitoring plugin. Default: none.
     warning: Option<ExitCodes>,
-    /// Exit codes that say that the program could not find out, such as `3` of a monitoring plugin:
-    /// the run is `unknown` and changes no status. Default: none.
+    /// Exit codes that mean that the program has no result, such as `3` of a monitoring plugin: the
+    /// run is `unknown` and does not change the status. Default: none.
     unknown: Option<ExitCodes>,
 }
 

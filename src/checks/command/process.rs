@@ -1,8 +1,8 @@
-//! One process from its start to its end, with all that it starts itself.
+//! Runs one process and kills its whole process group at the end.
 //!
-//! A thread starts it, waits for it and reaps it; the run reads its output meanwhile. Either
-//! kills the whole process group: the thread when the process has ended, the run when it is
-//! dropped. They agree by [`Stage`], so that nobody kills a group whose number is another's by now.
+//! A thread starts it, waits for it and reaps it; meanwhile the run reads its output. Both can kill
+//! the process group: the thread when the process has ended, the run when it is dropped. They
+//! synchronise by [`Stage`], so that no group is killed whose number was reused by another process.
 
 use std::future::pending;
 use std::io::{self, PipeWriter};
@@ -24,7 +24,7 @@ use crate::engine::check::Failure;
 
 use super::hide::Line;
 
-/// Most of a first line that is kept; whatever follows is read and thrown away.
+/// Longest part of the first line that is kept; everything after it is read and discarded.
 const KEPT: usize = 4096;
 
 /// How a process ended.
@@ -47,8 +47,8 @@ impl Process {
     /// Starts `command`, which is shown as `name`, on a thread of `thread`.
     ///
     /// # Errors
-    /// What this side lacks for that. A program that cannot be started is an error of
-    /// [`end`](Self::end).
+    /// This process lacks a resource for it. If the program cannot be started, [`end`](Self::end)
+    /// fails.
     pub(super) fn start(
         thread: &BlockingThread,
         name: &str,
@@ -62,16 +62,16 @@ impl Process {
         let (sender, ended) = oneshot::channel();
         thread.start(&name, move |turn| {
             let end = live(command, &stage);
-            // Before the end is sent: the next run may follow at once.
+            // This comes before the end is sent, because the next run may follow at once.
             drop(turn);
-            // Nobody receives it when the run was cancelled.
+            // If the run was cancelled, there is no receiver.
             let _ = sender.send(end);
         })?;
         Ok(Self { _leash: leash, stdout, stderr, ended })
     }
 
-    /// Awaits its end, and the first line that it wrote: to stdout, where plugins of monitoring
-    /// systems write their verdict, or to stderr when stdout is empty.
+    /// Waits for its end and returns the first line that it wrote: to stdout, where monitoring
+    /// plugins write their result, or to stderr if stdout is empty.
     pub(super) async fn end(mut self) -> (io::Result<End>, Option<Line>) {
         let (mut stdout, mut stderr) = (FirstLine::default(), FirstLine::default());
         let end = tokio::select! {
@@ -93,15 +93,15 @@ fn output() -> io::Result<(pipe::Receiver, PipeWriter)> {
     Ok((pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?, writer))
 }
 
-/// How far a process has come.
+/// State of a process.
 #[derive(Debug, Default)]
 enum Stage {
-    /// It may be started at any moment.
+    /// It is not started yet.
     #[default]
     Starting,
-    /// It is not reaped, so its number is nobody else's.
+    /// It is not reaped yet, so its number cannot be reused.
     Running(Pid),
-    /// It is over, or is to be as soon as it has been started.
+    /// It is over, or will be killed as soon as it is started.
     Over,
 }
 
@@ -109,11 +109,11 @@ fn lock(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
     stage.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Kills the group if it is still there, now or as soon as it is.
+/// Kills the group now, or as soon as the process is started.
 fn end(stage: &Mutex<Stage>) {
     let mut stage = lock(stage);
     if let Stage::Running(group) = *stage {
-        // There is nothing to be done for one that cannot be killed.
+        // An error of kill is ignored: nothing else can be done.
         let _ = kill_process_group(group, Signal::KILL);
     }
     *stage = Stage::Over;
@@ -131,7 +131,7 @@ impl Drop for Leash {
 /// Starts the process, waits for it and reaps it.
 fn live(mut command: Command, stage: &Mutex<Stage>) -> io::Result<End> {
     let mut child = command.spawn()?;
-    // With it go our copies of its ends of the pipes.
+    // This also closes our copies of its ends of the pipes.
     drop(command);
     let group = Pid::from_child(&child);
     let cancelled = {
@@ -143,27 +143,27 @@ fn live(mut command: Command, stage: &Mutex<Stage>) -> io::Result<End> {
     if cancelled {
         end(stage);
     }
-    // It stays a zombie, which keeps its number, until what it has started is killed too.
+    // It stays a zombie, which keeps its number, until its child processes are killed, too.
     let unreaped = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while waitid(WaitId::Pid(group), unreaped).is_err_and(|error| error == Errno::INTR) {}
     end(stage);
     let status = child.wait()?;
     if getpid().is_init() {
-        // The orphans of a container are its first process's to reap.
+        // In a container the first process must reap the orphans.
         while waitpgid(group, WaitOptions::empty()).is_ok_and(|reaped| reaped.is_some()) {}
     }
     Ok(End { pid: child.id(), how: how(status) })
 }
 
 fn how(status: ExitStatus) -> Result<i32, i32> {
-    // One that has ended has either.
+    // A process that has ended has an exit code or a signal.
     status.code().ok_or_else(|| status.signal().unwrap_or_default())
 }
 
-/// A type without values.
+/// A type without values: the function never returns.
 enum Never {}
 
-/// The first line of an output that is not empty, as far as it is kept.
+/// The kept part of the first line of an output that is not empty.
 #[derive(Default)]
 struct FirstLine {
     text: Vec<u8>,
@@ -184,10 +184,10 @@ impl FirstLine {
         }
     }
 
-    /// Takes what is left in the pipe, which the runtime may not have heard of yet.
+    /// Reads what is left in the pipe, because the runtime may not have been notified of it yet.
     fn rest(&mut self, output: &pipe::Receiver) {
         let mut buffer = vec![0; KEPT];
-        // One that got away from its group may write on and on.
+        // A child process that left the group may write forever.
         for _ in 0..64 {
             match rustix::io::read(output, &mut buffer[..]) {
                 Ok(0) => break,

@@ -1,4 +1,4 @@
-//! What an answer says, and whether it is what was expected.
+//! Reads an answer and compares it with the expectation.
 
 use std::net::Ipv6Addr;
 
@@ -20,21 +20,22 @@ pub(super) static TTL: Measurement = Measurement {
 pub(super) struct Wanted {
     /// As configured.
     text: String,
-    /// As it is compared: any of these will do.
+    /// Normalised forms; one of them must match.
     normal: Vec<String>,
 }
 
 /// The record of type `record_type` that reads `text`.
 pub(super) fn wanted(text: &str, record_type: RecordType) -> Wanted {
     let mut spellings = vec![normal(text, record_type)];
-    // As zone files and tools show a text. One that has its quotes within is meant by its own.
+    // Zone files and tools show a text in quotes; a text that really contains quotes is tried as it
+    // is, too.
     if record_type == RecordType::TXT {
         spellings.extend(unquoted(text));
     }
     Wanted { text: text.to_owned(), normal: spellings }
 }
 
-/// One spelling for all that mean the same record.
+/// A normalised form: equal for all spellings of the same record.
 fn normal(text: &str, record_type: RecordType) -> String {
     match record_type {
         RecordType::TXT => text.to_owned(),
@@ -62,7 +63,7 @@ fn words(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The text that a zone file writes as `text`: strings in quotes, put together (RFC 1035, section
+/// The text that a zone file writes as `text`: concatenated strings in quotes (RFC 1035, section
 /// 5.1).
 fn unquoted(text: &str) -> Option<String> {
     let mut rest = text.trim();
@@ -89,8 +90,8 @@ fn text(data: &RData) -> String {
     }
 }
 
-/// The name servers that `message` refers to instead of an answer, if it does: it has no record,
-/// is not the server's own knowledge, and the server asks nobody else for its clients.
+/// The name servers of a referral, if `message` is one: it has no record, is not authoritative, and
+/// the server offers no recursion.
 fn referral(message: &Message) -> Option<String> {
     let metadata = &message.metadata;
     let answers = metadata.authoritative || metadata.recursion_available;
@@ -131,7 +132,8 @@ impl Dns {
             let text = format!("{server} knows no {} record of {}", self.record_type, self.shown());
             return Err(Failure::new(Reason::UnexpectedBody, text).answered());
         }
-        // A cache drops the whole answer with the first of its records, be it an alias.
+        // A cache drops the whole answer when the first of its records expires, even if that is an
+        // alias.
         if let Some(ttl) = message.answers.iter().map(|record| record.ttl).min() {
             cx.measure(&TTL, f64::from(ttl));
         }
@@ -176,7 +178,7 @@ impl Dns {
     }
 }
 
-/// The name of a code as everybody knows it; RFC 6895, section 2.3.
+/// The usual name of a code; RFC 6895, section 2.3.
 fn code_name(code: ResponseCode) -> String {
     let name = match code {
         ResponseCode::NoError => "NOERROR",

@@ -1,13 +1,14 @@
-//! A query on its way to a name server, and its answer on the way back.
+//! Sends a query to a name server and receives the answer, over UDP or TCP.
 //!
 //! # EDNS
-//! The query has EDNS first, so that long answers fit into a datagram. Servers older than that
-//! answer FORMERR or NOTIMP, or nothing at all. They are asked again without it: at once after such
-//! an answer, and after a third of the time that is left where none has come.
+//! The first query has EDNS, so that long answers fit into a datagram. Older servers answer FORMERR
+//! or NOTIMP, or not at all. Then the query is sent again without EDNS: at once after such an
+//! answer, otherwise after a third of the remaining time.
 //!
-//! # Whose answer it is
+//! # Which datagrams count
 //! A datagram counts only if it has the id and the question of a query of this run. Others are
-//! passed over, and the answer is waited for. Only if none comes is it said that something else did.
+//! ignored, and the run waits for the answer. Only if no answer comes does the message say that
+//! another datagram came.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,21 +23,21 @@ use crate::engine::check::{Context, Failure};
 use crate::model::{Phase, Reason};
 use crate::net::{self, Endpoint};
 
-/// What we say that we take in a datagram: it fits into any network without fragments, the
-/// choice of DNS Flag Day 2020.
+/// Size of datagrams that we announce: it fits into any network without fragments, as agreed on DNS
+/// Flag Day 2020.
 const PAYLOAD: u16 = 1232;
 
-/// Longest datagram that is read; a server that sends more does not heed what we say.
+/// Longest datagram that is read; servers should not send more than the announced size.
 const MOST: usize = 4096;
 
 /// RFC 1035, section 4.1.1.
 const HEADER: usize = 12;
 
-/// What came back over UDP.
+/// Result over UDP.
 pub(super) enum Datagram {
     /// A complete answer.
     Answer(Box<Message>),
-    /// One that did not fit, to a query with EDNS or without.
+    /// A truncated answer, to a query with EDNS or without.
     Truncated(Edns),
 }
 
@@ -47,7 +48,7 @@ pub(super) enum Edns {
     Without,
 }
 
-/// A query with an id of its own.
+/// A query with a random id.
 struct Sent {
     id: u16,
     query: Query,
@@ -87,7 +88,8 @@ impl Sent {
         self.edns == Edns::With && self.heads(bytes) && refusals.contains(&code)
     }
 
-    /// Whether `message` answers this query; one that was not understood may come back without.
+    /// Whether `message` answers this query; the answer to a query that the server did not
+    /// understand may have no question.
     fn is_answered_by(&self, message: &Message) -> bool {
         let metadata = &message.metadata;
         metadata.id == self.id
@@ -116,7 +118,7 @@ impl<'a> Queries<'a> {
         self.sent.last().map_or(&[], |sent| &sent.bytes)
     }
 
-    /// Adds the query without EDNS, where it is not there yet.
+    /// Adds the query without EDNS, if it was not added yet.
     fn step_back(&mut self) -> Result<bool, Failure> {
         let more = self.may_step_back();
         if more {
@@ -135,12 +137,12 @@ impl<'a> Queries<'a> {
     }
 }
 
-/// Whether the answer that starts with these bytes says that it did not fit.
+/// Whether the answer that starts with these bytes is truncated.
 fn is_truncated(bytes: &[u8]) -> bool {
     bytes.get(2).is_some_and(|flags| flags & 0x02 != 0)
 }
 
-/// Asks `server` by a datagram; also returns the address that answered.
+/// Queries `server` over UDP; also returns the address that answered.
 pub(super) async fn over_udp(
     cx: &Context,
     server: &Endpoint,
@@ -155,7 +157,7 @@ pub(super) async fn over_udp(
         socket.send(queries.last()).await.map_err(failed)?;
         let (silent, over) = (Instant::now() + cx.remaining() / 3, deadline(cx));
         let mut strange = None;
-        // One byte more, to tell a datagram that is longer.
+        // One byte more, to detect a longer datagram.
         let mut buffer = vec![0; MOST + 1];
         loop {
             let until = if queries.may_step_back() { silent } else { over };
@@ -185,27 +187,28 @@ pub(super) async fn over_udp(
     .await
 }
 
-/// Shortly before the deadline of the run: the last moment to say what came instead of an answer.
+/// Shortly before the deadline of the run, so that the message can still say what came instead of
+/// an answer.
 fn deadline(cx: &Context) -> Instant {
     Instant::now() + cx.remaining().mul_f64(0.95)
 }
 
-/// What a datagram means.
+/// Classification of a datagram.
 enum Received {
     /// It is the answer.
     Datagram(Datagram),
     /// The server does not know EDNS.
     Refusal,
-    /// It is no DNS message.
+    /// It is not a DNS message.
     Strange(Failure),
     /// It answers another query.
     Other,
 }
 
-/// What a datagram means to the queries that were sent.
+/// Classifies a datagram by the queries that were sent.
 ///
-/// The kernel passes only datagrams from the server's address. Whoever forges that does not know
-/// the id.
+/// The kernel passes only datagrams from the server's address. An attacker who forges the address
+/// does not know the id.
 fn receive(bytes: &[u8], queries: &Queries<'_>, server: &Endpoint) -> Result<Received, Failure> {
     let Some(sent) = queries.headed_by(bytes) else {
         return Ok(read(bytes, server).map_or_else(Received::Strange, |_| Received::Other));
@@ -248,7 +251,7 @@ async fn open(addresses: &[SocketAddr]) -> io::Result<(UdpSocket, SocketAddr)> {
     Err(failed)
 }
 
-/// Asks `server` over a connection, and over another one where it does not know EDNS.
+/// Queries `server` over TCP, and over a second connection if it does not know EDNS.
 pub(super) async fn over_tcp(
     cx: &Context,
     server: &Endpoint,
@@ -316,7 +319,8 @@ async fn begin(
         Ok((header, length))
     };
     let (header, length) = exchanged.await.map_err(failed)?;
-    // What is something else is reported at once, not after as many bytes as it happens to say.
+    // Other protocols are reported at once, before reading as many bytes as their first bytes would
+    // announce.
     match length.checked_sub(HEADER).filter(|_| queries.headed_by(&header).is_some()) {
         Some(rest) => Ok((header, rest)),
         None => Err(no_dns(server, "it starts otherwise")),

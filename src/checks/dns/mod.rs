@@ -1,7 +1,7 @@
-//! The `dns` kind: one query to one name server, and what is expected of its answer.
+//! The `dns` kind: sends one query to one name server and checks the answer.
 //!
-//! The query goes straight to that server, without a cache, a search list or another server in
-//! between. So the answer is that of this server.
+//! The query goes directly to that server, without a cache, a search list or another server in
+//! between. So the answer is from this server.
 
 mod answer;
 mod exchange;
@@ -70,8 +70,8 @@ impl Check for Dns {
 const SPAN: &str = "dns query";
 
 impl Dns {
-    /// Asks by a datagram. If the answer did not fit, returns where to ask again over a connection:
-    /// the same address, even if the name of the server has several.
+    /// Queries over UDP. If the answer was truncated, returns the address for the query over TCP:
+    /// the same one, even if the name of the server has several.
     async fn by_datagram(
         &self,
         cx: &Context,

@@ -1,4 +1,4 @@
-//! The options of the `dns` kind, and how a check is made of them.
+//! The options of the `dns` kind, and how a check is built from them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,23 +20,24 @@ use crate::net::Endpoint;
 /// RFC 1035, section 4.2: both transports listen there.
 pub(super) const PORT: u16 = 53;
 
-/// One query to one name server.
+/// Sends one query to one name server and checks the answer.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DnsOptions {
-    /// The name to ask for, such as `"orders.example"`; always complete, never searched for in
-    /// other domains. With `type = "PTR"` also an address.
+    /// The name to query, such as `"orders.example"`. It is always complete; no search domains are
+    /// used. With `type = "PTR"` it may also be an address.
     name: String,
-    /// The type of record to ask for. Default `"A"`.
+    /// The type of record to query. Default `"A"`.
     #[serde(default, rename = "type", deserialize_with = "in_any_case")]
     kind: RecordKind,
-    /// The name server to ask: `"10.0.0.53"`, `"[::1]:5353"` or `"ns1.example:53"`; port 53
-    /// unless said otherwise. Default: the first of the system's.
+    /// The name server to query: `"10.0.0.53"`, `"[::1]:5353"` or `"ns1.example:53"`; the default
+    /// port is 53. Default: the first of the system's.
     resolver: Option<String>,
-    /// `"udp"` or `"tcp"`. Default `"udp"`, where a truncated answer is asked for again over TCP.
+    /// `"udp"` or `"tcp"`. Default `"udp"`; after a truncated answer the query is sent again over
+    /// TCP.
     #[serde(default)]
     transport: Transport,
-    /// What must come back. Without it: any record of the type asked for.
+    /// Expectations of the answer. Without it, any record of the queried type is accepted.
     #[serde(default)]
     expect: ExpectOptions,
 }
@@ -46,12 +47,12 @@ pub(crate) struct DnsOptions {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DnsExpect")]
 struct ExpectOptions {
-    /// A record, or a list of them, that must be in the answer beside any others: `"10.0.0.1"`,
-    /// `"10 mail.example"` for MX, the text itself for TXT. The final dot of names is optional,
-    /// and letters match in either case but in TXT.
+    /// A record, or a list of records, that must be in the answer; it may have others. Examples are
+    /// `"10.0.0.1"`, `"10 mail.example"` for MX, and the text itself for TXT. The final dot of
+    /// names is optional, and case does not matter, except in TXT.
     contains: Option<Texts>,
-    /// The response code that must come back. Default `"NOERROR"`; with another one, such as
-    /// `"NXDOMAIN"` for a name that must not exist, no record is expected.
+    /// The expected response code. Default `"NOERROR"`; with another one, such as `"NXDOMAIN"` for
+    /// a name that must not exist, no record is expected.
     #[serde(default, deserialize_with = "in_any_case")]
     rcode: Code,
 }
@@ -106,10 +107,10 @@ impl RecordKind {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "DnsTransport")]
 pub(super) enum Transport {
-    /// A datagram, and a connection where the answer is truncated.
+    /// UDP, and TCP if the answer is truncated.
     #[default]
     Udp,
-    /// A connection.
+    /// TCP.
     Tcp,
 }
 
@@ -146,7 +147,7 @@ impl Code {
     }
 }
 
-/// Reads a value whose names are written in capitals, which people also write in small letters.
+/// Reads a value whose names are in upper case; lower case is accepted, too.
 fn in_any_case<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -258,7 +259,7 @@ fn wanted(expect: &ExpectOptions, kind: RecordKind) -> Result<Vec<Wanted>, Vec<O
     Ok(texts.iter().map(|text| answer::wanted(text, record_type)).collect())
 }
 
-/// What keeps any record of `kind` from being `text`.
+/// Why no record of `kind` can be `text`.
 fn objection(text: &str, kind: RecordKind) -> Option<&'static str> {
     match kind {
         RecordKind::A if text.parse::<Ipv4Addr>().is_err() => {

@@ -1,6 +1,6 @@
-//! One call over one HTTP/2 connection, driven by the run that awaits something of it.
+//! One gRPC call over one HTTP/2 connection. The run itself drives the connection while it waits.
 //!
-//! h2 makes spans of its own for every frame; they are kept out of the run's trace.
+//! h2 creates its own spans for every frame; they are kept out of the run's trace.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -20,17 +20,17 @@ use crate::engine::check::Failure;
 use crate::model::Reason;
 use crate::net::{self, Endpoint, Stream};
 
-/// Length of what stands before a message.
+/// Length of the prefix of a message.
 pub(super) const PREFIX: usize = 5;
 
-/// Longest answer that is read; a right one has 7 bytes. Below HTTP/2's initial window, so that
-/// no peer has to wait for a larger one.
+/// Longest answer that is read; a correct one has 7 bytes. It is below HTTP/2's initial window, so
+/// no peer has to wait for a window update.
 const MOST: usize = 16 * 1024;
 
-/// Longest list of headers or trailers; they may hold a message for people.
+/// Longest list of headers or trailers; they may contain a message for people.
 const LONGEST_HEAD: u32 = 16 * 1024;
 
-/// The first frames of this side fit, and so leave together.
+/// The first frames of this side fit into it, so they are sent together.
 const BUFFER: usize = 1024;
 
 /// The length that the prefix of a message announces, as far as `bytes` hold it.
@@ -49,8 +49,8 @@ pub(super) struct Body {
 
 type Driver = Connection<BufWriter<Stream>, Bytes>;
 
-/// A connection. No task runs it: it moves while a step of the run is awaited, and ends when it
-/// is dropped.
+/// A connection without a task: it makes progress while a step of the run is awaited, and ends when
+/// it is dropped.
 pub(super) struct Call {
     sender: SendRequest<Bytes>,
     driver: Option<Pin<Box<Driver>>>,
@@ -120,14 +120,15 @@ impl Drop for Call {
 async fn drive<F: Future>(driver: &mut Option<Pin<Box<Driver>>>, step: F) -> F::Output {
     let mut step = std::pin::pin!(step);
     poll_fn(|cx| {
-        // The step first, so that all it sends leaves together, before any answer is read.
+        // The step is polled first, so that everything it sends leaves together, before any answer
+        // is read.
         if let Poll::Ready(output) = step.as_mut().poll(cx) {
             return Poll::Ready(output);
         }
         if let Some(connection) = driver
             && connection.as_mut().poll(cx).is_ready()
         {
-            // Its error, if any, reaches the step.
+            // An error of the connection also reaches the step.
             *driver = None;
         }
         step.as_mut().poll(cx)
@@ -140,8 +141,8 @@ fn too_large(endpoint: &Endpoint) -> Failure {
     Failure::new(Reason::TooLarge, format!("{endpoint} answered with more than 16 KiB"))
 }
 
-/// The failure that `error` of a call to `endpoint` stands for, by "HTTP2 Transport Mapping" of
-/// gRPC's description of its protocol.
+/// Maps `error` of a call to `endpoint` to a failure, by "HTTP2 Transport Mapping" in gRPC's
+/// description of its protocol.
 pub(super) fn failure(endpoint: &Endpoint, error: &h2::Error) -> Failure {
     if let Some(error) = error.get_io() {
         return net::failure(format_args!("the call to {endpoint}"), error);
@@ -153,9 +154,9 @@ pub(super) fn failure(endpoint: &Endpoint, error: &h2::Error) -> Failure {
         Some(Code::ENHANCE_YOUR_CALM) if error.is_remote() => {
             (Reason::Overloaded, "takes no more calls")
         }
-        // What h2 itself says of more data or frames than were allowed.
+        // h2's own errors about more data or frames than allowed.
         Some(Code::FLOW_CONTROL_ERROR | Code::ENHANCE_YOUR_CALM) => return too_large(endpoint),
-        // And of headers, be they too long or none at all.
+        // The same for headers that are too long or missing.
         Some(Code::PROTOCOL_ERROR) if error.is_library() && error.is_reset() => {
             (Reason::Protocol, "answered with headers that are malformed or exceed 16 KiB")
         }

@@ -1,7 +1,7 @@
-//! The `grpc` kind: the status of a service by gRPC's health protocol.
+//! The `grpc` kind: requests the status of a service with gRPC's health protocol.
 //!
-//! It speaks HTTP/2 by h2 directly: the connection is driven by the run itself, so that no task
-//! outlives the run and dropping the run closes it.
+//! It uses h2 directly: the run itself drives the connection, so no task outlives the run, and
+//! dropping the run closes the connection.
 
 mod call;
 mod status;
@@ -27,21 +27,21 @@ use crate::net::{self, Endpoint, NOT_AFTER, Stream, TlsClient, UNUSED_NOT_AFTER,
 
 use call::{Body, Call};
 
-/// What a server says of a service by gRPC's health protocol, `grpc.health.v1.Health/Check`.
+/// The status of a service that a server reports with gRPC's health protocol,
+/// `grpc.health.v1.Health/Check`.
 ///
-/// Only `SERVING` is a success. Any other status of the service, one that the server does not
-/// know, and a server that is `UNAVAILABLE` fail the run with `not_serving`; a server without the
-/// health protocol (`UNIMPLEMENTED`) with `protocol`.
+/// Only `SERVING` is a success. The run fails with `not_serving` for any other status, for a
+/// service that the server does not know, and for a server that is `UNAVAILABLE`. It fails with
+/// `protocol` for a server without the health protocol (`UNIMPLEMENTED`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GrpcOptions {
     /// Where to connect: `"orders:50051"`, `"127.0.0.1:50051"` or `"[::1]:50051"`.
     address: String,
-    /// Name of the service to ask for, such as `"orders.v1.Orders"`. Default `""`: the server as
-    /// a whole.
+    /// Name of the service, such as `"orders.v1.Orders"`. Default `""`: the server as a whole.
     #[serde(default)]
     service: String,
-    /// Speak TLS: `true`, or a table of options. Default `false`.
+    /// Use TLS: `true`, or a table of options. Default `false`.
     #[serde(default)]
     tls: Tls,
 }
@@ -65,7 +65,7 @@ impl KindOptions for GrpcOptions {
 }
 
 impl GrpcOptions {
-    /// Makes the check of options that are right.
+    /// Builds the check from valid options.
     fn make(self) -> Result<Grpc, Vec<OptionError>> {
         let mut errors = Vec::new();
         let endpoint = Endpoint::parse(&self.address)
@@ -85,12 +85,12 @@ impl GrpcOptions {
     }
 }
 
-/// A message as it goes into the stream: whether it is compressed, its length, and itself.
+/// A message as it is sent: a flag for compression, its length, and its bytes.
 fn framed(message: &HealthCheckRequest) -> Bytes {
     let length = message.encoded_len();
     let mut frame = BytesMut::with_capacity(call::PREFIX + length);
     frame.put_u8(0);
-    // Texts of 4 GiB do not come out of a configuration.
+    // A configuration cannot contain a text of 4 GiB.
     frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     frame.put_slice(&message.encode_to_vec());
     frame.freeze()
@@ -139,7 +139,7 @@ impl Grpc {
         }
         let reading = call.read(&self.endpoint);
         let Body { message, trailers } = cx.phase(Phase::Transfer, reading).await?;
-        // An answer without a message says its status in its head.
+        // An answer without a message has its status in the headers.
         let status = trailers.as_ref().filter(|trailers| status::is_said(trailers));
         let status = status.unwrap_or(&head.headers);
         status::judge(cx, &self.endpoint, &self.service, status)?;
@@ -170,7 +170,7 @@ impl Grpc {
         request
     }
 
-    /// Whether the head of an answer without a status of gRPC is gRPC's all the same.
+    /// Whether the headers are those of a gRPC answer, although they have no gRPC status.
     fn head(&self, cx: &Context, status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
         if status != StatusCode::OK {
             return Err(status::of_http(cx, &self.endpoint, status));

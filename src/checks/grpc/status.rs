@@ -1,4 +1,4 @@
-//! The status that ends every call of gRPC.
+//! Judges the status that ends a gRPC call.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::engine::traces;
 use crate::model::Reason;
 use crate::net::{Endpoint, brief};
 
-/// Each status by its number, and the reason that it stands for.
+/// Each status by its number, with its reason.
 const STATUSES: [(&str, Reason); 17] = [
     // Judged by its message.
     ("OK", Reason::Other),
@@ -27,7 +27,7 @@ const STATUSES: [(&str, Reason); 17] = [
     ("FAILED_PRECONDITION", Reason::UnexpectedStatus),
     ("ABORTED", Reason::UnexpectedStatus),
     ("OUT_OF_RANGE", Reason::UnexpectedStatus),
-    // It serves gRPC, but not this protocol of it.
+    // It serves gRPC, but not the health protocol.
     ("UNIMPLEMENTED", Reason::Protocol),
     ("INTERNAL", Reason::UnexpectedStatus),
     ("UNAVAILABLE", Reason::NotServing),
@@ -66,7 +66,7 @@ pub(super) fn of_http(cx: &Context, endpoint: &Endpoint, status: StatusCode) -> 
     Failure::new(reason, format!("{endpoint} answered HTTP status {status}, to gRPC {name}"))
 }
 
-/// Judges how the call for `service` ended by the trailers, and notes it on the span.
+/// Judges the end of the call for `service` by the trailers, and records it on the span.
 pub(super) fn judge(
     cx: &Context,
     endpoint: &Endpoint,

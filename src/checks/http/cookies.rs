@@ -1,13 +1,13 @@
 //! The cookies of one run: those that are configured, and those that answers set (RFC 6265).
 //!
-//! # How long they live
+//! # Lifetime
 //! A run begins with the configured cookies and forgets everything at its end. No cookie of one run
 //! is seen by another.
 //!
-//! # Where they go
-//! A cookie that an answer sets goes where RFC 6265 lets it go: to its host or its domain, below its
-//! path, and over TLS alone when it says so. A configured cookie is a secret of the check: as a
-//! configured header does, it stays at the configured scheme, host and port.
+//! # Where they are sent
+//! A cookie that an answer sets is sent according to RFC 6265: to its host or its domain, below its
+//! path, and only over TLS if it is `Secure`. A configured cookie is a secret of the check: like a
+//! configured header, it is sent only to the configured scheme, host and port.
 
 use hyper::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use jiff::Timestamp;
@@ -60,8 +60,8 @@ impl Cookie {
 }
 
 impl Jar {
-    /// Takes the cookies that an answer of `from` with these headers sets, and forgets those that it
-    /// expires.
+    /// Stores the cookies that an answer of `from` with these headers sets, and removes those that
+    /// it expires.
     pub(super) fn store(&mut self, from: &Target, headers: &HeaderMap) {
         for value in headers.get_all(SET_COOKIE) {
             let Some((cookie, expired)) = read(from, value) else { continue };
@@ -75,8 +75,8 @@ impl Jar {
         }
     }
 
-    /// The header `Cookie` of a request to `target`: the `configured` pairs that go there, but for
-    /// those that an answer has replaced, and what answers have set.
+    /// The header `Cookie` of a request to `target`: the `configured` pairs for this target, except
+    /// those that an answer has replaced, and the cookies that answers have set.
     pub(super) fn header(
         &self,
         target: &Target,
@@ -97,11 +97,11 @@ impl Jar {
     }
 }
 
-/// Reads a `Set-Cookie` of an answer of `from` (section 5.2), and whether it has expired;
-/// none where it is to be ignored.
+/// Reads a `Set-Cookie` of an answer of `from` (section 5.2), and whether it has expired; `None` if
+/// it must be ignored.
 fn read(from: &Target, value: &HeaderValue) -> Option<(Cookie, bool)> {
     let text = String::from_utf8_lossy(value.as_bytes());
-    // What stood for a control character: such a cookie is ignored, as browsers and curl do.
+    // A replaced control character: such a cookie is ignored, as by browsers and curl.
     if text.contains(char::REPLACEMENT_CHARACTER) {
         return None;
     }
@@ -137,12 +137,12 @@ fn read(from: &Target, value: &HeaderValue) -> Option<(Cookie, bool)> {
         (None, Some(end)) => end <= Timestamp::now(),
         (None, None) => false,
     };
-    // A cookie that is to be sent over TLS alone can come over TLS alone.
+    // A `Secure` cookie can only be set over TLS.
     (from.is_secure() || !cookie.secure).then_some((cookie, is_over))
 }
 
-/// The domain of a cookie that `host` sets for `text`; none where it may not, and the cookie is to
-/// be ignored.
+/// The domain of a cookie that `host` sets for `text`; `None` if it may not, and the cookie must be
+/// ignored.
 fn domain(host: &Host, text: &str) -> Option<Domain> {
     let text = text.strip_prefix('.').unwrap_or(text).to_ascii_lowercase();
     let own = || Some(Domain::Host(host.clone()));
@@ -150,7 +150,7 @@ fn domain(host: &Host, text: &str) -> Option<Domain> {
         _ if text.is_empty() => own(),
         Host::Ip(ip) => (ip.to_string() == text).then(own)?,
         Host::Name(name) if *name == text => Some(Domain::Suffix(text)),
-        // A name without a dot is that of a registry, and belongs to no one host.
+        // A name without a dot belongs to a registry, not to one host.
         Host::Name(_) => {
             (text.contains('.') && within(host, &text)).then_some(Domain::Suffix(text))
         }
@@ -181,7 +181,7 @@ fn path_matches(path: &str, of_cookie: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || of_cookie.ends_with('/') || rest.starts_with('/'))
 }
 
-/// `Max-Age` in seconds; none where it is not a number.
+/// `Max-Age` in seconds; `None` if it is not a number.
 fn seconds(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! What is expected of an answer, and the words for when it is not met.
+//! The expectations of an answer, and the messages when one is not met.
 
 use std::fmt;
 
@@ -189,7 +189,7 @@ impl Expect {
     }
 }
 
-/// The call succeeded; only what we expect of it was not met.
+/// The call succeeded; only an expectation was not met.
 fn unmet(text: String) -> Failure {
     Failure::new(Reason::UnexpectedBody, text).answered()
 }

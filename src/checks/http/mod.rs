@@ -1,8 +1,8 @@
-//! The `http` kind: one request, and what is expected of its answer.
+//! The `http` kind: sends one request and checks the answer.
 //!
-//! A run sends the configured request, follows redirects where it may, and judges the answer at
-//! their end. The connection belongs to the run: dropping the run closes it, unless `reuse` keeps
-//! it for the next.
+//! A run sends the configured request, follows redirects if configured, and judges the last answer.
+//! The connection belongs to the run: dropping the run closes it, unless `reuse` keeps it for the
+//! next run.
 
 mod cookies;
 mod expect;
@@ -34,7 +34,7 @@ use redirect::Hop;
 struct Http {
     target: Target,
     method: Method,
-    /// What is sent along with every request to the target itself.
+    /// Headers of every request to the target itself.
     headers: HeaderMap,
     body: Option<Bytes>,
     expect: Expect,
@@ -43,15 +43,15 @@ struct Http {
     tls: Option<TlsClient>,
     /// TLS towards other hosts, where redirects are followed.
     tls_elsewhere: Option<TlsClient>,
-    /// Where `reuse` keeps the connection between runs.
+    /// The connection that `reuse` keeps between runs.
     kept: Option<Mutex<Option<Connection>>>,
 }
 
-/// What a run does after an answer.
+/// What follows after an answer.
 enum Next {
     /// The answer is as expected: the run ends.
     Finish,
-    /// The answer leads elsewhere.
+    /// The answer is a redirect.
     Follow(Box<Hop>),
 }
 
@@ -78,7 +78,7 @@ impl Check for Http {
 }
 
 impl Http {
-    /// One request and its answer, in a CLIENT span of their own.
+    /// One request and its answer, in its own CLIENT span.
     async fn request(
         &self,
         cx: &Context,
@@ -91,7 +91,7 @@ impl Http {
         if let Some(hop) = hop {
             attributes.push(KeyValue::new(semconv::HTTP_REQUEST_RESEND_COUNT, hop.count()));
         }
-        // On the heap: wrapped by value, each layer around it would hold it once more.
+        // Boxed: otherwise each future around it would contain a copy of its size.
         cx.client(name, attributes, Box::pin(self.exchange(cx, hop, jar))).await
     }
 
@@ -131,7 +131,7 @@ impl Http {
         sent.0.insert(header::USER_AGENT, http1::USER_AGENT);
         sent.0.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         cx.inject(&mut sent);
-        // The configured ones come last: they win.
+        // The configured headers come last: they take precedence.
         for (name, value) in &self.headers {
             if hop.is_none_or(|hop| hop.sends(name)) {
                 sent.0.insert(name, value.clone());
@@ -151,8 +151,7 @@ impl Http {
         request
     }
 
-    /// Sends `request` over the kept connection, where there is one that still lives, or else
-    /// over a new one.
+    /// Sends `request` over the kept connection if it is still open, otherwise over a new one.
     async fn send(
         &self,
         cx: &Context,
@@ -163,8 +162,8 @@ impl Http {
         if let Some(mut connection) = self.take(target)
             && connection.is_alive().await
         {
-            // The peer may still close it while the request is on its way. That is not an answer:
-            // a method that may be repeated is sent anew.
+            // The peer may still close it while the request is sent. That is not an answer: the
+            // request is sent again if its method may be repeated.
             let repeatable = request.method().is_idempotent();
             let sent = cx.phase(Phase::Request, connection.send(request)).await;
             let stale = sent.as_ref().is_err_and(|e| repeatable && e.is_stale());
@@ -190,7 +189,8 @@ impl Http {
     }
 
     fn take(&self, target: &Target) -> Option<Connection> {
-        // Whatever is kept belongs to this origin; a request to another must not hold two.
+        // The kept connection belongs to this origin; a request to another origin must not hold two
+        // connections.
         let kept = self.kept.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take();
         kept.filter(|_| target.same_origin(&self.target))
     }
@@ -205,8 +205,8 @@ impl Http {
     }
 }
 
-/// The span's name and method attributes: methods outside of the conventions' list are `_OTHER`
-/// there, and such a span is called `HTTP`.
+/// The span's name and method attributes: for methods outside the list of the conventions the
+/// attribute is `_OTHER` and the name `HTTP`.
 fn span_method(method: &Method, attributes: &mut Vec<KeyValue>) -> &'static str {
     let known = match method.as_str() {
         "GET" => "GET",

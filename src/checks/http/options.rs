@@ -1,4 +1,4 @@
-//! The options of the `http` kind, and how a check is made of them.
+//! The options of the `http` kind, and how a check is built from them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ use crate::net::{NOT_AFTER, Target, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 use super::Http;
 use super::expect::{Expect, Statuses};
 
-/// One HTTP/1.1 request; its status, headers and body are what the check expects, or it fails.
+/// Sends one HTTP/1.1 request and checks the status, headers and body of the answer.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HttpOptions {
@@ -32,67 +32,68 @@ pub(crate) struct HttpOptions {
     /// The request's method, in capitals. Default `"GET"`.
     #[serde(default = "get")]
     method: String,
-    /// Headers to send, by name. They win over those that the check sends of its own accord:
-    /// `Host`, `User-Agent`, `Accept` and the trace context.
+    /// Headers to send, by name. They replace those that the check sends by default: `Host`,
+    /// `User-Agent`, `Accept` and the trace context.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
-    /// The request's body. Its type is said by a `Content-Type` in `headers`.
+    /// The request's body. Set its type with `Content-Type` in `headers`.
     body: Option<Secret>,
-    /// What the answer must be.
+    /// Expectations of the answer.
     #[serde(default)]
     expect: ExpectOptions,
-    /// Follow redirects, at most 10, and judge the answer at their end. On the way to another
-    /// scheme, host or port the credentials, a client certificate and the configured headers stay
-    /// behind, but for harmless ones such as `Accept-Language`; a redirect that would take the
-    /// body there is not followed. Default false.
+    /// Follow redirects, at most 10, and judge the last answer. Credentials, a client certificate
+    /// and configured headers are not sent to another scheme, host or port, except harmless headers
+    /// such as `Accept-Language`. A redirect that would send the body there is not followed.
+    /// Default false.
     #[serde(default)]
     follow_redirects: bool,
-    /// Longest body accepted, once decoded. It is read to its end even where nothing is expected
-    /// of it, so that an answer that breaks off is a failure. Default `"1MiB"`.
+    /// Longest accepted body, after decoding. The body is always read to its end, so that an
+    /// incomplete answer is a failure. Default `"1MiB"`.
     #[serde(default = "one_mebibyte")]
     #[schemars(extend("default" = "1MiB"))]
     max_body: ByteSize,
-    /// Cookies to begin each run with, by name. As configured headers do, they stay at the URL's
-    /// scheme, host and port. Those that answers set are brought along the redirects of one run in
-    /// any case, by the rules of RFC 6265.
+    /// Cookies at the start of each run, by name. Like configured headers, they are sent only to
+    /// the URL's scheme, host and port. Cookies that answers set are always sent along the
+    /// redirects of the same run, by the rules of RFC 6265.
     #[serde(default)]
     cookies: BTreeMap<String, Secret>,
     /// User name and password to send as basic authentication.
     basic_auth: Option<BasicAuth>,
     /// Token to send as `Authorization: Bearer …`.
     bearer: Option<Secret>,
-    /// Keep one connection open between runs, instead of a fresh one for each. Then names,
-    /// connecting and certificates are only checked when it must be reopened. Default false.
+    /// Keep one connection open between runs, instead of a new one for each run. Then name
+    /// resolution, connecting and certificates are checked only when it is opened again. Default
+    /// false.
     #[serde(default)]
     reuse: bool,
-    /// How to speak TLS to an `https` URL.
+    /// Options of TLS for an `https` URL.
     tls: Option<Tls>,
 }
 
-/// What an answer must be; all of it.
+/// Expectations of an answer; all must be met.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "HttpExpect")]
 struct ExpectOptions {
-    /// Statuses, one of which must be the answer's: classes, numbers or ranges. Default `["2xx"]`.
+    /// Accepted statuses: classes, numbers or ranges. Default `["2xx"]`.
     #[schemars(extend("default" = ["2xx"]))]
     status: Option<Vec<Statuses>>,
-    /// Regular expression to be found in the body.
+    /// Regular expression that must be found in the body.
     body_regex: Option<String>,
     /// Regular expression that must not be found in the body.
     not_body_regex: Option<String>,
-    /// Values that a JSON body must hold, by JSONPath (RFC 9535). A path must lead to something,
-    /// and each value it leads to must be the one given. Numbers are compared by value: 1 is 1.0,
-    /// and integers are compared exactly, however large. A filter (`[?…]`) compares numbers as
-    /// doubles, so one that names a number from 2^53 on is refused.
+    /// Values that a JSON body must contain, by JSONPath (RFC 9535). A path must select at least
+    /// one value, and every selected value must be equal to the given one. Numbers are compared by
+    /// value: 1 equals 1.0, and integers of any size are compared exactly. A filter (`[?…]`)
+    /// compares numbers as doubles, so a filter with a number of 2^53 or more is refused.
     #[serde(default)]
     json: BTreeMap<String, serde_json::Value>,
-    /// Regular expressions to be found in headers, by name. Of a header sent more than once, one
-    /// must match.
+    /// Regular expressions that must be found in headers, by name. If a header is repeated, one of
+    /// its values must match.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// Regular expressions that must not be found in headers, by name. Of a header sent more than
-    /// once, none may match; one that is missing is as it should be.
+    /// Regular expressions that must not be found in headers, by name. If a header is repeated,
+    /// none of its values may match; a missing header is accepted.
     #[serde(default)]
     not_headers: BTreeMap<String, String>,
 }
@@ -138,7 +139,7 @@ impl KindOptions for HttpOptions {
 }
 
 impl HttpOptions {
-    /// Makes the check of options that are right.
+    /// Builds the check from valid options.
     pub(super) fn make(self) -> Result<Http, Vec<OptionError>> {
         let mut errors = Vec::new();
         let url = self.url(&mut errors);
@@ -231,7 +232,7 @@ impl HttpOptions {
         expect
     }
 
-    /// Makes the configured cookies the header that they are sent in.
+    /// Builds the `Cookie` header from the configured cookies.
     fn add_cookies(&self, headers: &mut HeaderMap, errors: &mut Vec<OptionError>) {
         let mut pairs = Vec::new();
         for (name, value) in &self.cookies {
@@ -263,25 +264,21 @@ impl HttpOptions {
     ) -> (Option<TlsClient>, Option<TlsClient>) {
         let secure = url.is_some_and(|url| url.scheme() == "https");
         let default = TlsOptions::default();
-        let options = match &self.tls {
-            Some(Tls(Some(_))) if url.is_some() && !secure && !self.follow_redirects => {
-                let text = "an http URL is asked without TLS; write https:// or leave this out";
-                errors.push(OptionError::new("tls", text));
-                return (None, None);
-            }
-            Some(Tls(None)) if secure => {
-                let text = "an https URL is asked with TLS; write http:// or leave this out";
-                errors.push(OptionError::new("tls", text));
-                return (None, None);
-            }
-            Some(Tls(Some(options))) => options,
-            Some(Tls(None)) | None => &default,
+        // A redirect may lead from http to https, where the options are needed.
+        let asks = url.filter(|_| secure || !self.follow_redirects);
+        if let Some(text) = asks.and_then(|url| Tls::contradiction(self.tls.as_ref(), url.scheme()))
+        {
+            errors.push(OptionError::new("tls", text));
+            return (None, None);
+        }
+        let (options, chosen) = match &self.tls {
+            Some(Tls(Some(options))) => (options, true),
+            Some(Tls(None)) | None => (&default, false),
         };
-        let chosen = matches!(self.tls, Some(Tls(Some(_))));
         let mut made = |client: Result<TlsClient, Vec<OptionError>>, needed: bool| match client {
             Ok(client) => Some(client),
             Err(wrong) => {
-                // What only a redirect may need is missed when one leads there.
+                // An error that only concerns redirects fails the run when a redirect is followed.
                 if needed {
                     errors.extend(wrong);
                 }

@@ -1,4 +1,4 @@
-//! Following redirects, without carrying what is secret to where it does not belong.
+//! Follows redirects without sending secrets to other hosts.
 
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::response;
@@ -13,7 +13,7 @@ use super::Http;
 /// Most redirects that one run follows.
 pub(super) const MOST: u8 = 10;
 
-/// A request that a redirect asks for.
+/// A request to the target of a redirect.
 pub(super) struct Hop {
     pub(super) target: Target,
     pub(super) method: Method,
@@ -23,7 +23,7 @@ pub(super) struct Hop {
     count: u8,
 }
 
-/// Configured headers that say nothing secret and go along to another host.
+/// Configured headers that contain no secret and are also sent to other hosts.
 const HARMLESS: [HeaderName; 5] = [
     header::ACCEPT,
     header::ACCEPT_ENCODING,
@@ -32,12 +32,12 @@ const HARMLESS: [HeaderName; 5] = [
     header::USER_AGENT,
 ];
 
-/// Headers that describe a body and go when it goes.
+/// Headers that describe a body; they are removed together with the body.
 const OF_BODY: [HeaderName; 3] =
     [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE];
 
 impl Hop {
-    /// This hop, unless it is one too many.
+    /// This hop, unless the limit is exceeded.
     pub(super) fn counted(self: Box<Self>) -> Result<Box<Self>, Failure> {
         if self.count <= MOST {
             return Ok(self);
@@ -46,7 +46,7 @@ impl Hop {
         Err(Failure::new(Reason::TooManyRedirects, text).answered())
     }
 
-    /// How many requests of this run came before.
+    /// Number of earlier requests in this run.
     pub(super) fn count(&self) -> i64 {
         self.count.into()
     }
@@ -63,8 +63,8 @@ impl Hop {
     }
 }
 
-/// The request that the answer `head` to `last`, or to the configured request, asks for; none
-/// when the answer itself is what counts.
+/// The next request, if the answer `head` to `last`, or to the configured request, is a redirect;
+/// `None` if the answer itself is the result.
 pub(super) fn next(
     check: &Http,
     last: Option<&Hop>,
@@ -74,10 +74,10 @@ pub(super) fn next(
     let method = last.map_or(&check.method, |hop| &hop.method);
     let had_body = last.map_or(check.body.is_some(), |hop| hop.with_body);
     let location = head.headers.get(header::LOCATION).map(HeaderValue::as_bytes);
-    // Some pages send an empty one where they lead nowhere.
+    // Some servers send an empty `Location` without meaning a redirect.
     let Some(location) = location.filter(|text| !text.is_empty()) else { return Ok(None) };
     let rewritten = match head.status {
-        // RFC 9110, section 15.4: 303 asks for GET, 301 and 302 turn POST into it.
+        // RFC 9110, section 15.4: 303 requests GET, 301 and 302 change POST to GET.
         StatusCode::SEE_OTHER => *method != Method::HEAD,
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => *method == Method::POST,
         StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => false,
@@ -92,7 +92,7 @@ pub(super) fn next(
     let at_home = last.is_none_or(|hop| hop.at_home) && target.same_origin(&check.target);
     let with_body = had_body && !rewritten;
     if with_body && !at_home {
-        // The body may be secret too: the redirect itself is the answer then.
+        // The body may be secret, too, so the redirect itself is the answer.
         return Ok(None);
     }
     let method = if rewritten { Method::GET } else { method.clone() };

@@ -1,10 +1,10 @@
 //! Echo requests and their answers over one socket.
 //!
 //! # Sockets
-//! A datagram socket needs no privilege where the system's administrator allows it to the group of
-//! this process (icmp(7)). The kernel then gives each socket only its own answers. Elsewhere a raw
-//! socket is used, which receives every ICMP message of the peer. The echo messages are those of
-//! RFC 792 and RFC 4443 on both.
+//! A datagram socket needs no privilege if the system's administrator allows it for the group of
+//! this process (icmp(7)). The kernel then passes each socket only its own answers. Otherwise a raw
+//! socket is used, which receives every ICMP message of the peer. Both use the echo messages of RFC
+//! 792 and RFC 4443.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -22,7 +22,7 @@ use super::mean;
 /// Header and token.
 const LENGTH: usize = 16;
 
-/// Longest header of IPv4 and what is looked at behind it.
+/// Longest header of IPv4, plus the part of the message that is read.
 const LOOKED_AT: usize = 60 + LENGTH;
 
 /// Why a socket could not be opened.
@@ -41,7 +41,7 @@ pub(super) struct Echo {
     raw: bool,
     /// A random number that each request carries and its answer repeats.
     token: u64,
-    /// When each request was sent; `None` once it was answered.
+    /// When each request was sent; `None` after its answer.
     sent: Vec<Option<Instant>>,
     answered: u32,
     sum: Duration,
@@ -67,7 +67,7 @@ impl Echo {
             },
         };
         connect(&socket, &SocketAddr::new(peer, 0)).map_err(|error| match error {
-            // The kernel reports prohibiting and blackhole routes so.
+            // The kernel reports prohibit and blackhole routes with these errors.
             Errno::ACCESS | Errno::INVAL => Refused::Failed(Errno::HOSTUNREACH.into()),
             error => Refused::Failed(error.into()),
         })?;

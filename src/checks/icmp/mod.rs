@@ -1,4 +1,4 @@
-//! The `icmp` kind: whether a host answers echo requests.
+//! The `icmp` kind: sends echo requests to a host and waits for the answers.
 
 mod echo;
 
@@ -30,14 +30,14 @@ static ROUND_TRIP: Measurement = Measurement {
     help: "Mean time from an echo request to its answer.",
 };
 
-/// Most requests of one run: more would be a flood.
+/// Highest number of requests in one run: more would be a flood.
 const MOST: u32 = 100;
 
-/// Whether a host answers ICMP echo requests, as `ping` sends them.
+/// Sends ICMP echo requests to a host, as `ping` does.
 ///
-/// The next request is sent when the one before was answered or its share of the timeout has
-/// passed. One answer is enough; if others are missing, the run is a warning. A name with several
-/// addresses is asked at the first one to which there is a route.
+/// The next request is sent when the previous one was answered, or when its share of the timeout
+/// has passed. One answer is enough; if others are missing, the run is a warning. If a name has
+/// several addresses, the first one with a route is used.
 ///
 /// The process needs the right to send echo requests: a group within `net.ipv4.ping_group_range`,
 /// or `CAP_NET_RAW`. Without it the run is `unknown`.
@@ -140,10 +140,10 @@ impl Icmp {
 
     async fn exchange(&self, cx: &Context, echo: &mut Echo) -> Result<Detail, Failure> {
         let mut telling = None;
-        // The figure until there is an answer; a run that is cancelled reports it too.
+        // The loss until there is an answer; a cancelled run also reports it.
         cx.measure(&LOSS, 1.0);
         for left in (1..=self.count).rev() {
-            // The time left is divided into equal shares, one of them for the verdict.
+            // The remaining time is divided into equal shares; the last one is for the result.
             let last_hope = left == 1 && echo.answered() == 0;
             let shares = if last_hope { 1 } else { left + 1 };
             let asked = async {

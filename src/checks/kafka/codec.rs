@@ -1,5 +1,5 @@
-//! The requests and answers of Kafka's protocol that this kind needs, each in a version from before
-//! compact and tagged fields: Kafka knows them from 1.0 to 4, as do others that speak it.
+//! Encodes the requests and decodes the answers of Kafka's protocol that this kind needs. All use
+//! versions without compact and tagged fields, which Kafka 1.0 to 4 and compatible brokers support.
 
 use crate::net::{ParseError, Parsed};
 
@@ -13,9 +13,9 @@ pub(super) struct Api {
 
 /// Which requests the broker knows.
 pub(super) const API_VERSIONS: Api = Api { name: "ApiVersions", key: 18, version: 0 };
-/// Which brokers there are, and how a topic is.
+/// The brokers of the cluster, and the state of a topic.
 pub(super) const METADATA: Api = Api { name: "Metadata", key: 3, version: 4 };
-/// Which way to log in.
+/// The login mechanism.
 pub(super) const SASL_HANDSHAKE: Api = Api { name: "SaslHandshake", key: 17, version: 1 };
 /// A step of logging in.
 pub(super) const SASL_AUTHENTICATE: Api = Api { name: "SaslAuthenticate", key: 36, version: 0 };
@@ -45,7 +45,7 @@ pub(super) fn answer<T>(
 ) -> Parsed<T> {
     let Some(head) = bytes.first_chunk::<{ 2 * WORD }>() else { return Ok(None) };
     let [l0, l1, l2, l3, n0, n1, n2, n3] = *head;
-    // First, for a length that is far too large is more likely another protocol.
+    // Checked first, because a length that is far too large is probably another protocol.
     if i32::from_be_bytes([n0, n1, n2, n3]) != number {
         return Err(ParseError::Unexpected);
     }
@@ -63,10 +63,10 @@ pub(super) fn answer<T>(
     Ok(Some((answer, end)))
 }
 
-/// What is asked of a topic, or of none: never to create it.
+/// The request for a topic, or for none. It never creates a topic.
 pub(super) fn metadata(topic: Option<&str>) -> Vec<u8> {
     let mut fields = Vec::new();
-    // No list at all would stand for every topic.
+    // A null list would mean every topic.
     fields.extend(i32::from(topic.is_some()).to_be_bytes());
     if let Some(topic) = topic {
         push_string(&mut fields, topic);
@@ -90,7 +90,7 @@ pub(super) fn sasl_authenticate(message: &str) -> Vec<u8> {
     fields
 }
 
-/// Options are bounded far below what these lengths can hold.
+/// Options are limited to much less than these lengths can express.
 fn push_string(to: &mut Vec<u8>, text: &str) {
     let length = i16::try_from(text.len()).unwrap_or(i16::MAX);
     to.extend(length.to_be_bytes());
@@ -128,7 +128,7 @@ impl ApiVersions {
     }
 }
 
-/// Whether a way of logging in is taken, and which ones are.
+/// Whether a login mechanism is accepted, and which ones are supported.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Handshake {
     pub(super) error: i16,
@@ -146,7 +146,7 @@ impl Handshake {
     }
 }
 
-/// What a broker answers to a step of logging in.
+/// A broker's answer to a step of the login.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SaslResponse {
     pub(super) error: i16,
@@ -183,7 +183,7 @@ pub(super) struct Topic {
     pub(super) partitions: u32,
     pub(super) leaderless: u32,
     pub(super) under_replicated: u32,
-    /// Partitions of which the broker names no replica, so that none can be missed.
+    /// Partitions without any listed replica, so that no replica can be missing.
     pub(super) without_replicas: u32,
 }
 
@@ -242,7 +242,7 @@ impl<'a> Fields<'a> {
         Some(i32::from_be_bytes(self.take(WORD)?.try_into().ok()?))
     }
 
-    /// How many of something follow; -1 stands for no list at all. Nothing is reserved by it.
+    /// The length of a list; -1 means null. No memory is reserved by it.
     fn count(&mut self) -> Option<usize> {
         match self.long()? {
             -1 => Some(0),
@@ -344,7 +344,7 @@ mod tests {
             of(b"\0\0\0\x03\x01\x02\x03\x04", ApiVersions::read),
             Err(ParseError::Unexpected)
         );
-        // As many as are announced must be there.
+        // All announced items must be present.
         let many = answering(b"\0\0\x7f\xff\xff\xff\0\x03\0\0\0\x09");
         assert_eq!(of(&many, ApiVersions::read), Err(ParseError::Unexpected));
     }

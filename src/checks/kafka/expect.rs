@@ -1,4 +1,4 @@
-//! What is expected of a cluster and a topic.
+//! Judges a cluster and a topic by the expectations.
 
 use crate::engine::check::{Context, Detail, Failure};
 use crate::model::{Measurement, Reason};
@@ -10,7 +10,7 @@ use super::codec::{Cluster, Topic};
 pub(super) static BROKERS: Measurement =
     Measurement { name: "brokers", help: "Brokers of a cluster that are alive." };
 
-/// How much of a topic lacks copies.
+/// Partitions of a topic with missing replicas.
 pub(super) static UNDER_REPLICATED: Measurement = Measurement {
     name: "under_replicated_partitions",
     help: "Partitions of a topic of which a replica is not in sync.",
@@ -31,8 +31,8 @@ pub(super) struct Expect {
 impl Expect {
     /// Measures what the broker `at` reports of its `cluster`, and judges it.
     ///
-    /// What a broker leaves empty is no figure: a broker that has not joined its cluster knows no
-    /// broker, not even itself, and answers all the same.
+    /// An empty list of brokers is not a measurement: a broker that has not joined its cluster
+    /// knows no broker, not even itself, and answers anyway.
     pub(super) fn judge(
         &self,
         cx: &Context,
@@ -57,7 +57,7 @@ impl Expect {
     }
 }
 
-/// Whether the topic is as it must be; the caveat, where copies are missing.
+/// Whether the topic meets the expectations; returns a warning if replicas are missing.
 fn topic(
     cx: &Context,
     at: &Endpoint,

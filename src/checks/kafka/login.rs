@@ -1,4 +1,4 @@
-//! Logging in to a broker, by SASL within Kafka's own requests.
+//! Logs in to a broker with SASL inside Kafka's own requests.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use crate::net::scram::{Hash, Scram, ScramError};
 use super::codec::{self, Api, Handshake, SASL_AUTHENTICATE, SASL_HANDSHAKE, SaslResponse};
 use super::{Connection, Kafka};
 
-/// What a broker must know to let anybody log in.
+/// The requests that a broker must support for a login.
 pub(super) const APIS: [Api; 2] = [SASL_HANDSHAKE, SASL_AUTHENTICATE];
 
 /// The error codes of the protocol that these requests have.
@@ -24,7 +24,7 @@ const ILLEGAL_SASL_STATE: i16 = 34;
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "KafkaSasl")]
 pub(super) enum Sasl {
-    /// The password is sent as it is.
+    /// The password is sent unencrypted by SASL; use TLS.
     #[default]
     Plain,
     /// The password is proved with SHA-256 and not sent.
@@ -104,7 +104,7 @@ impl Kafka {
         Err(Failure::new(Reason::AuthFailed, format!("{} {what}", self.endpoint)))
     }
 
-    /// RFC 4616: nobody to act as, then who logs in.
+    /// RFC 4616: an empty authorization identity, then user and password.
     async fn log_in_plain(
         &self,
         connection: &mut Connection<'_>,
@@ -114,7 +114,7 @@ impl Kafka {
         self.step(connection, message.expose()).await.map(|_| ())
     }
 
-    /// RFC 7628: no channel is bound and nobody is named, for the token says who it is.
+    /// RFC 7628: without channel binding and without a user, because the token identifies the user.
     async fn log_in_by_token(
         &self,
         connection: &mut Connection<'_>,

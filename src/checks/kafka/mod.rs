@@ -1,11 +1,11 @@
-//! The `kafka` kind: whether a broker lets a client in and reports its cluster and a topic.
+//! The `kafka` kind: logs in to a broker and checks its cluster and a topic.
 //!
-//! It speaks the protocol itself, over one connection that belongs to the run: a client library
-//! would go on to the other brokers of the cluster behind its back. Only records have headers that
-//! could carry a trace context, and none is produced, so none is sent.
+//! It speaks the protocol itself, over one connection per run: a client library would also connect
+//! to the other brokers of the cluster. Only records have headers for a trace context, and it
+//! produces no record, so it sends no trace context.
 //!
-//! What it asks was tried against the broker Tansu; logging in, faults of topics, and what depends on
-//! a version, against peers that keep to the protocol's documentation.
+//! Its requests were tested against the broker Tansu. Logins, faults of topics, and behaviour that
+//! depends on versions were tested against scripted peers that follow the protocol's documentation.
 
 mod codec;
 mod expect;
@@ -27,7 +27,8 @@ use expect::Expect;
 use login::Login;
 pub(crate) use options::KafkaOptions;
 
-/// Most bytes that are read: a topic of ten thousand partitions takes about half of it.
+/// Highest number of bytes that are read: a topic with ten thousand partitions takes about half of
+/// it.
 const MOST: usize = 1024 * 1024;
 
 const PROTOCOL: &str = "the protocol of Kafka";
@@ -48,7 +49,7 @@ struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    /// The numbers start with one that another protocol hardly has at its place.
+    /// The first number is one that other protocols are unlikely to have at this position.
     fn new(session: Session<'a>) -> Self {
         Self { session, number: i32::from_be_bytes(*b"vita") }
     }
@@ -58,7 +59,7 @@ impl<'a> Connection<'a> {
         self.session.send(&codec::request(api, self.number, fields)).await;
     }
 
-    /// The answer to what was sent last.
+    /// The answer to the last request.
     async fn receive<T>(
         &mut self,
         read: impl Fn(&mut Fields<'_>) -> Option<T>,
@@ -133,7 +134,7 @@ impl Kafka {
         Failure::new(Reason::Protocol, text)
     }
 
-    /// A broker that wants a login closes without a word when it is asked without one.
+    /// A broker that requires a login just closes the connection if there is none.
     fn without_login(&self, failure: Failure) -> Failure {
         if self.login.is_some() || failure.reason() != Reason::ConnectionReset {
             return failure;

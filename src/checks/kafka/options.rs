@@ -1,4 +1,4 @@
-//! The options of the `kafka` kind, and how a check is made of them.
+//! The options of the `kafka` kind, and how a check is built from them.
 
 use std::sync::Arc;
 
@@ -16,33 +16,34 @@ use super::Kafka;
 use super::expect::{BROKERS, Expect, UNDER_REPLICATED};
 use super::login::{Login, Sasl};
 
-/// Connects to one broker, logs in, and asks what it knows of its cluster and of a topic. It creates
-/// no topic.
+/// Connects to one broker, logs in, and requests the metadata of its cluster and of a topic. It
+/// creates no topic.
 ///
-/// A broker that knows no broker of its cluster, and a topic that does not exist, has no partition or
-/// has one without leader, fail the run with `not_serving`. Replicas out of sync, and a cluster without controller, make it a warning. It speaks versions of
-/// the protocol that Kafka has known from 1.0 to 4; it was tried against the broker Tansu, logins
-/// and faults of topics against scripted peers alone.
+/// The run fails with `not_serving` if the broker knows no broker of its cluster, or if the topic
+/// does not exist, has no partition, or has a partition without a leader. Replicas out of sync, and
+/// a cluster without a controller, make the run a warning. It uses protocol versions that Kafka 1.0
+/// to 4 support. It was tested against the broker Tansu; logins and faults of topics only against
+/// scripted peers.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KafkaOptions {
-    /// Where the broker is: `kafka://user:password@host:9092`, or `kafkas://` with TLS. Port and
-    /// credentials may be left out; special characters of them are percent-encoded. One check asks
+    /// Address of the broker: `kafka://user:password@host:9092`, or `kafkas://` with TLS. Port and
+    /// credentials are optional; special characters must be percent-encoded. One check connects to
     /// one broker.
     url: Secret,
-    /// How to log in: `"plain"`, `"scram-sha-256"` or `"scram-sha-512"`, for which the URL holds
-    /// credentials, or `"oauthbearer"`, which needs `token`. Default `"plain"` where the URL holds
-    /// credentials; it sends the password as it is.
+    /// How to log in: `"plain"`, `"scram-sha-256"` or `"scram-sha-512"` with the credentials in the
+    /// URL, or `"oauthbearer"`, which needs `token`. Default `"plain"` if the URL has credentials;
+    /// it sends the password in plain text.
     sasl: Option<Sasl>,
-    /// The token that `"oauthbearer"` sends, such as `{ file = "token" }`. It is sent as it is, and
-    /// not renewed: whatever renews it writes the file.
+    /// The token for `"oauthbearer"`, such as `{ file = "token" }`. It is sent unchanged and not
+    /// renewed by vitalsign: whatever renews it must write the file.
     token: Option<Secret>,
     /// A topic that must exist, with a leader for each partition.
     topic: Option<String>,
-    /// Fewest brokers that the cluster must have alive; with fewer of them the run fails with
+    /// Lowest number of brokers that must be alive in the cluster; with fewer the run fails with
     /// `out_of_range`.
     min_brokers: Option<Count>,
-    /// How to speak TLS to a `kafkas` URL.
+    /// Options of TLS for a `kafkas` URL.
     tls: Option<Tls>,
 }
 
@@ -72,7 +73,7 @@ impl KindOptions for KafkaOptions {
 }
 
 impl KafkaOptions {
-    /// Makes the check of options that are right.
+    /// Builds the check from valid options.
     pub(super) fn make(self) -> Result<Kafka, Vec<OptionError>> {
         let mut errors = Vec::new();
         let server = ServerUrl::parse_without_path(&self.url, &FORM)
@@ -102,7 +103,7 @@ impl KafkaOptions {
     }
 }
 
-/// Who logs in: a token, or whom the URL names.
+/// The credentials: a token, or those of the URL.
 fn login(
     server: &ServerUrl,
     sasl: Option<Sasl>,
@@ -121,7 +122,7 @@ fn login(
     }
 }
 
-/// Logs in by a token that RFC 6750 can carry.
+/// A login with a token, whose characters RFC 6750 must allow.
 fn by_token(server: &ServerUrl, token: &Secret) -> Result<Login, OptionError> {
     if !server.user.is_empty() || server.password.is_some() {
         let text = "the URL names another login; leave the user and the password out of it";

@@ -1,14 +1,13 @@
-//! The check of the `memcached` kind: whether a server answers, and what it reports of its memory
-//! and its clients.
+//! The check of the `memcached` kind: requests the version and the statistics of a server.
 //!
-//! It speaks the text protocol over one connection that belongs to the run, and never sends a
-//! command before the last one was answered: a server that wants a login forgets what came with
-//! it, and proxies drop the answers of a packet that holds a command they do not know. The protocol
-//! has no field for a trace context, so none is sent.
+//! It speaks the text protocol over one connection per run, and sends a command only after the
+//! answer to the last one: a server that requires a login ignores commands sent together with the
+//! login, and proxies drop the answers of a packet with a command that they do not know. The
+//! protocol has no field for a trace context, so none is sent.
 //!
-//! # What decides
-//! The answer to `version` does. `stats` is asked for figures alone: whatever is answered, a server
-//! that told its version is up.
+//! # What fails a run
+//! Only the answer to `version`. `stats` is requested for measurements; a server that answered
+//! `version` is up, whatever it answers to `stats`.
 
 use async_trait::async_trait;
 use opentelemetry::KeyValue;
@@ -25,7 +24,7 @@ use super::stats::Stats;
 pub(super) struct MemcachedCheck {
     pub(super) address: ServerAddress,
     pub(super) tls: Option<TlsClient>,
-    /// The command that logs in, for a server that asks for it.
+    /// The login command, for a server that requires it.
     pub(super) login: Option<Secret>,
     pub(super) redaction: Redaction,
     pub(super) stats: OptionalQuestion,
@@ -33,13 +32,13 @@ pub(super) struct MemcachedCheck {
 
 type MemcachedSession<'a> = Session<'a, Stream, ServerAddress>;
 
-/// The error of the protocol that `line` is, by its first word.
+/// The protocol's error in `line`, by its first word.
 fn error_code(line: &str) -> Option<&str> {
     let code = line.split(' ').next()?;
     matches!(code, "ERROR" | "CLIENT_ERROR" | "SERVER_ERROR").then_some(code)
 }
 
-/// The reason that the error `line` in answer to `command` stands for.
+/// Maps the error `line` in answer to `command` to a reason.
 fn reason(command: &str, line: &str) -> Reason {
     let text = line.to_ascii_lowercase();
     if command == LOGIN || is_unauthenticated(line) {
@@ -94,7 +93,7 @@ impl MemcachedCheck {
         Ok(detail)
     }
 
-    /// Asks for the version, and logs in where that is asked for.
+    /// Requests the version, and logs in if the server requires it.
     async fn greet(
         &self,
         cx: &Context,
@@ -119,7 +118,7 @@ impl MemcachedCheck {
         Ok(Detail::ok())
     }
 
-    /// Fails with an `answer` that holds no version.
+    /// The failure for an `answer` without a version.
     fn version(
         &self,
         cx: &Context,
@@ -152,7 +151,7 @@ async fn command(command: &str, session: &mut MemcachedSession<'_>) -> Result<St
     session.line().await
 }
 
-/// Asks for the figures.
+/// Requests the statistics.
 async fn stats(session: &mut MemcachedSession<'_>) -> Result<Stats, Failure> {
     let mut stats = Stats::default();
     let mut line = command("stats\r\n", session).await?;

@@ -1,4 +1,5 @@
-//! The `memcached` kind.
+//! The `memcached` kind: the check is in `check.rs`, its options are in `options.rs`, and
+//! `stats.rs` parses the answer to `stats`.
 
 mod check;
 mod options;

@@ -1,4 +1,4 @@
-//! The options of the `memcached` kind, and how a check is made of them.
+//! The options of the `memcached` kind, and how a check is built from them.
 
 use std::sync::Arc;
 
@@ -15,25 +15,26 @@ use crate::net::{
 use super::check::MemcachedCheck;
 use super::stats::{CONNECTIONS, MEMORY};
 
-/// Asks a server for its version, and for its figures.
+/// Requests the version of a server, and its statistics.
 ///
-/// It speaks the text protocol. A server that only takes SASL (`memcached -S`) knows the binary
-/// one alone and leaves it without an answer. One that is full of clients or out of memory fails
-/// the run with `overloaded`. A server or a proxy that tells its version and no figures is up. How
-/// much of its memory is in use never fails a run: a cache evicts and is meant to be full.
+/// It speaks the text protocol. A server that only accepts SASL (`memcached -S`) knows only the
+/// binary protocol and does not answer. A server that has reached its limit of clients or is out of
+/// memory fails the run with `overloaded`. A server or proxy that answers with its version but
+/// without statistics is up. The memory in use never fails a run: a cache evicts and is meant to be
+/// full.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemcachedOptions {
-    /// Where the server is: `"cache:11211"`, `"127.0.0.1:11211"`, `"[::1]:11211"`, or the path of a
-    /// Unix socket, `"unix:///run/memcached.sock"`.
+    /// Address of the server: `"cache:11211"`, `"127.0.0.1:11211"`, `"[::1]:11211"`, or the path of
+    /// a Unix socket, `"unix:///run/memcached.sock"`.
     address: String,
-    /// User name for a server that asks for one over the text protocol (`memcached -Y`), without
-    /// white space; needs `password`. A server that asks for none makes the run a warning, and is
-    /// not sent the credentials: it would store them as a value.
+    /// User name for a server that requires one in the text protocol (`memcached -Y`), without
+    /// white space; needs `password`. If the server requires none, the run is a warning, and the
+    /// credentials are not sent, because the server would store them as a value.
     username: Option<String>,
     /// The password, without white space; needs `username`.
     password: Option<Secret>,
-    /// Speak TLS: `true`, or a table of options. Default `false`.
+    /// Use TLS: `true`, or a table of options. Default `false`.
     #[serde(default)]
     tls: Tls,
 }
@@ -50,7 +51,7 @@ impl KindOptions for MemcachedOptions {
 }
 
 impl MemcachedOptions {
-    /// Makes the check.
+    /// Builds the check.
     fn make(self) -> Result<MemcachedCheck, Vec<OptionError>> {
         let mut errors = Vec::new();
         let address =
@@ -70,8 +71,8 @@ impl MemcachedOptions {
         Ok(MemcachedCheck { address, tls, login, redaction, stats })
     }
 
-    /// The command that logs in: by the text protocol's convention, a `set` of any key with user
-    /// name and password as its value.
+    /// The login command: in the text protocol a `set` of any key with user name and password as
+    /// its value.
     fn login(&self) -> Result<Option<Secret>, Vec<OptionError>> {
         let (name, password) = match (&self.username, &self.password) {
             (None, None) => return Ok(None),

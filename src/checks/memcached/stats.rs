@@ -1,19 +1,17 @@
-//! The figures that a server answers to `stats`.
+//! Parses the answer to `stats` and records the measurements.
 
 use crate::engine::check::Context;
 use crate::model::Measurement;
 
 /// How full the memory is that the server may use.
-pub(super) static MEMORY: Measurement = Measurement {
-    name: "memory_ratio",
-    help: "Share of the memory that a server may use that it uses.",
-};
+pub(super) static MEMORY: Measurement =
+    Measurement { name: "memory_ratio", help: "Used memory divided by the server's memory limit." };
 
 /// How many connections the server has open.
 pub(super) static CONNECTIONS: Measurement =
     Measurement { name: "connections", help: "Connections that clients hold to a server." };
 
-/// The figures that are measured, as far as the server has them.
+/// The recorded statistics, as far as the server reports them.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     bytes: Option<f64>,
@@ -22,7 +20,7 @@ pub(super) struct Stats {
 }
 
 impl Stats {
-    /// Takes what follows `STAT ` on a line.
+    /// Reads the part of a line after `STAT `.
     pub(super) fn add(&mut self, stat: &str) {
         let Some((name, value)) = stat.split_once(' ') else { return };
         let figure = match name {
@@ -65,7 +63,7 @@ mod tests {
     fn memory_is_a_share_of_what_the_server_may_use() {
         let all = ["limit_maxbytes 200", "bytes 50", "curr_connections 2", "pid 7", "x"];
         assert_eq!(figures(&all), [("memory_ratio", 0.25), ("connections", 2.0)]);
-        // Without a limit, with one of 0, or with a text for a number there is no share.
+        // There is no ratio without a limit, with a limit of 0, or if a value is not a number.
         for few in [&["bytes 50"][..], &["bytes 50", "limit_maxbytes 0"], &["bytes many"]] {
             assert_eq!(figures(few), []);
         }

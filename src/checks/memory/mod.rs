@@ -23,16 +23,16 @@ static AVAILABLE_RATIO: Measurement = Measurement {
     help: "Share of the memory, or of its limit, that may still be taken.",
 };
 
-/// Memory that is still available: the system's, or the headroom under the limit of a cgroup
-/// where that is less.
+/// Available memory: that of the system, or the headroom below the limit of a cgroup if that is
+/// less.
 ///
-/// For the system it is what the kernel estimates that programs may take without swapping:
-/// `MemAvailable` in `/proc/meminfo`. For a cgroup, this process's own or one around it, it is the
-/// limit less what is in use, where page cache and kernel caches that the kernel takes back when
-/// memory is needed do not count as used: `memory.max`, `memory.current`, and `inactive_file`,
-/// `active_file` and `slab_reclaimable` in `memory.stat`; in version 1 `memory.limit_in_bytes`,
-/// `memory.usage_in_bytes`, and `total_inactive_file` and `total_active_file`. The least of these
-/// counts, and a share is of that limit or of the system's memory.
+/// For the system it is the kernel's estimate of what programs can use without swapping:
+/// `MemAvailable` in `/proc/meminfo`. For a cgroup, that of this process or one around it, it is
+/// the limit minus the memory in use; page cache and reclaimable kernel caches do not count as
+/// used. The files are `memory.max`, `memory.current`, and `inactive_file`, `active_file` and
+/// `slab_reclaimable` in `memory.stat`; in version 1 `memory.limit_in_bytes`,
+/// `memory.usage_in_bytes`, and `total_inactive_file` and `total_active_file`. The smallest of
+/// these values counts, and a share refers to that limit or to the system's memory.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemoryOptions {
@@ -60,7 +60,7 @@ impl KindOptions for MemoryOptions {
 }
 
 impl MemoryOptions {
-    /// Makes the check of a system whose `/proc` and `/sys` are under `root`.
+    /// Builds the check of a system whose `/proc` and `/sys` are under `root`.
     fn make(self, root: &Path) -> Result<Memory, Vec<OptionError>> {
         let Self { warn_available, min_available } = self;
         if let Some(warn) = warn_available
@@ -119,7 +119,7 @@ fn shortage(pool: &Pool, limit: SizeOrShare) -> Option<String> {
             (short < limit.0).then(|| format!("{available} {of} is available"))
         }
         SizeOrShare::Share(percent) => (pool.ratio() < percent / 100.0).then(|| {
-            // Rounded down, so that what is below a limit never reads as the limit itself.
+            // Rounded down, so that a value below a limit is never shown as the limit itself.
             let percent = (pool.ratio() * 1_000.0).floor() / 10.0;
             format!("{percent:.1}% {of} is available ({available})")
         }),

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Memory of which some may still be taken.
+/// A limited amount of memory, of which a part is available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pool {
     /// The cgroup that limits it; `None` is the whole system.
@@ -37,8 +37,8 @@ struct Version {
     mount: &'static str,
     max: &'static str,
     current: &'static str,
-    /// Keys of `memory.stat` for what the kernel takes back when the cgroup or one within it needs
-    /// memory: file pages, and caches of the kernel itself.
+    /// Keys of `memory.stat` for memory that the kernel reclaims when the cgroup needs memory: file
+    /// pages, and caches of the kernel itself.
     reclaimable: &'static [&'static str],
 }
 
@@ -61,7 +61,7 @@ const V1: Version = Version {
 /// The pool with the least available, of a system whose `/proc` and `/sys` are under `root`.
 ///
 /// # Errors
-/// Which file or figure the system lacks.
+/// Which file or value is missing.
 pub(super) fn tightest(root: &Path) -> Result<Pool, String> {
     let system = system(root)?;
     let cgroups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();

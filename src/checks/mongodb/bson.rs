@@ -140,7 +140,7 @@ impl Document {
         }
     }
 
-    /// The texts in the array called `key`; what else is in it is passed over.
+    /// The texts in the array called `key`; what else is in it is ignored.
     pub(super) fn texts(&self, key: &str) -> Option<Vec<&str>> {
         let Value::Array(fields) = self.get(key)? else { return None };
         let values = Fields(fields).map_while(Result::ok);

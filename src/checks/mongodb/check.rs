@@ -1,17 +1,17 @@
-//! The check of the `mongodb` kind: what a server says of itself, and whether it answers.
+//! The check of the `mongodb` kind: sends `hello`, logs in and sends `ping`.
 //!
-//! It speaks the protocol itself, over one connection that belongs to the run. A driver would watch
-//! the server over further connections, and try again in the background. The protocol has no field
-//! for a trace context, so none is sent.
+//! It speaks the protocol itself, over one connection per run. A driver would open more connections
+//! to monitor the server, and retry in the background. The protocol has no field for a trace
+//! context, so none is sent.
 //!
 //! # Servers that DNS lists
-//! A `mongodb+srv` URL names servers by a record of DNS. They are asked one after the other until
-//! one is as it should be. A server that refuses the login ends the run: the others know the same
-//! users, and each further attempt could lock the account.
+//! A `mongodb+srv` URL names servers by a DNS record. They are tried one after the other until one
+//! meets the expectations. A refused login ends the run: the other servers know the same users, and
+//! each further attempt could lock the account.
 //!
-//! # What it was tested against
-//! Peers that follow MongoDB's public specifications and are encoded by, and understood by,
-//! MongoDB's own Python driver; not MongoDB itself.
+//! # Tests
+//! It was tested against scripted peers that follow MongoDB's public specifications. MongoDB's own
+//! Python driver encodes their replies and accepts them. It was not tested against MongoDB itself.
 
 use async_trait::async_trait;
 use opentelemetry::KeyValue;
@@ -38,7 +38,7 @@ pub(super) struct MongodbCheck {
     pub(super) login: Option<Login>,
     /// The replica set that it must belong to.
     pub(super) set: Option<String>,
-    /// Who asks, where it is not this program.
+    /// The application name, if one is configured.
     pub(super) app: Option<String>,
     pub(super) role: Role,
     pub(super) redaction: Redaction,
@@ -93,7 +93,8 @@ impl MongodbCheck {
         self.ask_first(cx, &servers, source.as_deref()).await
     }
 
-    /// Asks `servers` until one is as it should be; `listed` is the database that knows the user.
+    /// Tries `servers` until one meets the expectations; `listed` is the database of the user from
+    /// DNS.
     async fn ask_first(
         &self,
         cx: &Context,
@@ -121,7 +122,7 @@ impl MongodbCheck {
         let mut connection = Connection::new(endpoint, stream, &self.redaction);
         let greeted = self.greet(cx, &mut connection, listed);
         let (command, hello) = cx.phase(Phase::Request, greeted).await?;
-        // It serves nobody, whatever the credentials are.
+        // It serves no client, whatever the credentials are.
         let member = serving(endpoint, command, &hello)?;
         if let Some(login) = &self.login {
             let login = async {
@@ -141,7 +142,7 @@ impl MongodbCheck {
         self.judge(endpoint, member, &hello)
     }
 
-    /// Asks what the server is, by `hello` or by what older servers know in its place.
+    /// Sends `hello`, or `isMaster` to older servers.
     async fn greet(
         &self,
         cx: &Context,
@@ -177,7 +178,7 @@ impl MongodbCheck {
         hello.text("$db", ADMIN)
     }
 
-    /// Whether it is the server that is expected.
+    /// Checks the server against the expectations.
     fn judge(
         &self,
         endpoint: &Endpoint,
@@ -206,7 +207,7 @@ impl MongodbCheck {
     }
 }
 
-/// What a server is that serves.
+/// The role of a server, if it serves clients.
 fn serving(endpoint: &Endpoint, command: Command, hello: &Document) -> Result<Member, Failure> {
     let failed = |reason, what: &dyn std::fmt::Display| {
         Err(Failure::new(reason, format!("{endpoint} {what}")).answered())

@@ -1,4 +1,5 @@
-//! Servers that DNS lists under a name (MongoDB's Initial DNS Seedlist Discovery specification).
+//! Finds the servers of a `mongodb+srv` name in DNS (MongoDB's Initial DNS Seedlist Discovery
+//! specification).
 //!
 //! A record of the type SRV lists the servers, one of the type TXT may name the database that knows
 //! the users.
@@ -29,11 +30,11 @@ impl Listing {
         format!("_{}._tcp.{}", self.service, self.name)
     }
 
-    /// Whether all of `servers` are in the domain of the name: whoever can write the record must
-    /// not be able to lead the credentials elsewhere.
+    /// Checks that all of `servers` are in the domain of the name: otherwise a forged record could
+    /// send the credentials to another server.
     ///
     /// # Errors
-    /// When one is not.
+    /// If one of them is not.
     pub(super) fn accept(&self, servers: &[Endpoint]) -> Result<(), Failure> {
         // A name of one or two labels is a domain itself.
         let domain = match self.name.split_once('.') {

@@ -1,12 +1,12 @@
-//! Logging in, as MongoDB's specification of authentication has it.
+//! Logs in, by MongoDB's specification of authentication.
 //!
 //! # By password
-//! SCRAM-SHA-256 or SCRAM-SHA-1. Where the URL names neither, `hello` asks which of the two the
-//! user has, and the stronger one is taken; a server that does not say has SCRAM-SHA-1.
+//! SCRAM-SHA-256 or SCRAM-SHA-1. If the URL names neither, `hello` asks which of the two the user
+//! has, and the stronger one is used; if the server does not answer that, SCRAM-SHA-1 is used.
 //!
 //! # By certificate
-//! MONGODB-X509: the user is the subject of the client's certificate, which the handshake of TLS
-//! has shown.
+//! MONGODB-X509: the user is the subject of the client certificate that was sent in the TLS
+//! handshake.
 
 use md5::{Digest as _, Md5};
 

@@ -41,7 +41,7 @@ pub(super) fn parse(bytes: &[u8], number: i32) -> Parsed<Document> {
 /// The length of the message that starts with `header`.
 fn length(header: &[u8], number: i32) -> Result<usize, ParseError> {
     let [length, _, answered, code] = [0, 1, 2, 3].map(|index| integer(header, 4 * index));
-    // Judged first, for what speaks another protocol has no length here.
+    // Checked first, because another protocol has no length at this position.
     if code != Some(OP_MSG) || answered != Some(number) {
         return Err(ParseError::Unexpected);
     }
@@ -56,7 +56,7 @@ fn length(header: &[u8], number: i32) -> Result<usize, ParseError> {
 /// The document that a whole message carries.
 fn body(message: &[u8]) -> Result<Document, ParseError> {
     let flags = integer(message, HEADER).map(i32::cast_unsigned).ok_or(ParseError::Unexpected)?;
-    // Nobody asked for more than one reply, and the other flags are unknown.
+    // More than one reply was not requested, and the other flags are unknown.
     if flags & !CHECKSUM != 0 || message.get(HEADER + 4) != Some(&0) {
         return Err(ParseError::Unexpected);
     }

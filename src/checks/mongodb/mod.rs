@@ -1,4 +1,5 @@
-//! The `mongodb` kind.
+//! The `mongodb` kind: the check is in `check.rs`, its options are in `options.rs`, `url.rs` and
+//! `query.rs`; the other files speak the protocol.
 
 mod bson;
 mod check;

@@ -1,4 +1,4 @@
-//! The options of the `mongodb` kind, and how a check is made of them.
+//! The options of the `mongodb` kind, and how a check is built from them.
 
 use std::sync::Arc;
 
@@ -15,37 +15,37 @@ use super::login::Login;
 use super::reply::Role;
 use super::url::MongodbUrl;
 
-/// Asks one server what it is, by `hello`, logs in where the URL has a user, and has a `ping`
-/// answered.
+/// Sends `hello` to one server, logs in if the URL has a user, and sends a `ping`.
 ///
-/// It speaks OP_MSG, so it asks MongoDB 3.6 and later, and `mongos`. A member of a replica set that
-/// is neither primary nor secondary nor arbiter, such as one that recovers, fails the run with
-/// `not_serving`; so does one that shuts down. Logins are by SCRAM-SHA-256, SCRAM-SHA-1 or the
-/// certificate in `tls` (MONGODB-X509).
+/// It uses OP_MSG, so it works with MongoDB 3.6 and later, and with `mongos`. A member of a replica
+/// set that is neither primary nor secondary nor arbiter, such as a recovering one, fails the run
+/// with `not_serving`; so does a server that shuts down. Logins use SCRAM-SHA-256, SCRAM-SHA-1 or
+/// the certificate in `tls` (MONGODB-X509).
 ///
-/// It was tested against peers that follow MongoDB's public specifications and that its own
-/// Python driver encodes for and takes for servers, not against MongoDB itself.
+/// It was tested against scripted peers that follow MongoDB's public specifications, and whose
+/// replies MongoDB's own Python driver encodes and accepts. It was not tested against MongoDB
+/// itself.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MongodbOptions {
-    /// Where the server is: `mongodb://user:password@host:27017/?authSource=admin&tls=true`, with
-    /// one host. User, password, port and options may be left out; special characters of a
-    /// password are percent-encoded. The options `appName`, `authMechanism`, `authSource`,
+    /// Address of the server: `mongodb://user:password@host:27017/?authSource=admin&tls=true`, with
+    /// one host. User, password, port and options are optional; special characters of a password
+    /// must be percent-encoded. The options `appName`, `authMechanism`, `authSource`,
     /// `directConnection`, `replicaSet` (a server of another set fails the run with
-    /// `unexpected_status`), `srvServiceName` and `tls` mean what they do to a driver. Those of
-    /// pools, timeouts, compression, reads and writes have no effect, and any other is refused.
+    /// `unexpected_status`), `srvServiceName` and `tls` have the same meaning as in a driver. Those
+    /// of pools, timeouts, compression, reads and writes have no effect, and any other is refused.
     ///
-    /// `mongodb+srv://user:password@name/` asks the servers that DNS lists for a name, one after the
-    /// other, until one is as `expect` has it; TLS is on unless the URL says `tls=false`.
+    /// `mongodb+srv://user:password@name/` tries the servers that DNS lists for a name, one after
+    /// the other, until one meets `expect`; TLS is on unless the URL has `tls=false`.
     url: Secret,
-    /// What the server must be.
+    /// Expectations of the server.
     #[serde(default)]
     expect: ExpectOptions,
-    /// How to speak TLS; `true` or a table of options turns it on as `tls=true` in the URL does.
+    /// Options of TLS; `true` or a table of options turns it on, like `tls=true` in the URL.
     tls: Option<Tls>,
 }
 
-/// What a server must be.
+/// Expectations of a server.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "MongodbExpect")]
@@ -67,7 +67,7 @@ impl KindOptions for MongodbOptions {
 }
 
 impl MongodbOptions {
-    /// Makes the check.
+    /// Builds the check.
     fn make(self) -> Result<MongodbCheck, Vec<OptionError>> {
         let mut errors = Vec::new();
         let url =
@@ -105,7 +105,7 @@ impl MongodbOptions {
     }
 }
 
-/// TLS as the URL and the option ask for it.
+/// TLS as configured by the URL and the option.
 fn tls(by_url: Option<bool>, option: Option<Tls>) -> Result<Option<TlsClient>, Vec<OptionError>> {
     let wrong = |text| Err(vec![OptionError::new("tls", text)]);
     match (by_url, option) {

@@ -1,4 +1,4 @@
-//! The options of a connection string, behind its `?`, and the login that they describe.
+//! Reads the options of a connection string, after its `?`, and the login that they describe.
 
 use percent_encoding::percent_decode_str;
 
@@ -6,7 +6,7 @@ use crate::config::Secret;
 
 use super::login::{Login, Mechanism, PasswordLogin};
 
-/// What a right URL looks like.
+/// An example of a valid URL, for messages.
 const FORM: &str = "mongodb://user:password@host:27017/?authSource=admin&tls=true";
 
 /// Longest name of an application, by the specification of the handshake.
@@ -139,7 +139,7 @@ impl Options {
         })))
     }
 
-    /// The login by a certificate; its users are known to no database of the server.
+    /// The login with a certificate; its users do not belong to a database of the server.
     fn certificate(&self, user: Option<&str>) -> Result<Login, String> {
         if self.source.as_deref().is_some_and(|source| source != "$external") {
             return Err(wrong("with MONGODB-X509, authSource can only be $external"));

@@ -1,4 +1,4 @@
-//! What a server says of itself in its reply to `hello`, and the reasons that its errors stand for.
+//! Reads the reply to `hello`, and maps the server's errors to reasons.
 
 use std::fmt;
 
@@ -88,21 +88,22 @@ pub(super) fn integer(number: f64) -> Option<i32> {
     (number.fract() == 0.0 && within.contains(&number)).then_some(number as i32)
 }
 
-/// What a server must be in replication.
+/// The expected role in replication.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "MongodbRole")]
 pub(super) enum Role {
-    /// Primary, secondary or arbiter of its replica set, a member of none, or a `mongos`.
+    /// Primary, secondary or arbiter of its replica set, a server without a replica set, or a
+    /// `mongos`.
     #[default]
     Any,
-    /// It takes writes: a primary, a `mongos` or a member of no replica set.
+    /// It accepts writes: a primary, a `mongos` or a server without a replica set.
     Primary,
     /// It follows a primary.
     Secondary,
 }
 
-/// What a server is.
+/// The role of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Member {
     Primary,
@@ -119,7 +120,7 @@ pub(super) enum Member {
 }
 
 impl Member {
-    /// What a server is that answered `hello` to `command`; `None` when it does not tell.
+    /// What a server is that answered `hello` to `command`; `None` when it does not say.
     pub(super) fn of(command: Command, hello: &Document) -> Option<Self> {
         // By the specification of Server Discovery and Monitoring, type by type.
         let key = if command == Command::IsMaster { "ismaster" } else { "isWritablePrimary" };
@@ -142,7 +143,7 @@ impl Member {
         })
     }
 
-    /// Whether it takes writes.
+    /// Whether it accepts writes.
     pub(super) const fn takes_writes(self) -> bool {
         matches!(self, Self::Primary | Self::Router | Self::Standalone)
     }

@@ -1,7 +1,7 @@
-//! What a connection string says (MongoDB's Connection String and DNS Seedlist specifications).
+//! Reads a connection string (MongoDB's Connection String and DNS Seedlist specifications).
 //!
-//! Messages hold no part of the URL: where a password holds an unescaped `@`, `/` or `?`, any part
-//! may be a piece of the password.
+//! Messages contain no part of the URL: if a password contains an unescaped `@`, `/` or `?`, any
+//! part may be a piece of the password.
 
 use crate::config::Secret;
 use crate::net::{Endpoint, Host};
@@ -74,7 +74,8 @@ impl MongodbUrl {
                 return Err(wrong("a mongodb+srv URL has a name without a port, which DNS knows"));
             }
         };
-        // DNS is not signed: what it lists is asked over TLS unless the URL says otherwise.
+        // DNS is not signed, so servers from DNS are contacted over TLS unless the URL turns it
+        // off.
         let tls = options.tls.or(is_listed.then_some(true));
         Ok(Self { servers, login, tls, set: options.set, app: options.app })
     }

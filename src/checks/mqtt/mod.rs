@@ -1,8 +1,8 @@
-//! The `mqtt` kind: whether a broker takes a client and answers its ping.
+//! The `mqtt` kind: connects to a broker, logs in and sends a ping.
 //!
-//! It speaks the protocol itself, over one connection that belongs to the run: a client library
-//! would connect again behind its back. Only messages could carry a trace context, in version 5,
-//! and none is published, so none is sent.
+//! It speaks the protocol itself, over one connection per run: a client library would reconnect by
+//! itself. Only messages of version 5 can carry a trace context, and it publishes no message, so it
+//! sends no trace context.
 
 mod options;
 mod packet;
@@ -68,7 +68,7 @@ impl Mqtt {
         Ok(Detail::ok())
     }
 
-    /// Reads what a broker answers to the client, and to its ping.
+    /// Reads the broker's answers to `CONNECT` and to the ping.
     async fn hear(&self, session: &mut Session<'_>) -> Result<(), Failure> {
         match session.next(connack).await? {
             0 => {}
@@ -81,12 +81,12 @@ impl Mqtt {
                 Packet::Disconnect(code) => {
                     return Err(self.refused("PINGREQ", code, disconnection(code)));
                 }
-                // A broker may send what it likes to a client that has asked for nothing.
+                // A broker may send other packets without a request.
                 Packet::Publish => {}
                 Packet::Connack(_) => return Err(session.unexpected()),
             }
         }
-        // Else the broker would take it for a loss of the connection, and log that.
+        // Without it the broker would log a lost connection.
         session.send(DISCONNECTING).await;
         Ok(())
     }
@@ -97,18 +97,20 @@ impl Mqtt {
     }
 }
 
-/// Seconds without a packet after which the broker may give the client up.
+/// Keep-alive in seconds: the broker may drop the client after one and a half times this time
+/// without a packet.
 ///
-/// As many as the run may take, for brokers refuse those that ask for more than they allow: often a
-/// minute. A minute is enough for longer runs as well, since brokers wait half as long again.
+/// It is the timeout of the run, but at most a minute: brokers refuse clients that want more than
+/// they allow, which is often a minute. A minute is enough for longer runs as well.
 fn keep_alive(remaining: Duration) -> u16 {
     let seconds = remaining.as_secs().saturating_add(1).clamp(10, 60);
     u16::try_from(seconds).unwrap_or(60)
 }
 
-/// A client identifier that no other client has: two of one name throw each other out.
+/// A unique client identifier: a broker disconnects a client when another one connects with its
+/// identifier.
 ///
-/// It is in the form that every broker takes, 23 letters and digits at most.
+/// It has at most 23 letters and digits, which every broker accepts.
 fn identifier() -> String {
     let random = RandomState::new().hash_one(std::process::id());
     format!("vitalsign{:014x}", random >> 8)

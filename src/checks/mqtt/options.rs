@@ -1,4 +1,4 @@
-//! The options of the `mqtt` kind, and how a check is made of them.
+//! The options of the `mqtt` kind, and how a check is built from them.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use crate::net::{
 
 use super::Mqtt;
 
-/// Connects, logs in, and has a ping answered.
+/// Connects to a broker, logs in and sends a ping.
 ///
-/// Each run is a client with an identifier of its own, whose session ends with it, so that it takes
-/// the place of no other. A broker that is busy or at a quota fails the run with `overloaded`, one
-/// that is unavailable or shutting down with `not_serving`; many just close the connection, which
-/// is `connection_reset`.
+/// Each run uses a unique client identifier and a session that ends with the run, so it does not
+/// disconnect another client. A broker that is busy or at a quota fails the run with `overloaded`,
+/// one that is unavailable or shutting down with `not_serving`. Many brokers just close the
+/// connection then, which is `connection_reset`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MqttOptions {
-    /// Where the broker is: `mqtt://user:password@host:1883`, or `mqtts://` with TLS, at port 8883.
-    /// Port and credentials may be left out; their special characters are percent-encoded.
+    /// Address of the broker: `mqtt://user:password@host:1883`, or `mqtts://` with TLS, port 8883.
+    /// Port and credentials are optional; special characters must be percent-encoded.
     url: Secret,
-    /// The version of the protocol. Default `3.1.1`. Brokers of every age speak that one; in version
-    /// 5 they tell more causes of a refusal apart.
+    /// The version of the protocol. Default `3.1.1`. All brokers support it; version 5
+    /// distinguishes more causes of a refusal.
     #[serde(default)]
     version: Version,
-    /// How to speak TLS to an `mqtts` URL.
+    /// Options of TLS for an `mqtts` URL.
     tls: Option<Tls>,
 }
 
@@ -82,7 +82,7 @@ impl KindOptions for MqttOptions {
 }
 
 impl MqttOptions {
-    /// Makes the check of options that are right.
+    /// Builds the check from valid options.
     pub(super) fn make(self) -> Result<Mqtt, Vec<OptionError>> {
         let server =
             read(&self.url, self.version).map_err(|text| vec![OptionError::new("url", text)]);

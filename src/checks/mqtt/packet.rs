@@ -1,4 +1,4 @@
-//! The packets of MQTT, versions 3.1.1 and 5, as far as this kind exchanges any.
+//! Encodes and decodes the MQTT packets that this kind exchanges, in versions 3.1.1 and 5.
 
 use crate::model::Reason;
 use crate::net::MOST;
@@ -18,7 +18,7 @@ pub(super) const DISCONNECTING: &[u8] = &[0xe0, 0];
 /// What a broker sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packet {
-    /// Whether it takes the client: 0, or the code of a refusal.
+    /// The answer to `CONNECT`: 0, or the code of a refusal.
     Connack(u8),
     /// The answer to a ping.
     Pingresp,
@@ -46,7 +46,7 @@ pub(super) fn packet(bytes: &[u8]) -> Parsed<Packet> {
     }
     let Some(body) = rest.get(digits..digits + length) else { return Ok(None) };
     let packet = match (kind, body) {
-        // Flags that tell of a session that was kept, then the code, then properties.
+        // Flags that say whether a session was kept, then the code, then properties.
         (CONNACK, [0 | 1, code, ..]) => Packet::Connack(*code),
         (PINGRESP, []) => Packet::Pingresp,
         (DISCONNECT, body) => Packet::Disconnect(body.first().copied().unwrap_or(0)),
@@ -80,10 +80,10 @@ fn length(bytes: &[u8]) -> Parsed<usize> {
     if bytes.len() < 4 { Ok(None) } else { Err(ParseError::Unexpected) }
 }
 
-/// The packet that asks to be taken as the client `id`, whose session ends with the connection, or
-/// after one and a half times `keep_alive` seconds without a packet.
+/// The packet `CONNECT` of the client `id`. Its session ends with the connection, or after one and
+/// a half times `keep_alive` seconds without a packet.
 ///
-/// No text may be longer than 65,535 bytes; what is, is cut.
+/// Texts longer than 65,535 bytes are cut.
 pub(super) fn connect(
     version: Version,
     id: &str,

@@ -1,8 +1,8 @@
-//! The `mysql` kind: connects to MySQL or MariaDB, asks one query, and on a replica how far it
-//! lags.
+//! The `mysql` kind: connects to MySQL or MariaDB, runs one query, and checks the replication lag
+//! of a replica.
 //!
-//! A replica may follow several sources: MariaDB calls them connections and MySQL channels. All of
-//! them are asked, by the newest statement that the server knows, and the worst one counts.
+//! A replica may follow several sources: MariaDB calls them connections and MySQL channels. The lag
+//! of each is read, with the newest statement that the server knows, and the worst one counts.
 //!
 //! The protocol is spoken here, and by no driver: MySQL blocks a host whose connections end before
 //! the login, which takes care of every way in which a run may fail. The application's own pool is
@@ -21,9 +21,8 @@ use super::connection::Connection;
 use super::error::Trouble;
 use super::servers::Servers;
 use super::{lag, login};
-use crate::checks::replication::REPLICATION_LAG;
 use crate::checks::sql::client::{DatabaseClient, Written, build, warnings};
-use crate::checks::sql::lag::Lag;
+use crate::checks::sql::lag::{Lag, REPLICATION_LAG};
 use crate::checks::sql::options::ExpectRows;
 use crate::checks::sql::{MAX_ROWS, Question, Target};
 use crate::config::{KindOptions, OptionError, Period, Redaction, Secret, Tls};
@@ -31,13 +30,13 @@ use crate::engine::check::{Check, Context, Failure};
 use crate::model::{Measurement, Reason};
 use crate::net::{NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE};
 
-/// Connects to MySQL or MariaDB and asks a query; its rows, and a replica's lag, are what is
-/// expected, or the run fails.
+/// Connects to MySQL or MariaDB and runs a query; optionally checks the number of rows and the lag
+/// of a replica.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MysqlOptions {
-    /// Where the database is: `mysql://user:password@host:3306/database` or `mariadb://…`, or by
-    /// its socket `mysql://user:password@localhost/database?socket=/run/mysqld/mysqld.sock`.
+    /// Address of the database: `mysql://user:password@host:3306/database` or `mariadb://…`, or
+    /// with a socket `mysql://user:password@localhost/database?socket=/run/mysqld/mysqld.sock`.
     ///
     /// Its `ssl-mode` is `disabled`, `preferred`, `required`, `verify_ca` or `verify_identity`;
     /// without one and without `tls` it is `preferred`: TLS if the server offers it, with any
@@ -46,21 +45,21 @@ pub(crate) struct MysqlOptions {
     /// caching_sha2_password and sha256_password are known; the last two take TLS or a socket, unless
     /// the server has seen the password lately. With `ssl-ca` and without `ssl-mode` it is `verify_ca`.
     url: Secret,
-    /// The query to ask, sent as it is written. Default `"SELECT 1"`. The server ends it soon
-    /// after the check's timeout, where it can.
+    /// The query, sent as it is written. Default `"SELECT 1"`. The server ends it soon after the
+    /// check's timeout, if it supports that.
     query: Option<String>,
-    /// What the answer must be.
+    /// Expectations of the result.
     #[serde(default)]
     expect: ExpectRows,
-    /// A replica that lags by more makes the run a warning. A duration such as `"5s"`. Asked
-    /// only on a replica, of every connection or channel by which it follows a source; needs the privilege `REPLICATION CLIENT`, or MariaDB's
-    /// `REPLICA MONITOR`.
+    /// A replica with a larger lag makes the run a warning. A duration such as `"5s"`. It is
+    /// checked only on a replica, for each connection or channel to a source; needs the privilege
+    /// `REPLICATION CLIENT`, or MariaDB's `REPLICA MONITOR`.
     warn_replication_lag: Option<Period>,
-    /// A replica that lags by more, or has stopped replicating, fails the run with
+    /// A replica with a larger lag, or that has stopped replicating, fails the run with
     /// `out_of_range`.
     max_replication_lag: Option<Period>,
-    /// Keep the connection from run to run, and open another only when it broke. Default false:
-    /// every run connects, as a client that starts would.
+    /// Keep the connection between runs, and open a new one only if it broke. Default false: every
+    /// run connects, like a new client.
     #[serde(default)]
     reuse: bool,
     /// TLS with the certificate verified, as `ssl-mode=verify_identity`; `false` is none. Not

@@ -290,13 +290,13 @@ mod tests {
 
     #[test]
     fn greetings_of_old_and_new_servers_are_read() {
-        let new = b"\x0a5.5.5-10.11.6-MariaDB\0\x01\0\0\0abcdefgh\0\xfe\xf7\x2d\x02\0\xff\x81\
+        let new = b"\x0a5.5.5-10.11.6-MariaDB\0\x01\0\0\0abcdefgh\0\xfe\xff\x2d\x02\0\xff\x81\
                     \x15\0\0\0\0\0\0\x1d\0\0\0ijklmnopqrst\0mysql_native_password\0";
         let greeting = Greeting::read(new).expect("a greeting");
         assert_eq!(greeting.random, b"abcdefghijklmnopqrst");
         assert_eq!(greeting.method, b"mysql_native_password");
         assert!(greeting.capabilities & SSL != 0 && greeting.capabilities & PLUGIN_AUTH != 0);
-        let old = b"\x0a4.1.0\0\x01\0\0\0abcdefgh\0\x2c\xa2\x08\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+        let old = b"\x0a4.1.0\0\x01\0\0\0abcdefgh\0\x2c\xa2\x08\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
                     ijklmnopqrst\0";
         let greeting = Greeting::read(old).expect("a greeting");
         assert_eq!((greeting.random.len(), greeting.method.len()), (20, 0));

@@ -1,4 +1,4 @@
-//! Who logs in to a server of NATS, and the command that says so.
+//! The credentials for a NATS server, and the command that sends them.
 
 use serde_json::{Value, json};
 

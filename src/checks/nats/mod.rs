@@ -1,8 +1,8 @@
-//! The `nats` kind: whether a server takes a client and answers its `PING`.
+//! The `nats` kind: connects to a server, logs in and sends `PING`.
 //!
-//! It speaks the protocol itself, over one connection that belongs to the run: a client library
-//! would connect again behind its back. Only messages have headers that could carry a trace
-//! context, and none is published, so none is sent.
+//! It speaks the protocol itself, over one connection per run: a client library would reconnect by
+//! itself. Only messages have headers for a trace context, and it publishes no message, so it sends
+//! no trace context.
 
 mod login;
 mod nkey;
@@ -32,16 +32,16 @@ use text::{Info, Op, operation};
 
 const PROTOCOL: &str = "the protocol of NATS";
 
-/// Longest time that the greeting of a server is awaited that may want TLS first. Such a server
-/// gives up a client that has begun no TLS within two seconds.
+/// Longest time to wait for the greeting of a server that may require TLS first. Such a server
+/// drops a client that has not started TLS within two seconds.
 const LONGEST_SILENCE: Duration = Duration::from_secs(1);
 
 /// A check of one server, made of its options.
 struct Nats {
     endpoint: Endpoint,
-    /// Whether it must be asked with TLS, even if it asks for none.
+    /// Whether TLS is required, even if the server does not require it.
     secure: bool,
-    /// How to speak TLS, if need be.
+    /// The TLS client, if TLS is allowed.
     tls: Option<TlsClient>,
     /// Whether TLS comes before the greeting, as configured.
     handshake_first: bool,
@@ -86,7 +86,7 @@ impl Nats {
         self.ask_after_greeting(cx, stream, Some(client)).await
     }
 
-    /// Asks a server that takes a client of TLS before it says anything.
+    /// Checks a server that expects TLS before its greeting.
     async fn ask_within_tls(
         &self,
         cx: &Context,
@@ -99,8 +99,8 @@ impl Nats {
         self.ping(cx, session, &info).await
     }
 
-    /// Asks a server that says first what it wants. Where it says nothing for a while, and `silent`
-    /// may speak TLS to it, it is asked within TLS.
+    /// Checks a server that sends its greeting first. If no greeting comes for a while, and
+    /// `silent` allows TLS, it continues with TLS.
     async fn ask_after_greeting(
         &self,
         cx: &Context,
@@ -134,7 +134,7 @@ impl Nats {
         let Some(client) = &self.tls else {
             return Err(self.no_tls("wants TLS; write tls:// or leave out `tls = false`"));
         };
-        // What came before TLS could be anybody's, and must not be read as if it came within.
+        // Bytes from before TLS may be forged, and must not be read as if they came over TLS.
         if !session.buffered().is_empty() {
             return Err(session.unexpected());
         }
@@ -163,7 +163,7 @@ impl Nats {
         }
     }
 
-    /// Logs in and has `PING` answered.
+    /// Logs in and sends `PING`.
     async fn ping<S>(
         &self,
         cx: &Context,
@@ -192,7 +192,7 @@ impl Nats {
         Ok(Detail::warning(format!("{} {what}", self.endpoint)))
     }
 
-    /// Awaits `PONG`; whether the server says meanwhile that it is about to stop.
+    /// Waits for `PONG`; returns whether the server announced meanwhile that it is about to stop.
     async fn pong<S>(&self, session: &mut Session<'_, S>, info: &Info) -> Result<bool, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -202,7 +202,7 @@ impl Nats {
             match session.next(operation).await? {
                 Op::Pong => return Ok(leaves),
                 Op::Err(text) => return Err(self.refused(&text, Some(info))),
-                // It may tell of a change at any time.
+                // The server may send a new `INFO` at any time.
                 Op::Info(news) => leaves |= news.ldm,
                 Op::Other => {}
             }

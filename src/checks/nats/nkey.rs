@@ -15,7 +15,7 @@ const LENGTH: usize = 32;
 pub(super) struct UserKey(Ed25519KeyPair);
 
 impl UserKey {
-    /// Reads a seed, such as `SUAC…`; none, where the text is no seed of a user.
+    /// Reads a seed, such as `SUAC…`; `None` where the text is not the seed of a user.
     pub(super) fn from_seed(text: &str) -> Option<Self> {
         let bytes = BASE32_NOPAD.decode(text.trim().as_bytes()).ok()?;
         let (payload, sum) = bytes.split_last_chunk::<2>()?;

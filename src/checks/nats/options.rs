@@ -1,4 +1,4 @@
-//! The options of the `nats` kind, and how a check is made of them.
+//! The options of the `nats` kind, and how a check is built from them.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,27 +17,28 @@ use super::Nats;
 use super::login::Login;
 use super::tls::NatsTls;
 
-/// Connects, logs in, and has a `PING` answered.
+/// Connects to a server, logs in and sends a `PING`.
 ///
-/// A server that has all the clients it takes fails the run with `overloaded`. One that enters lame
-/// duck mode, to shed its clients before it stops, stops listening at once, so that a run fails with
-/// `connection_refused`. The port for leaf nodes, routes or gateways is `protocol`, and is named.
+/// A server at its limit of clients fails the run with `overloaded`. A server in lame duck mode,
+/// which lets its clients go before it stops, does not listen any more, so the run fails with
+/// `connection_refused`. If the port is for leaf nodes, routes or gateways, the run fails with
+/// `protocol` and the message says which it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NatsOptions {
-    /// Where the server is: `nats://user:password@host:4222`, or `nats://token@host:4222`. Port and
-    /// credentials may be left out; their special characters are percent-encoded. With `nats://`
-    /// TLS is spoken where the server wants it, with `tls://` always.
+    /// Address of the server: `nats://user:password@host:4222`, or `nats://token@host:4222`. Port
+    /// and credentials are optional; special characters must be percent-encoded. `nats://` uses TLS
+    /// if the server requires it, `tls://` always.
     url: Secret,
-    /// The seed of a user's key (NKey), such as `{ file = "user.nk" }`: it signs what the server
-    /// sends, and is not sent itself.
+    /// The seed of a user's key (NKey), such as `{ file = "user.nk" }`. It signs the server's
+    /// nonce, and is never sent.
     nkey_seed: Option<Secret>,
     /// A credentials file, with a user's JWT and seed: `{ file = "user.creds" }`.
     credentials: Option<Secret>,
-    /// How to speak TLS; `false` for never. With `handshake_first = true` it is spoken before the
-    /// server's greeting, as servers with that setting want it. Otherwise a server at a `tls://` URL
-    /// that sends no greeting within a third of the timeout, or a second, is asked in this way, from
-    /// then on at once.
+    /// Options of TLS; `false` turns it off. With `handshake_first = true` TLS begins before the
+    /// server's greeting, as servers with that setting require. Otherwise, if a server at a
+    /// `tls://` URL sends no greeting within a third of the timeout, at most a second, TLS is tried
+    /// first; later runs then start with TLS.
     tls: Option<NatsTls>,
 }
 
@@ -58,7 +59,7 @@ impl KindOptions for NatsOptions {
 }
 
 impl NatsOptions {
-    /// Makes the check of options that are right.
+    /// Builds the check from valid options.
     pub(super) fn make(self) -> Result<Nats, Vec<OptionError>> {
         let mut errors = Vec::new();
         let server = ServerUrl::parse_without_path(&self.url, &FORM)
@@ -68,10 +69,10 @@ impl NatsOptions {
             .map_err(|error| errors.push(error));
         let handshake_first = self.tls.as_ref().is_some_and(|tls| tls.handshake_first);
         let tls = match (url.map(|server| server.secure), self.tls.map(|tls| tls.tls)) {
-            // A server may want TLS whatever the scheme says.
+            // A server may require TLS with any scheme.
             (Some(false), Some(Tls(Some(options)))) => TlsClient::new(&options, &[]).map(Some),
             (Some(false), Some(Tls(None))) => Ok(None),
-            // Where this system trusts nobody, only a server that wants TLS is out of reach.
+            // If this system has no authorities, only servers that require TLS cannot be checked.
             (Some(false), None) => Ok(TlsClient::new(&TlsOptions::default(), &[]).ok()),
             (_, options) => tls_client(url, options),
         };

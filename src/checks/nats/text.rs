@@ -1,4 +1,4 @@
-//! The protocol of NATS, as far as a server sends it here: lines that start with a word.
+//! Reads the lines that a NATS server sends.
 
 use serde::Deserialize;
 
@@ -13,27 +13,27 @@ const LONGEST_WORD: usize = 5;
 /// What a server sends in one line.
 #[derive(Debug)]
 pub(super) enum Op {
-    /// What it is and wants.
+    /// Its properties and requirements (`INFO`).
     Info(Box<Info>),
     /// The answer to `PING`.
     Pong,
-    /// What it refuses, without the quotes around it.
+    /// An error (`-ERR`), without the quotes around it.
     Err(String),
-    /// `+OK` and `PING`, which ask for nothing within the time of a run.
+    /// `+OK` and `PING`, which need no answer within the time of a run.
     Other,
 }
 
-/// What `INFO` says, as far as it matters here.
+/// The fields of `INFO` that matter here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Info {
-    /// It takes only clients that speak TLS.
+    /// It requires TLS.
     pub(super) tls_required: bool,
-    /// It takes clients that speak TLS as well.
+    /// It also accepts TLS.
     pub(super) tls_available: bool,
     /// It is in lame duck mode.
     pub(super) ldm: bool,
-    /// What a client with a key is to sign.
+    /// The nonce that a client with a key must sign.
     pub(super) nonce: Option<String>,
     /// The gateway that a port for gateways belongs to.
     gateway: Option<String>,
@@ -44,7 +44,7 @@ pub(super) struct Info {
 }
 
 impl Info {
-    /// Whom the port is for, where it is not for clients. They are sent none of these fields.
+    /// What the port is for, if it is not for clients. Clients get none of these fields.
     pub(super) fn other_port(&self) -> Option<&'static str> {
         if self.gateway.is_some() {
             Some("gateways")
@@ -61,7 +61,7 @@ impl Info {
 /// The operation that `bytes` start with.
 pub(super) fn operation(bytes: &[u8]) -> Parsed<Op> {
     let Some(end) = bytes.windows(END.len()).position(|pair| pair == END) else {
-        // A line without end is told from another protocol by its first word.
+        // The first word of a line without end says whether this is another protocol.
         let word = bytes.get(..LONGEST_WORD).unwrap_or(bytes);
         return if begins_one(word) { Ok(None) } else { Err(ParseError::Unexpected) };
     };
@@ -87,7 +87,7 @@ fn begins_one(start: &[u8]) -> bool {
     })
 }
 
-/// What a text behind `-ERR` stands for.
+/// Maps a text after `-ERR` to a reason.
 pub(super) fn reason(text: &str) -> Reason {
     let text = text.to_ascii_lowercase();
     let says = |part: &str| text.contains(part);

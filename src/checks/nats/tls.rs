@@ -1,4 +1,4 @@
-//! The option `tls` of this kind: as that of other kinds, with one more.
+//! The option `tls` of this kind: that of other kinds plus `handshake_first`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,12 +12,12 @@ use crate::config::{ConfigPath, Tls, TlsOptions};
 #[derive(Debug)]
 pub(super) struct NatsTls {
     pub(super) tls: Tls,
-    /// Whether it is spoken before the server's greeting.
+    /// Whether TLS begins before the server's greeting.
     pub(super) handshake_first: bool,
 }
 
-/// TLS towards a server of NATS. The certificate is verified against the system's authorities and
-/// the host name unless said otherwise.
+/// TLS towards a NATS server. By default the certificate is verified against the system's
+/// authorities and the host name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NatsTlsOptions {
@@ -30,12 +30,12 @@ struct NatsTlsOptions {
     /// PEM file with the client certificate's private key; needs `cert`.
     #[schemars(extend("x-pem" = "key"))]
     key: Option<ConfigPath>,
-    /// Name to ask for and to verify instead of the host's.
+    /// Name to send (SNI) and to verify instead of the host's.
     server_name: Option<String>,
     /// Accept any certificate. Default false.
     #[serde(default)]
     insecure: bool,
-    /// Speak TLS before the server's greeting. Default false.
+    /// Start TLS before the server's greeting. Default false.
     #[serde(default)]
     handshake_first: bool,
 }

@@ -1,4 +1,5 @@
-//! The `postgres` kind: connects, asks one query, and on a replica how far it lags.
+//! The `postgres` kind: connects to PostgreSQL, runs one query, and checks the replication lag of a
+//! replica.
 //!
 //! # The query
 //! It is sent as it is written, by the simple query protocol: nothing is prepared and nothing is
@@ -15,10 +16,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection as _, Postgres};
 
 use super::lag;
-use crate::checks::replication::REPLICATION_LAG;
 use crate::checks::sql::client::{DatabaseClient, Written, build, warnings};
 use crate::checks::sql::error::{connect_failure, failure};
-use crate::checks::sql::lag::Lag;
+use crate::checks::sql::lag::{Lag, REPLICATION_LAG};
 use crate::checks::sql::options::ExpectRows;
 use crate::checks::sql::tls::TlsChoice;
 use crate::checks::sql::{Dialect, Question, Stage, Target, count, shielded};
@@ -27,25 +27,26 @@ use crate::engine::check::{Check, Context, Failure};
 use crate::model::{Measurement, Phase};
 use crate::net::database::{Limits, PostgresServers};
 
-/// Connects to PostgreSQL and asks a query; its rows, and a replica's lag, are what is expected, or
-/// the run fails.
+/// Connects to PostgreSQL and runs a query; optionally checks the number of rows and the lag of a
+/// replica.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PostgresOptions {
     /// Where the database is: `postgres://user:password@host:5432/database`, or by its socket
     /// `postgres:///database?host=/var/run/postgresql&user=app`.
     ///
-    /// What it leaves out comes from the `PG…` variables and `.pgpass`, as for psql. Its
-    /// `sslmode` is `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`, as libpq
-    /// has them: without one and without `tls` it is `prefer`, TLS with any certificate, and
-    /// once more without where that is refused; `require` verifies where a `sslrootcert` is named.
-    /// Several hosts with commas between them are tried in order, and `target_session_attrs` is
-    /// asked of each. Parameters of other programs are passed over, with a warning.
+    /// Missing parts come from the `PG…` variables and `.pgpass`, as with psql. Its `sslmode` is
+    /// `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`, with the same meaning
+    /// as in libpq. Without `sslmode` and without `tls` it is `prefer`: TLS with any certificate,
+    /// and a second attempt without TLS if the server refuses it. `require` verifies the
+    /// certificate if a `sslrootcert` is given. Several hosts, separated by commas, are tried in
+    /// order, and `target_session_attrs` is checked on each. Parameters for other programs are
+    /// ignored with a warning.
     url: Secret,
-    /// The query to ask, sent as it is written. Default `"SELECT 1"`. A `statement_timeout` ends
-    /// it soon after the check's timeout, where no pooler refuses to set one.
+    /// The query, sent as it is written. Default `"SELECT 1"`. A `statement_timeout` ends it soon
+    /// after the check's timeout, unless a pooler refuses to set one.
     query: Option<String>,
-    /// What the answer must be.
+    /// Expectations of the result.
     #[serde(default)]
     expect: ExpectRows,
     /// A replica that lags by more makes the run a warning. A duration such as `"5s"`. Asked
@@ -53,16 +54,16 @@ pub(crate) struct PostgresOptions {
     /// last transaction it replayed. One that has heard of nothing new for longer than the bound,
     /// and for 20 s at least, warns: its primary is idle, or the replica that it follows is cut off.
     warn_replication_lag: Option<Period>,
-    /// A replica that lags by more, or has not heard yet how far its primary is, fails the run
-    /// with `out_of_range`.
+    /// A replica with a larger lag, or that does not know the position of its primary yet, fails
+    /// the run with `out_of_range`.
     max_replication_lag: Option<Period>,
-    /// Keep the connection from run to run, and open another only when it broke. Default false:
-    /// every run connects, as a client that starts would.
+    /// Keep the connection between runs, and open a new one only if it broke. Default false: every
+    /// run connects, like a new client.
     #[serde(default)]
     reuse: bool,
-    /// TLS with the certificate verified, as `sslmode=verify-full`; `false` is none. Not
-    /// together with `sslmode` in the URL. `ca` is trusted beside the system's authorities, and
-    /// `server_name` is refused: the URL's host is what is verified.
+    /// TLS with a verified certificate, like `sslmode=verify-full`; `false` turns TLS off. Not
+    /// together with `sslmode` in the URL. `ca` is trusted in addition to the system's authorities.
+    /// `server_name` is refused, because the URL's host is verified.
     tls: Option<Tls>,
 }
 

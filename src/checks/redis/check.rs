@@ -1,15 +1,15 @@
-//! The check of the `redis` kind: whether a server answers, and what it reports of itself.
+//! The check of the `redis` kind: sends `PING`, and judges what `INFO` reports.
 //!
-//! It speaks the protocol itself, over one connection that belongs to the run. A client library
-//! would spawn tasks and try again in the background. The protocol has no field for a trace
-//! context, so none is sent.
+//! It speaks the protocol itself, over one connection per run. A client library would spawn tasks
+//! and retry in the background. The protocol has no field for a trace context, so none is sent.
 //!
-//! # What decides
-//! `PONG` does. `INFO` is asked only after it, because proxies drop the answers of a packet that
-//! holds a command they do not know. No answer to `INFO` fails a run, unless an option needs it.
+//! # What fails a run
+//! A missing `PONG`. `INFO` is sent only after `PONG`, because proxies drop the answers of a packet
+//! with a command that they do not know. The answer to `INFO` may be missing, unless an option
+//! needs it.
 //!
 //! # Several servers
-//! Sentinels and the nodes of a cluster are asked one after the other until one answers: a check
+//! Sentinels and the nodes of a cluster are tried one after the other until one answers: a check
 //! opens one connection at a time.
 
 use async_trait::async_trait;
@@ -47,7 +47,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// The server that the check is about, as far as the configuration tells.
+    /// The server that the check is about, as far as the configuration says.
     fn first(&self) -> Option<&ServerAddress> {
         match self {
             Self::Server(address) => Some(address),

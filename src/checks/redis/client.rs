@@ -16,13 +16,13 @@ use crate::model::{Phase, Reason};
 
 /// A check of the application's own connection to Redis: sends `PING` over it.
 ///
-/// A server that wants a password fails the run with [`Reason::AuthFailed`], one that loads its data
-/// with [`Reason::NotServing`], and one that does not answer with [`Reason::Timeout`].
+/// A server that requires a password fails the run with [`Reason::AuthFailed`], one that loads its
+/// data with [`Reason::NotServing`], and one that does not answer with [`Reason::Timeout`].
 ///
-/// What is reported is what a command of the application's would meet. The manager reconnects by
-/// itself, a few times and ever more slowly, and commands wait for it: so the first run after a
-/// server has gone says that the connection broke, and those while the manager tries again may
-/// time out. The `redis` kind opens a connection of its own and knows at once.
+/// The result is the same as for a command of the application. The manager reconnects by itself, a
+/// few times with growing pauses, and commands wait for it. So the first run after the server has
+/// stopped reports a broken connection, and later runs may time out while the manager reconnects.
+/// The `redis` kind opens its own connection and knows at once.
 ///
 /// ```
 /// # async fn run() -> Result<(), redis::RedisError> {

@@ -1,4 +1,4 @@
-//! What the node of a cluster says about the whole of it, by `CLUSTER INFO`.
+//! Judges a cluster by the answer of one node to `CLUSTER INFO`.
 
 use crate::engine::check::{Detail, Failure};
 use crate::model::Reason;
@@ -10,8 +10,8 @@ const SLOTS: f64 = 16384.0;
 
 /// Judges the `text` that the node called `name` answers.
 ///
-/// A cluster whose state is not `ok` serves no keys. One with `cluster-require-full-coverage no`
-/// goes on with part of its slots, which is a caveat.
+/// A cluster whose state is not `ok` serves no keys. With `cluster-require-full-coverage no` it
+/// serves a part of its slots, which is a warning.
 pub(super) fn judge(name: &str, text: &str) -> Result<Detail, Failure> {
     let info = Info(text.to_owned());
     let failed = |reason, text| Err(Failure::new(reason, text).answered());

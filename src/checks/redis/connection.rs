@@ -145,7 +145,7 @@ impl<'a> Connection<'a> {
         Failure::new(Reason::UnexpectedBody, text).answered()
     }
 
-    /// The next reply, or the error that the server answers instead. Pushes are passed over.
+    /// The next reply, or the error that the server answers instead. Pushes are ignored.
     async fn next(&mut self) -> Result<Result<Reply, ErrorReply>, Failure> {
         loop {
             match self.session.next(parse).await? {

@@ -13,10 +13,8 @@ use crate::engine::check::{Context, Detail, Failure};
 use crate::model::{Measurement, Reason};
 
 /// How full the memory is that the server may use.
-pub(super) static MEMORY: Measurement = Measurement {
-    name: "memory_ratio",
-    help: "Share of the memory that a server may use that it uses.",
-};
+pub(super) static MEMORY: Measurement =
+    Measurement { name: "memory_ratio", help: "Used memory divided by the server's memory limit." };
 
 /// How far a replica is behind, in bytes.
 pub(super) static REPLICATION_LAG: Measurement = Measurement {

@@ -1,4 +1,4 @@
-//! The options of the `redis` kind, and how a check is made of them.
+//! The options of the `redis` kind, and how a check is built from them.
 
 use std::sync::Arc;
 
@@ -18,41 +18,41 @@ use super::info::{Expect, MEMORY, REPLICATION_LAG, Role};
 use super::sentinel::Sentinels;
 use super::url::{RedisUrl, Servers};
 
-/// A `PING`; then what the server reports of its role, its replication link and its memory.
+/// Sends a `PING`, then checks the server's role, replication link and memory.
 ///
-/// A server that is loading its data, a replica that serves no stale data, and one that takes no
-/// writes for a failed save fail the run with `not_serving`. A replica whose link to its master
-/// is down makes it a warning. A server or a proxy that does not answer `INFO`, or not this user,
-/// is judged by `PING` alone, unless an option needs `INFO`.
+/// The run fails with `not_serving` if the server is loading its data, if it is a replica that
+/// refuses to serve stale data, or if it refuses writes after a failed save. A replica whose link
+/// to its master is down makes the run a warning. If the server or a proxy does not answer `INFO`,
+/// or not for this user, only `PING` counts, unless an option needs `INFO`.
 ///
-/// `replication_lag_bytes` is what a replica has received and not applied, or what the slowest
-/// replica of a master has not acknowledged.
+/// `replication_lag_bytes` is the data that a replica has received but not applied, or that the
+/// slowest replica of a master has not acknowledged.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RedisOptions {
-    /// Where the server is: `redis://user:password@host:6379/0`, or `rediss://` with TLS; likewise
-    /// `valkey://` and `valkeys://`. User, password, port and the number of the database may be
-    /// left out; special characters of a password are percent-encoded. A Unix socket is
-    /// `unix:///run/redis.sock?db=0`.
+    /// Address of the server: `redis://user:password@host:6379/0`, or `rediss://` with TLS;
+    /// `valkey://` and `valkeys://` mean the same. User, password, port and the number of the
+    /// database are optional; special characters of a password must be percent-encoded. A Unix
+    /// socket is `unix:///run/redis.sock?db=0`.
     ///
-    /// `redis-sentinel://user:password@host1:26379,host2:26379/master-name/0` asks the sentinels for
-    /// the master and then checks that; user and password are the master's.
-    /// `redis-cluster://host1:6379,host2:6379` asks the first node that answers for the state of the
-    /// cluster: one that is not `ok` fails the run with `not_serving`, and hash slots that are not
-    /// served make it a warning. Both take `rediss-` with TLS.
+    /// `redis-sentinel://user:password@host1:26379,host2:26379/master-name/0` asks the sentinels
+    /// for the master and then checks the master; user and password are those of the master.
+    /// `redis-cluster://host1:6379,host2:6379` asks the first node that answers for the state of
+    /// the cluster: a state other than `ok` fails the run with `not_serving`, and hash slots that
+    /// are not served make it a warning. With TLS, both begin with `rediss-`.
     url: Secret,
     /// User name for the sentinels; needs `sentinel_password`.
     sentinel_username: Option<String>,
-    /// Password for the sentinels, where they ask for one.
+    /// Password for the sentinels, if they require one.
     sentinel_password: Option<Secret>,
     /// What the server must be.
     #[serde(default)]
     expect: ExpectOptions,
-    /// Largest share of `maxmemory` that may be in use, above 0 and up to 1; above it the run
-    /// fails with `out_of_range`. Without effect on a server that has no `maxmemory`. One that
-    /// evicts keys is meant to be full.
+    /// Largest share of `maxmemory` that may be in use, above 0 and up to 1; above it the run fails
+    /// with `out_of_range`. It has no effect on a server without `maxmemory`. Do not set it for a
+    /// server that evicts keys, because that server is meant to be full.
     max_memory_ratio: Option<f64>,
-    /// How to speak TLS to a `rediss` URL.
+    /// Options of TLS for a `rediss` URL.
     tls: Option<Tls>,
 }
 
@@ -77,7 +77,7 @@ impl KindOptions for RedisOptions {
 }
 
 impl RedisOptions {
-    /// Makes the check.
+    /// Builds the check.
     fn make(self) -> Result<RedisCheck, Vec<OptionError>> {
         let mut errors = Vec::new();
         let url = RedisUrl::parse(&self.url)

@@ -2,7 +2,7 @@
 //!
 //! A server answers in RESP2 unless it is asked for RESP3, which this kind does not do. Proxies and
 //! servers that speak RESP3 anyway are understood: every type is read, and what a server pushes
-//! between two replies is passed over.
+//! between two replies is ignored.
 
 use crate::net::{ParseError, Parsed};
 

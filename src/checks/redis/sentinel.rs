@@ -1,6 +1,6 @@
-//! Which server sentinels name as the master.
+//! Asks sentinels for the address of the master.
 //!
-//! In flow the sentinels of a URL and the master's name; out flows the master's address, from the
+//! Input: the sentinels of a URL and the master's name. Output: the master's address, from the
 //! first sentinel that knows it. Clients of an application find their master in the same way.
 
 use crate::config::Redaction;

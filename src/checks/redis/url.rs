@@ -1,7 +1,7 @@
-//! What a URL says: which servers are asked, who logs in, and whether TLS is spoken.
+//! Reads a URL: the servers, the credentials, and whether TLS is used.
 //!
-//! Messages hold no part of the URL: where a password holds an unescaped `@` or `/`, any part may
-//! be a piece of the password.
+//! Messages contain no part of the URL: if a password contains an unescaped `@` or `/`, any part
+//! may be a piece of the password.
 
 use percent_encoding::percent_decode_str;
 

@@ -1,13 +1,12 @@
-//! The check of the `smtp` kind: whether a mail server greets, and lets in who may.
+//! The check of the `smtp` kind: greets a mail server and optionally starts TLS and logs in.
 //!
-//! It speaks the protocol itself, over one connection that belongs to the run. The phase `request`
-//! is the dialogue up to `QUIT`. No mail is sent, and commands have no field for a trace context, so
-//! none is sent either.
+//! It speaks the protocol itself, over one connection per run. The phase `request` is the dialogue
+//! up to `QUIT`. It sends no mail. Commands have no field for a trace context, so none is sent.
 //!
-//! # What decides
-//! The greeting, the answer to `EHLO`, and where they are configured TLS and the login do. A server
-//! that refuses `EHLO` is greeted by `HELO`, as RFC 5321 has it for older servers. `QUIT` ends the
-//! session politely; its answer decides nothing and is awaited for a moment only.
+//! # What fails a run
+//! The greeting, the answer to `EHLO`, and, if configured, TLS and the login. If the server refuses
+//! `EHLO`, `HELO` follows, as RFC 5321 says for older servers. `QUIT` ends the session; its answer
+//! does not matter, and the run waits for it only for a moment.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

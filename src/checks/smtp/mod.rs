@@ -1,4 +1,5 @@
-//! The `smtp` kind.
+//! The `smtp` kind: the check is in `check.rs`, its options are in `options.rs` and `mode.rs`, and
+//! `reply.rs` parses replies.
 
 mod check;
 mod mode;

@@ -1,4 +1,4 @@
-//! The options of the `smtp` kind, and how a check is made of them.
+//! The options of the `smtp` kind, and how a check is built from them.
 
 use std::sync::Arc;
 
@@ -15,21 +15,22 @@ use crate::net::{Endpoint, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 use super::check::{Login, SmtpCheck};
 use super::mode::Mode;
 
-/// A mail server's greeting and its answer to `EHLO`, or to `HELO` where it refuses that;
-/// optionally TLS and a login. It sends no mail.
+/// Reads a mail server's greeting and sends `EHLO`, or `HELO` if the server refuses `EHLO`;
+/// optionally starts TLS and logs in. It sends no mail.
 ///
-/// A server that refuses the connection in its greeting, or says 421 at any time, fails the run with
-/// `not_serving`, or with `overloaded` where it says that it has too many. A server that delays its
-/// greeting on purpose needs a longer `timeout`: Postfix' postscreen takes 6 s by default.
+/// A server that refuses the connection in its greeting, or answers 421 at any time, fails the run
+/// with `not_serving`, or with `overloaded` if it reports too many connections. A server that
+/// delays its greeting on purpose needs a longer `timeout`: Postfix' postscreen waits 6 s by
+/// default.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SmtpOptions {
-    /// Where the server is: `"mail:25"`, `"127.0.0.1:587"` or `"[::1]:465"`.
+    /// Address of the server: `"mail:25"`, `"127.0.0.1:587"` or `"[::1]:465"`.
     address: String,
     /// `"plain"`, `"starttls"` or `"tls"`. Default `"plain"`.
     #[serde(default)]
     mode: Mode,
-    /// How to speak TLS in the modes `starttls` and `tls`.
+    /// Options of TLS for the modes `starttls` and `tls`.
     tls: Option<Tls>,
     /// The name sent with `EHLO`, such as `"checks.example"`, or an address such as
     /// `"[192.0.2.7]"`. Default: the address that the connection comes from (RFC 5321, section
@@ -53,7 +54,7 @@ impl KindOptions for SmtpOptions {
 }
 
 impl SmtpOptions {
-    /// Makes the check.
+    /// Builds the check.
     fn make(self) -> Result<SmtpCheck, Vec<OptionError>> {
         let mut errors = Vec::new();
         let endpoint = Endpoint::parse(&self.address)

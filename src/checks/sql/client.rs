@@ -1,4 +1,4 @@
-//! A check over a connection of its own to a database server, and how its options are read.
+//! The check of a database server over its own connection, shared by `postgres` and `mysql`.
 //!
 //! A pool of connections is not used: a driver's pool retries a refused connection until its own
 //! timeout and then reports no cause. One attempt under the run's deadline fails at once with the
@@ -71,7 +71,7 @@ pub(crate) trait DatabaseClient: Send + Sync + Sized + 'static {
     fn close(&self, conn: Self::Connection) -> BoxFuture<'_, ()>;
 }
 
-/// The options that the kinds of database servers have in common, as they were written.
+/// The options that the kinds of database servers have in common, before validation.
 pub(crate) struct Written {
     pub(crate) url: Secret,
     pub(crate) query: Option<String>,

@@ -1,4 +1,4 @@
-//! From a driver's error to the cause of a failed run, without any secret.
+//! Maps a driver's error to the reason and message of a failed run, without any secret.
 
 use std::fmt;
 use std::io;

@@ -1,13 +1,19 @@
-//! How far a replica may lag, and how its lag is judged.
+//! Judges the replication lag of a replica by its limits.
 
 use std::time::Duration;
 
-use crate::checks::replication::REPLICATION_LAG;
 use crate::config::{OptionError, Period};
 use crate::engine::check::{Context, Detail, Failure};
-use crate::model::Reason;
+use crate::model::{Measurement, Reason};
+
+/// How far the replica is behind.
+pub(crate) static REPLICATION_LAG: Measurement = Measurement {
+    name: "replication_lag_seconds",
+    help: "How far a replica is behind its primary.",
+};
 
 /// What a replica says of its lag.
+#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL says so"))]
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Lag {
     /// That many seconds, behind the source of this name where there are several.
@@ -15,7 +21,7 @@ pub(crate) enum Lag {
     /// It has heard of nothing new for too long, and cannot tell a source that is idle from one that
     /// is cut off itself.
     Silent(String),
-    /// It cannot tell, and why.
+    /// The lag is unknown; the text says why.
     Unknown(String),
     /// It has stopped replicating, and how.
     Stopped(String),
@@ -23,6 +29,7 @@ pub(crate) enum Lag {
 
 impl Lag {
     /// That many seconds, behind its only source.
+    #[cfg(feature = "postgres")]
     pub(crate) const fn seconds(seconds: f64) -> Self {
         Self::Seconds { seconds, source: None }
     }

@@ -1,7 +1,7 @@
-//! What the SQL kinds share: the question put to a database, and how its answer is judged.
+//! Shared by the SQL kinds: runs the query and judges its result.
 //!
-//! In flow an open connection and a [`Question`]; out flows a verdict on the rows that came back.
-//! Rows are counted as they stream in and dropped at once, never collected.
+//! Input: an open connection and a [`Question`]. Output: the judgement of the returned rows. Rows
+//! are counted as they arrive and dropped at once, never collected.
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) mod client;
@@ -24,6 +24,7 @@ use sqlx::{Connection, Either};
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
+#[cfg(feature = "sql")]
 use crate::engine::check::Failure;
 use crate::model::{Reason, Server};
 
@@ -131,6 +132,7 @@ pub(crate) struct Question {
     /// Whether the query came from the configuration: it may be slow, and may hold literals that
     /// no span should show.
     pub(crate) custom: bool,
+    #[cfg_attr(not(feature = "sql"), allow(dead_code, reason = "a pool's rows are not counted"))]
     rows: Option<u64>,
 }
 
@@ -146,6 +148,7 @@ impl Question {
     }
 
     /// Judges the number of rows that came back.
+    #[cfg(feature = "sql")]
     pub(crate) fn judge(&self, rows: u64) -> Result<(), Failure> {
         if rows > MAX_ROWS {
             let message = format!("the query returned more than {MAX_ROWS} rows");
@@ -179,10 +182,11 @@ pub(crate) async fn count<D: Dialect>(
     Ok(rows)
 }
 
-/// Awaits a step of the driver, out of reach of what surrounds it.
+/// Runs a step of the driver, protected against its panics and without a span.
 ///
-/// A panic in it is an answer that it could not read: it slices some packets without looking at
-/// their length. And it sees no span: its SQLite thread would hold on to ours beyond the run.
+/// A panic counts as an answer that the driver could not read, because it slices some packets
+/// without checking their length. It gets no span, because its SQLite thread would keep our span
+/// after the end of the run.
 pub(crate) async fn shielded<T>(
     step: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {

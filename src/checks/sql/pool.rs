@@ -1,5 +1,5 @@
-//! A check of an application's own pool: whether it gives a connection that answers, and how
-//! full it is.
+//! The check of an application's own pool: takes a connection, runs a query, and measures how full
+//! the pool is.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,13 +25,13 @@ static IN_USE: Measurement = Measurement {
 static MAX: Measurement =
     Measurement { name: "pool_max_connections", help: "Connections that the pool may hold." };
 
-/// What such a check tells of the pool.
+/// The measurements of a pool.
 pub(crate) const MEASUREMENTS: &[&Measurement] = &[&CONNECTIONS, &IDLE, &IN_USE, &MAX];
 
-/// Asks a database through the application's own pool; made by a kind's `pool`.
+/// The check of a database through the application's own pool; a kind's `pool` builds it.
 ///
-/// The run takes a connection as the application would and asks the kind's default query over
-/// it. A pool that gives none is asked why with one connection beside it.
+/// The run takes a connection as the application would and sends the kind's default query. If the
+/// pool gives no connection, one direct connection finds out why.
 pub(crate) struct PoolCheck<D: sqlx::Database>(Pool<D>);
 
 impl<D: sqlx::Database> PoolCheck<D> {
@@ -47,7 +47,7 @@ impl<D: sqlx::Database> fmt::Debug for PoolCheck<D> {
 }
 
 impl<D: Dialect> PoolCheck<D> {
-    /// Notes how full the pool is, and tells whether it is exhausted.
+    /// Records how full the pool is, and returns whether it is exhausted.
     fn measure(&self, cx: &Context) -> bool {
         let (size, max) = (self.0.size(), self.0.options().get_max_connections());
         let idle = u32::try_from(self.0.num_idle()).unwrap_or(u32::MAX).min(size);
@@ -77,9 +77,9 @@ impl<D: Dialect> PoolCheck<D> {
         }
     }
 
-    /// Tells a pool that is exhausted from a server that takes no connection.
+    /// Distinguishes an exhausted pool from a server that accepts no connection.
     ///
-    /// A server that does not answer exhausts the pool of whoever goes on asking it, so it comes
+    /// A server that does not answer also exhausts the pool of its clients, so the server is tested
     /// first.
     async fn diagnose(&self, cx: &Context, exhausted: bool, waited: Duration) -> Failure {
         let waited = waited.as_millis();

@@ -1,7 +1,7 @@
-//! The `sqlite` kind: opens a database file and asks one query.
+//! The `sqlite` kind: opens a database file and runs one query.
 //!
-//! The driver works on a thread of its own. A run that is cancelled interrupts the statement and
-//! thereby frees the thread; a wait for a lock ends by itself before the deadline.
+//! The driver has its own thread. A cancelled run interrupts the statement and so frees the thread;
+//! waiting for a lock ends by itself before the deadline.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ const MEMORY: &str = ":memory:";
 /// below a millisecond.
 const STEPS: i32 = 1_000;
 
-/// Opens a SQLite database and asks a query; its rows are what is expected, or the run fails.
+/// Opens a SQLite database and runs a query; optionally checks the number of rows.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SqliteOptions {
@@ -37,10 +37,10 @@ pub(crate) struct SqliteOptions {
     /// `sqlite:///var/lib/orders.db`, with `?mode=` `ro`, `rw`, `rwc` or `memory`. A relative
     /// path is relative to the file that holds it.
     path: ConfigPath,
-    /// The query to ask. Default `SELECT count(*) FROM sqlite_schema`, which reads the file;
-    /// `SELECT 1` would not.
+    /// The query. Default `SELECT count(*) FROM sqlite_schema`, which reads the file; `SELECT 1`
+    /// would not.
     query: Option<String>,
-    /// What the answer must be.
+    /// Expectations of the result.
     #[serde(default)]
     expect: ExpectRows,
     /// Create the file if it is missing. Default false: a missing file fails the run.
@@ -128,7 +128,7 @@ struct File {
 
 impl File {
     async fn open(&self, cx: &Context) -> Result<SqliteConnection, Failure> {
-        // A quarter is left to tell that it was locked.
+        // A quarter of the time is left to report that it was locked.
         let options = self.options.clone().busy_timeout(cx.remaining() / 4 * 3);
         match shielded(options.connect()).await {
             Ok(conn) => Ok(conn),
@@ -149,7 +149,7 @@ impl File {
         if code & 0xff != CANNOT_OPEN {
             return failure;
         }
-        // SQLite does not tell why; the system does.
+        // SQLite does not report the cause, so this tries to open the file.
         match cause(path).await {
             Some(cause) => Failure::new(Reason::of_io(&cause), format!("{step}: {cause}")),
             None => failure,
@@ -173,7 +173,7 @@ impl File {
     }
 }
 
-/// Why the file cannot be opened, as the system tells it.
+/// Why the file cannot be opened, in the words of the system.
 async fn cause(path: &Path) -> Option<io::Error> {
     match tokio::fs::metadata(path).await {
         Ok(found) if found.is_dir() => Some(io::ErrorKind::IsADirectory.into()),
@@ -182,7 +182,8 @@ async fn cause(path: &Path) -> Option<io::Error> {
     }
 }
 
-/// Tells the driver's thread that nobody waits any more: set when it is dropped with the run.
+/// Signals the driver's thread that the run was cancelled: it is set when it is dropped with the
+/// run.
 #[derive(Default)]
 struct Cancel(Arc<AtomicBool>);
 

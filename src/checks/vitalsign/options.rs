@@ -1,4 +1,4 @@
-//! The options of the `vitalsign` kind, and how a check is made of them.
+//! The options of the `vitalsign` kind, and how a check is built from them.
 
 use std::sync::Arc;
 
@@ -14,20 +14,21 @@ use crate::net::{NOT_AFTER, Target, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::{DEGRADED, DOWN, UNKNOWN, UP, Vitalsign};
 
-/// How another vitalsign says that its service is, by its `/status`.
+/// Reads the status of another vitalsign's service from its `/status`.
 ///
 /// `up` is a success and `degraded` a warning; `starting`, `draining` and `down` fail the run with
-/// `not_serving`. The message names the checks that are not up, and how many there are of each
-/// status are figures of this check. Two that ask each other keep each other degraded.
+/// `not_serving`. The message names the checks that are not up; the measurements are the numbers of
+/// checks with each status. Do not let two services check each other: once degraded, they keep each
+/// other degraded.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VitalsignOptions {
-    /// Where it is: `"http://orders:8080"`, or with the path that it is nested at. `/status` is
-    /// added unless the path ends with it.
+    /// Address of the other vitalsign: `"http://orders:8080"`, or with the path that it is nested
+    /// at. `/status` is added unless the path ends with it.
     url: Secret,
-    /// Its token for details; with it the message says why checks are down.
+    /// Its token for details; with it the message contains the reasons of checks that are down.
     token: Option<Secret>,
-    /// How to speak TLS to an `https` URL.
+    /// Options of TLS for an `https` URL.
     tls: Option<Tls>,
 }
 
@@ -76,18 +77,13 @@ impl VitalsignOptions {
     }
 
     fn tls(&self, url: &Url) -> Result<Option<TlsClient>, Vec<OptionError>> {
-        let secure = url.scheme() == "https";
-        let wrong = |text| Err(vec![OptionError::new("tls", text)]);
+        if let Some(text) = Tls::contradiction(self.tls.as_ref(), url.scheme()) {
+            return Err(vec![OptionError::new("tls", text)]);
+        }
         match &self.tls {
-            Some(Tls(Some(_))) if !secure => {
-                wrong("an http URL is asked without TLS; write https:// or leave this out")
-            }
-            Some(Tls(None)) if secure => {
-                wrong("an https URL is asked with TLS; write http:// or leave this out")
-            }
-            _ if !secure => Ok(None),
             Some(Tls(Some(options))) => TlsClient::new(options, ALPN).map(Some),
-            Some(Tls(None)) | None => TlsClient::new(&TlsOptions::default(), ALPN).map(Some),
+            _ if url.scheme() == "https" => TlsClient::new(&TlsOptions::default(), ALPN).map(Some),
+            _ => Ok(None),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A stream of which no more than so many bytes are read, however they are framed.
+//! A stream with a limit on the bytes that are read, whatever the framing is.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! What the answer to the request that opens a WebSocket must say (RFC 6455, section 4).
+//! Validates the answer to the opening handshake of a WebSocket (RFC 6455, section 4).
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;

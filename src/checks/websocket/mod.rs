@@ -1,4 +1,4 @@
-//! The `websocket` kind: whether a WebSocket opens, and its other end answers.
+//! The `websocket` kind: opens a WebSocket, sends a ping or a message, and waits for the answer.
 //!
 //! The request that opens it is an HTTP request like any other: it carries the trace context,
 //! credentials and headers, and its span follows the conventions of HTTP. The phase `request` is

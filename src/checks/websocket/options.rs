@@ -1,4 +1,4 @@
-//! The options of the `websocket` kind, and how a check is made of them.
+//! The options of the `websocket` kind, and how a check is built from them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,34 +17,34 @@ use crate::net::{NOT_AFTER, Target, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE};
 
 use super::Websocket;
 
-/// Opens a WebSocket (RFC 6455), has a ping answered, or a message of yours, and closes it, which
-/// the server must answer or end the connection.
+/// Opens a WebSocket (RFC 6455), sends a ping or your message, waits for the answer and closes the
+/// WebSocket; the server must confirm the close or close the connection.
 ///
 /// A server that closes the WebSocket instead of answering fails the run with `not_serving`, or
-/// with `overloaded` or `auth_failed` where its code says so.
+/// with `overloaded` or `auth_failed`, depending on its close code.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WebsocketOptions {
     /// The URL to open, with `ws` or `wss`. A user name and password in it are sent as basic
     /// authentication.
     url: Secret,
-    /// Headers to send with the request that opens it, by name. They win over those that the
-    /// check sends of its own accord: `Host`, `User-Agent` and the trace context.
+    /// Headers of the opening request, by name. They replace those that the check sends by default:
+    /// `Host`, `User-Agent` and the trace context.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
     /// User name and password to send as basic authentication.
     basic_auth: Option<BasicAuth>,
     /// Token to send as `Authorization: Bearer …`.
     bearer: Option<Secret>,
-    /// Subprotocol to ask for, such as `"mqtt"`; a server that does not choose it fails the run
+    /// Subprotocol to request, such as `"mqtt"`; if the server does not choose it, the run fails
     /// with `unexpected_body`.
     subprotocol: Option<String>,
     /// Text message to send once the WebSocket is open.
     send: Option<Secret>,
-    /// What must come back.
+    /// Expectations of the answer.
     #[serde(default)]
     expect: ExpectOptions,
-    /// How to speak TLS to a `wss` URL.
+    /// Options of TLS for a `wss` URL.
     tls: Option<Tls>,
 }
 
@@ -53,8 +53,8 @@ pub(crate) struct WebsocketOptions {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "WebsocketExpect")]
 struct ExpectOptions {
-    /// Regular expression to be found in the first message, text or binary, of at most 1 MiB.
-    /// Without it a ping must be answered, and messages are of no interest.
+    /// Regular expression that must be found in the first message, text or binary, of at most 1
+    /// MiB. Without it a ping must be answered, and messages are ignored.
     regex: Option<String>,
 }
 
@@ -79,7 +79,7 @@ impl KindOptions for WebsocketOptions {
 }
 
 impl WebsocketOptions {
-    /// Makes the check of options that are right.
+    /// Builds the check from valid options.
     pub(super) fn make(self) -> Result<Websocket, Vec<OptionError>> {
         let mut errors = Vec::new();
         let url = Target::read_url(self.url.expose(), "ws://host/path")
@@ -104,8 +104,8 @@ impl WebsocketOptions {
         let expect = self.expect.regex.as_deref().map(Regex::new).transpose().map_err(|error| {
             errors.push(OptionError::bad_regex("expect.regex", &error));
         });
-        let secure = url.as_ref().map(|url| url.scheme() == "wss");
-        let tls = tls(secure, self.tls).map_err(|wrong| errors.extend(wrong));
+        let scheme = url.as_ref().map_or("", |url| url.scheme());
+        let tls = tls(scheme, self.tls.as_ref()).map_err(|wrong| errors.extend(wrong));
         let target = url.map(|url| {
             let target = Target::websocket(url);
             target.map_err(|error| errors.push(OptionError::new("url", error)))
@@ -119,18 +119,14 @@ impl WebsocketOptions {
     }
 }
 
-/// TLS towards a URL that is `secure` or not, or wrong itself.
-fn tls(secure: Option<bool>, tls: Option<Tls>) -> Result<Option<TlsClient>, Vec<OptionError>> {
-    let wrong = |text| Err(vec![OptionError::new("tls", text)]);
-    match (secure, tls) {
-        (Some(false), Some(Tls(Some(_)))) => {
-            wrong("a ws URL is asked without TLS; write wss:// or leave this out")
-        }
-        (Some(true), Some(Tls(None))) => {
-            wrong("a wss URL is asked with TLS; write ws:// or leave this out")
-        }
-        (Some(true), None) => TlsClient::new(&TlsOptions::default(), ALPN).map(Some),
-        (_, Some(Tls(Some(options)))) => TlsClient::new(&options, ALPN).map(Some),
+/// TLS towards a URL of this scheme, which is empty where the URL is wrong itself.
+fn tls(scheme: &str, tls: Option<&Tls>) -> Result<Option<TlsClient>, Vec<OptionError>> {
+    if let Some(text) = Tls::contradiction(tls, scheme) {
+        return Err(vec![OptionError::new("tls", text)]);
+    }
+    match tls {
+        Some(Tls(Some(options))) => TlsClient::new(options, ALPN).map(Some),
+        _ if scheme == "wss" => TlsClient::new(&TlsOptions::default(), ALPN).map(Some),
         _ => Ok(None),
     }
 }

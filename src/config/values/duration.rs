@@ -16,10 +16,10 @@ const UNITS: &str = "nanos nsec ns usec us µs millis msec ms seconds second sec
                      minute mins min m hours hour hrs hr h days day d weeks week wks wk w months \
                      month years year yrs yr y";
 
-/// The library that reads durations takes it too, for months, but who writes `5M` means minutes.
+/// The library that reads durations accepts it for months, but people who write `5M` mean minutes.
 const MONTHS: &str = "M";
 
-/// Longest span taken: sums of a few of them still fit the clocks' types.
+/// Longest duration that is accepted: sums of a few of them still fit the clocks' types.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
 impl<'de> Deserialize<'de> for Period {

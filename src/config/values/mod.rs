@@ -2,9 +2,9 @@
 //! that describes it.
 //!
 //! Parsing here does no I/O: the loader replaces references to files and variables before. Markers
-//! in the schema say where it does so: `x-secret` (also takes `{ file = … }` and
-//! `{ env = … }`), `x-path` (relative to the file that holds it), and beside it `x-pem` (that
-//! file's `certificates` or `key` are part of the configuration).
+//! in the schema say where: `x-secret` (also accepts `{ file = … }` and `{ env = … }`), `x-path`
+//! (relative to the file in which it is written), and in addition `x-pem` (the `certificates` or
+//! the `key` in that file are part of the configuration).
 
 mod count;
 mod duration;

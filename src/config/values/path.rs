@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer};
 
-/// A path; the loader makes a relative one relative to the file that holds it.
+/// A path; the loader resolves a relative one against the folder of the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ConfigPath(pub PathBuf);
 

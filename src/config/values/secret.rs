@@ -8,7 +8,7 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use crate::model::Secret;
 
-/// What is said of a token of ours that is shorter.
+/// Error message for a shorter token of vitalsign itself.
 pub(crate) const SHORT_TOKEN: &str = "the token is too short to be a secret; write at least 4 \
                                       characters, better 20";
 

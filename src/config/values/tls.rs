@@ -8,13 +8,13 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use super::path::ConfigPath;
 
-/// TLS towards a dependency. The certificate is verified against the system's authorities and
-/// the host name unless said otherwise.
+/// TLS towards a dependency. By default the certificate is verified against the system's
+/// authorities and the host name.
 #[derive(Debug, Clone, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsOptions {
-    /// PEM file with the authorities to trust instead of the system's. A server's own certificate
-    /// in it is trusted as it is, such as a self-signed one.
+    /// PEM file with the authorities to trust instead of the system's. If it contains the server's
+    /// own certificate, for example a self-signed one, that certificate is trusted directly.
     #[schemars(extend("x-pem" = "certificates"))]
     pub ca: Option<ConfigPath>,
     /// PEM file with the client certificate chain; needs `key`.
@@ -23,16 +23,38 @@ pub struct TlsOptions {
     /// PEM file with the client certificate's private key; needs `cert`.
     #[schemars(extend("x-pem" = "key"))]
     pub key: Option<ConfigPath>,
-    /// Name to ask for and to verify instead of the host's.
+    /// Name to send (SNI) and to verify instead of the host's.
     pub server_name: Option<String>,
     /// Accept any certificate, whatever its key, version, name and dates. Default false.
     #[serde(default)]
     pub insecure: bool,
 }
 
-/// Whether to speak TLS, and how: `true` is `{}`, `false` is none.
+/// Whether and how to use TLS: `true` is `{}`, `false` turns it off.
 #[derive(Debug, Clone, Default)]
 pub struct Tls(pub Option<TlsOptions>);
+
+#[cfg(feature = "http")]
+impl Tls {
+    /// What is wrong with the option beside a URL of this scheme: TLS without, or none with it.
+    pub(crate) fn contradiction(tls: Option<&Self>, scheme: &str) -> Option<String> {
+        let (plain, secure, is_secure) = match scheme {
+            "http" | "https" => ("http", "https", scheme == "https"),
+            "ws" | "wss" => ("ws", "wss", scheme == "wss"),
+            _ => return None,
+        };
+        let article = if plain == "http" { "an" } else { "a" };
+        match tls {
+            Some(Self(Some(_))) if !is_secure => Some(format!(
+                "{article} {plain} URL is asked without TLS; write {secure}:// or leave this out"
+            )),
+            Some(Self(None)) if is_secure => Some(format!(
+                "{article} {secure} URL is asked with TLS; write {plain}:// or leave this out"
+            )),
+            _ => None,
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Tls {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -71,7 +93,7 @@ impl JsonSchema for Tls {
     }
 }
 
-/// The certificate that the HTTP server shows.
+/// The certificate of the HTTP server.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServerTls {

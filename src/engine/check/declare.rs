@@ -1,4 +1,4 @@
-//! How a check is declared: what may be said about any, of whatever kind.
+//! Declarations of checks: the options that every check has, whatever its kind.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Check;
 use crate::model::{Gate, Gates};
 
-/// A check with what its declaration says about it; whatever is `None` follows the defaults.
+/// A check with its options; options that are `None` have the defaults.
 #[derive(Clone)]
 pub struct Declared {
     pub(crate) check: Arc<dyn Check>,
@@ -24,7 +24,7 @@ impl Declared {
         Self { check, options, revision: None }
     }
 
-    /// Forgets what it depends on: for a run of this check alone.
+    /// Removes its dependencies, to run this check alone.
     #[must_use]
     pub fn independent(mut self) -> Self {
         self.options.depends_on.clear();
@@ -41,7 +41,7 @@ impl Declared {
     }
 }
 
-/// What a declaration may say about any check, of whatever kind.
+/// The options that every check has, whatever its kind.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     pub(crate) kind: Option<&'static str>,
@@ -124,8 +124,8 @@ impl Options {
         self
     }
 
-    /// Names a check whose being down suppresses the alerts of this one; it adds to those named
-    /// before. It must be in the plan, and no check may depend on itself by way of others.
+    /// Adds a check that this one depends on: while that check is down, the alerts of this one are
+    /// suppressed. It must be in the plan, and no check may depend on itself indirectly.
     #[must_use]
     pub fn depends_on(mut self, check: impl Into<String>) -> Self {
         self.depends_on.push(check.into());
@@ -173,7 +173,7 @@ impl Options {
         self
     }
 
-    /// Whether the dependency is sent the trace context, where its protocol can carry it. Default
+    /// Whether the trace context is sent to the dependency, if its protocol can carry it. Default
     /// true.
     #[must_use]
     pub fn propagate(mut self, wanted: bool) -> Self {
@@ -181,13 +181,12 @@ impl Options {
         self
     }
 
-    /// Whether a due run is left out while the host's own calls say that all is well: the newest
-    /// call that an [`Observer`](crate::Observer) of this check reported was good, no longer than an
-    /// interval ago. Default false.
+    /// Whether a due run is omitted if the newest call that an [`Observer`](crate::Observer) of
+    /// this check reported was good and is not older than an interval. Default false.
     ///
-    /// A run that is left out is not counted as skipped, and the calls keep the status fresh. After
-    /// a call that failed, and while the check is down, it is asked as ever. The phases and figures
-    /// of its own, such as a replication lag, stay those of its last run.
+    /// An omitted run is not counted as skipped, and the calls keep the status fresh. After a
+    /// failed call, and while the check is down, its own runs continue. Its phases and
+    /// measurements, such as a replication lag, stay those of its last own run.
     #[must_use]
     pub fn spare_when_observed(mut self, wanted: bool) -> Self {
         self.spare_when_observed = wanted;

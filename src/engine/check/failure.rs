@@ -1,18 +1,13 @@
-//! Why a run failed, and which reason an error of the system or a library stands for.
+//! [`Failure`]: why a run failed. Maps errors of the system and of libraries to reasons.
 
-#[cfg(any(
-    feature = "redis-client",
-    feature = "reqwest-client",
-    feature = "sql-pool",
-    feature = "tls"
-))]
+#[cfg(any(feature = "redis-client", feature = "reqwest-client", feature = "tls"))]
 use std::fmt::Display;
 
 use std::error::Error;
 
 use crate::model::{Outcome, Reason, redacted};
 
-/// Longest text of a library that goes into a message; a peer has a say in some of them.
+/// Longest text of a library in a message; a peer can influence some of these texts.
 #[cfg(any(
     feature = "redis-client",
     feature = "reqwest-client",
@@ -146,7 +141,8 @@ impl Reason {
             Kind::TimedOut => Self::Timeout,
             Kind::AddrNotAvailable | Kind::OutOfMemory => Self::LocalResource,
             _ => match error.raw_os_error() {
-                // EMFILE, ENFILE, ENOBUFS, ENOMEM: what is wanting is ours, not the dependency's.
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: this process lacks a resource, not the
+                // dependency.
                 Some(24 | 23 | 105 | 12) => Self::LocalResource,
                 _ => of_lookup(error).unwrap_or(Self::Other),
             },
@@ -155,12 +151,7 @@ impl Reason {
 }
 
 /// `text` on one line and cut to a length that suits a message.
-#[cfg(any(
-    feature = "redis-client",
-    feature = "reqwest-client",
-    feature = "sql-pool",
-    feature = "tls"
-))]
+#[cfg(any(feature = "redis-client", feature = "reqwest-client", feature = "tls"))]
 pub(crate) fn brief(text: impl Display) -> String {
     let text = text.to_string();
     let mut line: String =

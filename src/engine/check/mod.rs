@@ -1,8 +1,8 @@
-//! What a check is to the engine: something that can be asked once.
+//! The interface between a check and the engine: the trait [`Check`], and the [`Context`] of a run.
 //!
-//! [`Check::run`] takes a [`Context`] and returns a [`Detail`] (it answered) or a [`Failure`] (it
-//! did not, and why). The engine does everything else: it times, counts, cancels at the deadline,
-//! traces, and turns outcomes into a status.
+//! [`Check::run`] is one attempt. It gets a [`Context`] and returns a [`Detail`] (the dependency
+//! answered) or a [`Failure`] (it did not, with the reason). The engine does everything else: it
+//! measures the time, counts, cancels at the deadline, traces, and turns outcomes into a status.
 //!
 //! ```
 //! use std::time::Duration;
@@ -46,12 +46,7 @@ pub use closure::{from_fn, from_fn_cx, from_fn_with};
 pub use declare::{Declared, Options, every, secs};
 pub(crate) use depends::cycles;
 pub use failure::Failure;
-#[cfg(any(
-    feature = "redis-client",
-    feature = "reqwest-client",
-    feature = "sql-pool",
-    feature = "tls"
-))]
+#[cfg(any(feature = "redis-client", feature = "reqwest-client", feature = "tls"))]
 pub(crate) use failure::brief;
 pub(crate) use failure::{causes, error_text};
 pub use heartbeat::Heartbeat;
@@ -69,23 +64,23 @@ pub(crate) use status::unexpected_status;
 #[cfg(any(feature = "reqwest-client", feature = "sql-pool"))]
 pub(crate) use tls_text::reason_of_tls_text;
 
-/// One question to one dependency.
+/// A test of one dependency.
 ///
-/// `run` asks once: it never sleeps, retries, counts, logs or times itself. It may be dropped at
-/// any await, at its deadline or at shutdown, and must then free what it held. It opens no more
-/// than one connection at a time and bounds what it reads.
+/// `run` is one attempt: it must not sleep, retry, count, log or measure its own time. It may be
+/// dropped at any await, at its deadline or at shutdown, and must then free its resources. It must
+/// open at most one connection at a time, and limit what it reads.
 #[async_trait]
 pub trait Check: Send + Sync + 'static {
     /// Name of the kind, the `kind` label: lower-case letters, digits and `_`.
     fn kind(&self) -> &'static str;
 
-    /// The address it asks, where there is one; never with credentials.
+    /// The address of the dependency, if there is one; never with credentials.
     fn server(&self) -> Option<Server> {
         None
     }
 
-    /// What may go wrong with this check although its options are allowed, and what would be
-    /// better: `vitalsign validate` lists it, and the service logs it at the start.
+    /// Warnings about options that are allowed but probably wrong, with advice:
+    /// `vitalsign validate` prints them, and the service logs them at the start.
     fn caveat(&self) -> Option<&'static str> {
         None
     }
@@ -101,18 +96,18 @@ pub trait Check: Send + Sync + 'static {
         None
     }
 
-    /// Asks once.
+    /// Makes one attempt.
     ///
     /// # Errors
-    /// A [`Failure`] whose reason is from the closed list and whose message holds no secret.
+    /// A [`Failure`] whose reason is from the fixed list and whose message contains no secret.
     async fn run(&self, cx: &Context) -> Result<Detail, Failure>;
 }
 
-/// What an answered run has to say: nothing, or a caveat that makes it a warning.
+/// The result of a run that got an answer: a success with an optional message, or a warning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Detail {
     pub(crate) caveat: Option<String>,
-    /// The message of a run that went well.
+    /// The message of a successful run.
     pub(crate) note: Option<String>,
 }
 
@@ -123,12 +118,12 @@ impl Detail {
         Self { caveat: None, note: None }
     }
 
-    /// It answered as it should, and this is what it said.
+    /// It answered as it should, with this message.
     pub(crate) const fn noted(note: Option<String>) -> Self {
         Self { caveat: None, note }
     }
 
-    /// It answered, with a caveat for people to read.
+    /// It answered, with a warning text for people.
     pub fn warning(caveat: impl Into<String>) -> Self {
         Self { caveat: Some(caveat.into()), note: None }
     }
@@ -140,7 +135,7 @@ impl From<()> for Detail {
     }
 }
 
-/// One run, as its check sees it: the deadline, the phase clock, the figures and the trace.
+/// The context of one run: its deadline, phases, measurements and trace.
 ///
 /// Clones are of the same run. What is noted after its end is lost.
 #[derive(Clone)]
@@ -156,7 +151,7 @@ struct Inner {
     observed: Mutex<Observed>,
 }
 
-/// What a run has noted so far; it outlives a run that is cancelled.
+/// What a run has recorded so far; it is also available after the run was cancelled.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     pub(crate) phases: Vec<(Phase, Duration)>,
@@ -202,7 +197,7 @@ impl Context {
         self.inner.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Awaits `step` as `phase` of the run: its time is a figure and an event of the span.
+    /// Awaits `step` as `phase` of the run: its duration becomes a metric and an event of the span.
     /// [`Phase::named`] makes a phase of any name.
     ///
     /// A phase passed more than once, as when a redirect is followed, adds up.
@@ -221,7 +216,7 @@ impl Context {
         output
     }
 
-    /// Notes a figure of this run; it is kept even when the run then fails.
+    /// Records a measurement of this run; it is kept even if the run then fails.
     /// [`Measurement::gauge`] and [`Measurement::counter`] make figures of any name.
     pub fn measure(&self, measurement: &'static Measurement, value: f64) {
         let mut observed = self.observed();

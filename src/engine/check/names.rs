@@ -1,4 +1,4 @@
-//! What checks and their labels may be called.
+//! Validates the names of checks and labels.
 
 /// Names that routes under `/status/` already answer to.
 pub(crate) const RESERVED_NAMES: [&str; 2] = ["status", "incidents"];

@@ -1,8 +1,8 @@
-//! Keeps checks in maintenance while one of their windows is open.
+//! Maintenance: marks checks as in maintenance while one of their windows is open.
 //!
-//! It reads the windows and the wall clock, and sets in the state which checks are in maintenance.
-//! It reads the clock often instead of sleeping until the next change, as the clock may be set and
-//! the machine may be suspended. Between two changes such a look is one comparison.
+//! Input: the windows and the wall clock. Output: the set of checks in maintenance, in the state.
+//! It reads the clock often instead of sleeping until the next change, because the clock may be set
+//! and the machine may be suspended. Between two changes this is one comparison.
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +18,7 @@ use crate::engine::state::{HealthState, Maintained};
 use crate::engine::window::Window;
 use crate::model::log_targets;
 
-/// Longest time from one look at the clock to the next.
+/// Longest time between two readings of the clock.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Longest time until the windows are evaluated again.
@@ -93,7 +93,7 @@ impl Maintenance {
         let mut held = match self.windows.try_lock() {
             Ok(held) => held,
             Err(TryLockError::Poisoned(held)) => held.into_inner(),
-            // A call that replaces the windows looks at the clock too, and must not be waited for here.
+            // A call that replaces the windows reads the clock, too; this must not wait for it.
             Err(TryLockError::WouldBlock) => return Some(LOOK),
         };
         if held.all.is_empty() {

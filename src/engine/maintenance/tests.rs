@@ -32,7 +32,7 @@ impl Sink for Notes {
     }
 }
 
-fn told(pairs: &[(&str, bool)]) -> Vec<(String, bool)> {
+fn noted(pairs: &[(&str, bool)]) -> Vec<(String, bool)> {
     pairs.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect()
 }
 
@@ -121,12 +121,12 @@ async fn a_window_opens_and_closes_on_time() {
     sleep(Duration::from_millis(99_990)).await;
     assert_eq!(story.notes.take(), []);
     sleep(Duration::from_millis(20)).await;
-    assert_eq!(story.notes.take(), told(&[("db", true)]));
+    assert_eq!(story.notes.take(), noted(&[("db", true)]));
     assert_eq!(story.maintained(), ["db"]);
     sleep(Duration::from_millis(99_980)).await;
     assert_eq!(story.notes.take(), []);
     sleep(Duration::from_millis(20)).await;
-    assert_eq!(story.notes.take(), told(&[("db", false)]));
+    assert_eq!(story.notes.take(), noted(&[("db", false)]));
     assert_eq!(story.maintained(), [""; 0]);
 }
 
@@ -139,7 +139,7 @@ async fn a_clock_that_is_set_is_noticed_soon_in_either_direction() {
         sleep(LOOK + SECOND / 100).await;
         assert_eq!(!story.maintained().is_empty(), on, "{set_to}");
     }
-    let changes = told(&[("db", true), ("db", false), ("db", true), ("db", false)]);
+    let changes = noted(&[("db", true), ("db", false), ("db", true), ("db", false)]);
     assert_eq!(story.notes.take(), changes, "from one window into another nothing changes");
 }
 
@@ -148,13 +148,13 @@ async fn windows_that_overlap_are_one_for_the_check_that_both_hold() {
     let ours = window(10, 30).for_checks(["db", "cache"]);
     let story = Story::of(&["db", "cache", "mail"], vec![ours, window(20, 40)]);
     sleep(SECOND * 15).await;
-    assert_eq!(story.notes.take(), told(&[("cache", true), ("db", true)]));
+    assert_eq!(story.notes.take(), noted(&[("cache", true), ("db", true)]));
     sleep(SECOND * 10).await;
-    assert_eq!(story.notes.take(), told(&[("mail", true)]));
+    assert_eq!(story.notes.take(), noted(&[("mail", true)]));
     sleep(SECOND * 10).await;
     assert_eq!(story.notes.take(), []);
     sleep(SECOND * 10).await;
-    assert_eq!(story.notes.take(), told(&[("cache", false), ("db", false), ("mail", false)]));
+    assert_eq!(story.notes.take(), noted(&[("cache", false), ("db", false), ("mail", false)]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,24 +163,24 @@ async fn windows_that_are_replaced_count_at_once() {
     // Nothing has woken the task by then.
     sleep(SECOND).await;
     story.maintenance.set(vec![window(0, 100).for_checks(["db"])]);
-    assert_eq!(story.notes.take(), told(&[("db", true)]));
+    assert_eq!(story.notes.take(), noted(&[("db", true)]));
     story.maintenance.set(vec![window(0, 100).for_checks(["cache", "db"])]);
-    assert_eq!(story.notes.take(), told(&[("cache", true)]));
+    assert_eq!(story.notes.take(), noted(&[("cache", true)]));
     story.maintenance.set(Vec::new());
-    assert_eq!(story.notes.take(), told(&[("cache", false), ("db", false)]));
+    assert_eq!(story.notes.take(), noted(&[("cache", false), ("db", false)]));
     sleep(SECOND).await;
     story.maintenance.set(vec![window(50, 100)]);
     assert_eq!(story.notes.take(), []);
     sleep(SECOND * 48 + SECOND / 100).await;
-    assert_eq!(story.notes.take(), told(&[("cache", true), ("db", true)]));
+    assert_eq!(story.notes.take(), noted(&[("cache", true), ("db", true)]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_a_plan_brings_is_in_its_window_from_its_first_moment() {
     let all = Story::of(&["db"], vec![window(0, 100)]);
-    assert_eq!(all.notes.take(), told(&[("db", true)]));
+    assert_eq!(all.notes.take(), noted(&[("db", true)]));
     all.state.apply(plan(&["db", "late"]));
-    assert_eq!(all.notes.take(), told(&[("late", true)]));
+    assert_eq!(all.notes.take(), noted(&[("late", true)]));
     assert_eq!(all.maintained(), ["db", "late"]);
 
     let story = Story::of(&["db"], Vec::new());
@@ -189,7 +189,7 @@ async fn a_check_that_a_plan_brings_is_in_its_window_from_its_first_moment() {
         story.state.apply(plan(&["db", "late"]));
         assert_eq!(story.maintained(), ["late"]);
     });
-    assert_eq!(story.notes.take(), told(&[("late", true)]));
+    assert_eq!(story.notes.take(), noted(&[("late", true)]));
 }
 
 #[tokio::test(start_paused = true)]

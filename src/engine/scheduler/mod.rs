@@ -1,4 +1,4 @@
-//! When each check runs: one task a check, on fixed deadlines of its own.
+//! The scheduler: one task per check, which runs it at its own fixed deadlines.
 //!
 //! A new plan (the checks that should run) is applied as a difference to the current one. A task
 //! runs its check inline, so two runs of one check never overlap.
@@ -28,7 +28,7 @@ const FIRST_RUNS: Duration = Duration::from_millis(900);
 /// Small plans start their checks no further apart than this.
 const FIRST_STEP: Duration = Duration::from_millis(1);
 
-/// A digest of everything that a check was declared with, secrets included.
+/// A digest of the whole declaration of a check, secrets included.
 pub type Revision = [u8; 32];
 
 /// A check of a plan.
@@ -36,9 +36,9 @@ pub type Revision = [u8; 32];
 pub(crate) struct Scheduled {
     pub(crate) info: Arc<CheckInfo>,
     pub(crate) check: Arc<dyn Check>,
-    /// Equal revisions are the same check; without one, only the same object is.
+    /// Checks with equal revisions are the same check; without a revision only the same object is.
     pub(crate) revision: Option<Revision>,
-    /// Whether calls that the host observes spare its runs.
+    /// Whether observed calls replace its own runs.
     pub(crate) spare: bool,
 }
 
@@ -53,7 +53,7 @@ impl Scheduled {
     }
 }
 
-/// What a new plan did to the checks.
+/// The difference that a new plan made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Changes {
@@ -61,9 +61,9 @@ pub struct Changes {
     pub added: usize,
     /// Known names with another declaration.
     pub changed: usize,
-    /// Names that are gone.
+    /// Names that were removed.
     pub removed: usize,
-    /// Checks that go on as if nothing had happened.
+    /// Number of unchanged checks.
     pub untouched: usize,
 }
 
@@ -75,14 +75,14 @@ pub(crate) struct Scheduler {
     liveness_task: AbortHandle,
 }
 
-/// What every check's task uses.
+/// Shared by the tasks of all checks.
 struct Shared {
     state: Arc<HealthState>,
     limit: Semaphore,
     tracing: Tracing,
     /// The origin of all phases.
     epoch: Instant,
-    /// There only when checks share the runtime with the host.
+    /// Present only if checks share the runtime with the host.
     ticker: Option<RuntimeTicker>,
 }
 
@@ -111,7 +111,7 @@ impl Scheduler {
         Self { shared, handle, running: Mutex::default(), liveness_task }
     }
 
-    /// Makes `checks` the plan: unchanged checks go on, the others are started or stopped.
+    /// Makes `checks` the plan: unchanged checks continue, the others are started or stopped.
     pub(crate) fn apply(&self, checks: Vec<Scheduled>) -> Changes {
         self.apply_to(&mut self.running(), checks)
     }
@@ -247,7 +247,8 @@ async fn beat(checks_on: Handle, state: Arc<HealthState>) {
     loop {
         seconds.tick().await;
         let state = Arc::clone(&state);
-        // The next task is spawned only after this one has run; on a runtime that ends it never does.
+        // The next task is spawned only after this one has run; on a runtime that is shutting down
+        // it never runs.
         let _ = checks_on.spawn(async move { state.beat() }).await;
     }
 }
@@ -265,7 +266,7 @@ async fn keep_running(
     loop {
         match check.heartbeat() {
             None => sleep_until(due).await,
-            // On the heap, so that checks of other kinds need no room for it.
+            // Boxed, so that tasks of other kinds do not reserve memory for it.
             Some(heartbeat) => Box::pin(until_due_or_heartbeat(due, heartbeat)).await,
         }
         let started = Instant::now();
@@ -277,14 +278,15 @@ async fn keep_running(
             match shared.limit.try_acquire() {
                 Ok(_permit) => {
                     let _going = shared.ticker.as_ref().map(RuntimeTicker::run_starts);
-                    // On the heap while it lasts, so that checks that wait need not have room for it.
+                    // Boxed while it runs, so that waiting tasks do not reserve memory for it.
                     Box::pin(run::run(&*check, &entry, state, &shared.tracing)).await;
                 }
                 Err(_) => state.skip(&entry, SkipReason::Limit),
             }
         }
         let now = Instant::now();
-        // The first run is off the grid; a quarter of an interval keeps the second apart from it.
+        // The first run is not at a deadline; the second follows at least a quarter of an interval
+        // later.
         let earliest = if due == first { started + grid.interval / 4 } else { started };
         due = grid.next_after(earliest.max(now));
         for _ in 0..grid.deadlines_between(earliest, now) {
@@ -301,7 +303,7 @@ async fn until_due_or_heartbeat(due: Instant, heartbeat: &Heartbeat) {
     }
 }
 
-/// The fixed deadlines of a check: a phase of its own, then every interval.
+/// The fixed deadlines of a check: its own phase, then every interval.
 #[derive(Debug, Clone, Copy)]
 struct Grid {
     origin: Instant,
@@ -309,7 +311,8 @@ struct Grid {
 }
 
 impl Grid {
-    /// The phase follows from the name, so that a reload or a restart keeps checks spread alike.
+    /// The phase is derived from the name, so that the checks are spread in the same way after a
+    /// reload or a restart.
     fn of(info: &CheckInfo, epoch: Instant) -> Self {
         let mut hasher = DefaultHasher::new();
         info.name.hash(&mut hasher);

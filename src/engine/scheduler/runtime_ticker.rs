@@ -1,11 +1,12 @@
-//! Keeps a runtime that serves a host responsive while it runs checks too.
+//! A thread that wakes the host's runtime regularly, so that a check that blocks a worker does not
+//! stop its network I/O.
 //!
 //! # Why
 //!
-//! One worker of a runtime at a time waits for connections and timers. When a single task becomes
-//! ready, that worker runs it and wakes no other. If the task blocks its thread, no worker waits
-//! for connections and timers any more: idle workers sleep, and the host answers nobody. A task
-//! that is spawned from another thread wakes one of them, which then waits for both.
+//! One worker of a runtime at a time polls for I/O and timers. When a single task becomes ready,
+//! that worker runs it and wakes no other worker. If the task blocks its thread, no worker polls
+//! any more: idle workers sleep, and the host answers no request. A task that is spawned from
+//! another thread wakes one of them, which then polls.
 //!
 //! # When
 //!
@@ -22,7 +23,7 @@ use std::time::Duration;
 use crate::model::log_targets;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Longest time that a host answers nobody. A tick costs some ten microseconds.
+/// Longest time without polling for I/O. A tick costs about ten microseconds.
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// A small stack: the thread only waits and spawns.
@@ -48,8 +49,8 @@ struct Runs {
 pub(super) struct GoingRun<'a>(&'a Runs);
 
 impl RuntimeTicker {
-    /// Starts it for the runtime of `handle`; `None` where that has a single worker, which no tick
-    /// could wake.
+    /// Starts it for the runtime of `handle`; `None` if that has a single worker, which a tick
+    /// could not wake.
     pub(super) fn start(handle: Handle) -> Option<Self> {
         let several = handle.runtime_flavor() == RuntimeFlavor::MultiThread
             && handle.metrics().num_workers() > 1;
@@ -73,7 +74,7 @@ impl RuntimeTicker {
         }
     }
 
-    /// Takes note that a run starts, before it can block its thread.
+    /// Records that a run starts, before it can block its thread.
     pub(super) fn run_starts(&self) -> GoingRun<'_> {
         self.runs.going.fetch_add(1, Ordering::SeqCst);
         if !self.runs.watched.swap(true, Ordering::SeqCst) {

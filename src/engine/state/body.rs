@@ -1,4 +1,4 @@
-//! What a probe's answer looks like as JSON.
+//! The JSON body of a probe's answer.
 
 #[cfg(feature = "openapi")]
 use std::collections::BTreeMap;

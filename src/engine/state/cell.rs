@@ -1,4 +1,5 @@
-//! What is known about one check: the cell that the recorder writes and every reader reads.
+//! The cell of a check: its current state. Only `record.rs` and `observe.rs` write it, every reader
+//! reads it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,23 +20,25 @@ use crate::model::{
 pub(crate) struct Cell {
     pub(super) fold: Fold,
     pub(super) since: SystemTime,
-    /// What it was before this process, and since when, until its first status.
+    /// Its status before the start of this process, and since when; kept until its first own
+    /// status.
     pub(super) before: Option<(Status, SystemTime)>,
-    /// A plan without this check has been applied: what its last run still reports is dropped.
+    /// Set when the check was removed or replaced; a run still in flight is then ignored.
     pub(super) retired: bool,
-    /// Whether its gates count. For a check that a reload added they do not yet: only from its first
-    /// good run on, or after `failure_threshold` failed ones in a row.
+    /// Whether its gates count. A check that a reload added gates nothing until its first good run,
+    /// or until `failure_threshold` failed runs in a row.
     pub(super) gating: bool,
     pub(crate) maintenance: bool,
-    /// The last run of the check itself: calls that the host observes have no phases and figures.
+    /// The last run of the check itself, not an observed call: calls have no phases and
+    /// measurements.
     pub(crate) asked: Option<Arc<Run>>,
     /// The last observed call, if it is newer than that run.
     pub(super) newest: Option<Newest>,
     /// What the host has set, for a check that is not asked.
     pub(super) set: Option<Arc<Run>>,
-    /// When a good call was observed, if it is the newest of the calls.
+    /// Time of the newest observed call, if it was good.
     pub(super) well_at: Option<Instant>,
-    /// Observed calls that the sinks did not get yet; there from the first one on.
+    /// Observed calls that the sinks did not get yet; `Some` from the first call on.
     pub(super) calls: Option<Box<Calls>>,
     /// The trace of the last run, if it is kept.
     pub(crate) kept_trace: Option<Trace>,
@@ -52,13 +55,13 @@ pub(crate) struct Cell {
 /// The newest observed call.
 #[derive(Debug, Clone)]
 pub(super) enum Newest {
-    /// A success, of which a run is made when somebody asks.
+    /// A success; it is turned into a run only when a reader needs one.
     Success { ended: SystemTime, duration: Duration },
-    /// Anything else.
+    /// Any other outcome.
     Other(Arc<Run>),
 }
 
-/// Who asked.
+/// Origin of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The check itself, in a run; `judged` says that a processor keeps its trace by the outcome.
@@ -121,7 +124,7 @@ impl Cell {
         self.figures.skipped[reason as usize] += 1;
     }
 
-    /// Whether its being down counts for the probes it gates.
+    /// Whether the probes that it gates turn 503 if it is down.
     pub(crate) const fn gates_now(&self) -> bool {
         self.gating && !self.maintenance
     }
@@ -160,7 +163,7 @@ impl Cell {
         let before = self.before.take().filter(|(status, _)| *status == transition.to);
         transition.since = before.map_or(transition.at, |(_, since)| since);
         self.since = transition.since;
-        // The first status of all does not count as a change: nothing was known before.
+        // The first status does not count as a change, because there was none before.
         if self.last_result.is_some() || self.set.is_some() {
             self.figures.transitions[transition.to as usize] += 1;
         }

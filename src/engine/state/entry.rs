@@ -1,4 +1,5 @@
-//! A check of the current plan, with the cell that holds its state.
+//! A check of the current plan with the cell that holds its state. `Entry::fold` adds a run to the
+//! state and decides whether its trace is kept; `Entry::expire` turns a stale status to unknown.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -20,11 +21,11 @@ pub(crate) struct Entry {
     /// `check="…",kind="…"` and the labels of every series, prepared once for the metrics page.
     pub(crate) series: Box<str>,
     cell: Mutex<Cell>,
-    /// Locked within the cell's lock or without it, never around it.
+    /// Lock order: the cell first, then this.
     series_sink: Mutex<Option<Box<dyn CheckSeriesSink>>>,
 }
 
-/// What folding a run into a cell led to.
+/// Result of adding a run to a cell.
 #[derive(Debug)]
 pub(crate) struct Folded {
     pub(crate) transition: Option<Transition>,
@@ -70,12 +71,12 @@ impl Entry {
     pub(crate) fn succeeding(info: Arc<CheckInfo>, labels: &Labels, old: &Self) -> Self {
         let mut before = old.lock();
         let mut cell = before.clone();
-        // What the old question still answers would be lost from here on.
+        // Results of the old check that arrive from here on are ignored.
         before.retire();
         before.calls = None;
         drop(before);
         cell.well_at = None;
-        // Streaks belong to the thresholds and the question they were counted under.
+        // Streaks are only valid for the options under which they were counted.
         cell.fold = cell.fold.inherited();
         if info.kind != old.info.kind {
             cell.figures = Figures::default();
@@ -86,7 +87,7 @@ impl Entry {
     }
 
     fn with_cell(info: Arc<CheckInfo>, labels: &Labels, cell: Cell) -> Self {
-        // A name needs no escapes, but nothing keeps a kind of the host's from having some.
+        // Names need no escapes, but a host's own kind may.
         let own = format!("check=\"{}\",kind=\"{}\"", info.name, escaped(info.kind));
         let comma = if labels.text().is_empty() { "" } else { "," };
         let series = [&own, comma, labels.text()].concat().into();
@@ -108,14 +109,15 @@ impl Entry {
         self.info.interval.saturating_mul(3).saturating_add(self.info.timeout)
     }
 
-    /// When `cell`'s status goes stale, if nothing is heard until then.
+    /// When the status of `cell` becomes stale, if no result arrives before.
     pub(crate) fn stale_at(&self, cell: &Cell) -> Option<Instant> {
         let known = cell.fold.status() != Status::Unknown;
         let heard = cell.heard.filter(|_| known)?;
         heard.checked_add(self.stale_after())
     }
 
-    /// Forgets the status if it is stale by `now`.
+    /// Sets the status to unknown if it is stale at `now`: no run has ended for 3 × interval +
+    /// timeout.
     pub(crate) fn expire(&self, cell: &mut Cell, now: Instant, ids: &Ids) -> Option<Transition> {
         let stale_at = self.stale_at(cell).filter(|at| *at < now)?;
         let at = SystemTime::now() - now.saturating_duration_since(stale_at);
@@ -137,8 +139,11 @@ impl Entry {
         Thresholds { failure: self.info.failure_threshold, success: self.info.success_threshold }
     }
 
-    /// Folds a finished run in, of the check itself or of a call that was observed. `judged` says
-    /// that a processor keeps its trace by the outcome.
+    /// Adds a finished run, of the check itself or of an observed call.
+    ///
+    /// It also decides whether the trace of the run is kept: if it was sampled at its start, or,
+    /// with `judged` (a tail-sampling processor is installed), if the outcome is not `success`, the
+    /// status changed, or the run was slow: longer than half its timeout.
     pub(super) fn fold(
         &self,
         cell: &mut Cell,
@@ -166,7 +171,7 @@ impl Entry {
                 trace: run.trace,
             })
         });
-        // A check that a reload added may be wrong from the start: one bad run proves nothing yet.
+        // A check that a reload added may be misconfigured: one failed run is not enough to gate.
         let proven = cell.consecutive_failures() >= self.info.failure_threshold;
         cell.gating |= run.outcome.is_good() || proven;
         // Beyond its timeout a run is cancelled: what took longer is a job that reported to the check.

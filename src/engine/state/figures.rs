@@ -1,4 +1,4 @@
-//! The figures of one check that only grow, and the histogram of its durations.
+//! The counters of one check, and the histogram of its durations.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ pub const BUCKETS: [f64; 15] =
 
 const SLOTS: usize = BUCKETS.len() + 1;
 
-/// A value of a histogram's bucket with the trace that explains it.
+/// An exemplar: a value of a histogram's bucket with its trace.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Exemplar {
     pub(crate) value: f64,
@@ -18,7 +18,7 @@ pub(crate) struct Exemplar {
     pub(crate) at: SystemTime,
 }
 
-/// Counts by bucket, not cumulated.
+/// Counts by bucket, not cumulative.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Histogram {
     pub(crate) counts: [u64; SLOTS],
@@ -41,7 +41,7 @@ impl Histogram {
     }
 }
 
-/// Everything about a check that a counter shows.
+/// All counters of a check.
 #[derive(Debug, Clone)]
 pub(crate) struct Figures {
     pub(crate) durations: Histogram,

@@ -1,4 +1,8 @@
-//! Turns outcomes into a status: a pure fold over a check's runs.
+//! Turns outcomes into a status, with thresholds: a pure function over a check's runs.
+//!
+//! The first run decides alone: after a start, while the status is unknown, and after a reload that
+//! changed the check. Later, `failure_threshold` failed runs in a row turn the check down, and
+//! `success_threshold` good runs in a row bring it back.
 
 use crate::model::{Outcome, Status};
 
@@ -20,7 +24,7 @@ pub(crate) struct Fold {
     inherited: bool,
     /// Runs in a row that were failures or timeouts.
     failed: u32,
-    /// Runs in a row that were no success.
+    /// Runs in a row that were not successes: warnings, failures or timeouts.
     unsuccessful: u32,
     /// Runs in a row that were successes or warnings.
     good: u32,
@@ -50,7 +54,7 @@ impl Fold {
         self.failed
     }
 
-    /// Folds one outcome in and returns the status before it.
+    /// Adds one outcome and returns the status before it.
     pub(crate) fn apply(&mut self, outcome: Outcome, thresholds: Thresholds) -> Status {
         let before = self.status;
         if outcome == Outcome::Unknown {
@@ -75,12 +79,12 @@ impl Fold {
         *self = Self { status, ..Self::default() };
     }
 
-    /// Forgets the status because nothing was heard for too long; returns the one before.
+    /// Sets the status to unknown because no run ended for too long; returns the status before.
     pub(crate) fn go_stale(&mut self) -> Status {
         std::mem::replace(&mut self.status, Status::Unknown)
     }
 
-    /// The same status with no streak behind it, until the first good or failed run decides.
+    /// The same status without streaks; the next good or failed run decides alone.
     pub(crate) fn inherited(self) -> Self {
         Self { status: self.status, inherited: true, ..Self::default() }
     }

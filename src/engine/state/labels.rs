@@ -1,8 +1,8 @@
-//! What every series of a state is labelled with beside its own labels.
+//! Labels added to every series (`Builder::metric_label`).
 
 use std::collections::BTreeMap;
 
-/// Labels by name; their values are not empty, for an empty label is none.
+/// Labels by name. Values are not empty, because an empty label means no label.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Labels {
     pairs: BTreeMap<String, String>,
@@ -18,7 +18,7 @@ impl Labels {
         Self { pairs, text }
     }
 
-    /// As a page shows them, without braces; nothing when there are none.
+    /// As the metrics page shows them, without braces; empty if there are none.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }

@@ -1,4 +1,4 @@
-//! Which checks are in a maintenance window now, by name.
+//! The set of checks that are in maintenance now, by name.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,8 @@ impl Maintained {
         self.all || self.names.contains(name)
     }
 
-    /// The names that only one of both holds; none when that may be any check's.
+    /// Names in exactly one of the two sets; `None` if one set is "all checks" and the other is
+    /// not, so that any check may differ.
     #[cfg(feature = "maintenance")]
     pub(crate) fn difference<'a>(
         &'a self,

@@ -1,17 +1,16 @@
-//! The health-state module: the one place where outcomes become status, and the one that every
-//! probe, page and metric reads.
+//! The health state: outcomes become a status here, and every probe, page and metric reads it.
 //!
 //! # Writing
 //!
-//! Only the engine can call the recorder methods (`record.rs`), which fold each finished
-//! [`Run`](crate::model::Run) into the cell of its check (`entry.rs`, `cell.rs`, `fold.rs`). The
-//! service's status is kept by counting (`tally.rs`), so a run costs the same among ten checks as
-//! among ten thousand.
+//! Only the engine can call the recorder methods (`record.rs`), which add each finished
+//! [`Run`](crate::model::Run) to the cell of its check (`entry.rs`, `cell.rs`, `fold.rs`). The
+//! service's status follows from counts (`tally.rs`), so a run costs the same with ten checks and
+//! with ten thousand.
 //!
 //! # Reading
 //!
 //! Readers get [`Snapshot`]s and probe [`Answer`]s (`view.rs`). Every reader first checks whether a
-//! status has gone stale, so that a hung check runtime keeps no check green.
+//! status has become stale, so that no check stays up when the check runtime hangs.
 
 mod body;
 mod cell;
@@ -56,14 +55,14 @@ pub(crate) use view::suppressor;
 pub use figures::BUCKETS;
 pub use view::{Answer, CheckView, GroupView, Snapshot};
 
-/// What is observed, as the head of the status document and the resource of spans.
+/// The observed service, for the head of the status document and the resource of spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceInfo {
     /// Name of the service.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Which of its instances this is.
+    /// Name of this instance.
     pub instance: String,
     /// Where it runs, such as `production`.
     pub environment: Option<String>,
@@ -126,32 +125,32 @@ pub struct HealthState {
     service: ServiceInfo,
     started_at: SystemTime,
     booted: Instant,
-    /// Whether traces are kept by outcome, by a processor that obeys the recorder.
+    /// Whether traces are kept by outcome (see `telemetry/tail_sampling/`).
     keeps_tail: bool,
     /// URL of a trace, with `{trace_id}` in it.
     trace_url: Option<String>,
     sinks: Vec<Arc<dyn Sink>>,
     labels: Labels,
     series_sink: Option<Arc<dyn SeriesSink>>,
-    /// Held while the suppressed checks are looked up and their series updated; never locked while an
-    /// entry is.
+    /// Held while the suppressed checks are looked up and their series updated; never locked while
+    /// an entry is locked.
     suppressing: Mutex<()>,
     plan: ArcSwap<Plan>,
-    /// The checks in maintenance; held while a plan is applied, so that none of it is missed.
+    /// The checks in maintenance; locked while a plan is applied, so that no check of it is missed.
     maintained: Mutex<Maintained>,
     tally: Mutex<Tally>,
     /// Statuses from before this process, for the checks of the first plan.
     remembered: Mutex<HashMap<Arc<str>, (Status, SystemTime)>>,
     /// The checks with observed calls, which the sinks get once a second.
     observed: Mutex<Vec<Arc<Entry>>>,
-    /// Grows with every change that a probe's body can show.
+    /// Grows with every change that is visible in the body of a probe.
     changes: AtomicU64,
     ids: Ids,
     /// Nanoseconds after `booted` before which no status goes stale.
     fresh_until: AtomicU64,
     /// Time from due to start of runs.
     delays: Mutex<Histogram>,
-    /// Set by the check runtime once a second, taken by the HTTP side.
+    /// Heartbeat of the check runtime: set by it once a second, reset by the HTTP side.
     beaten: AtomicBool,
     silent_ticks: AtomicU32,
     /// Ticks without a beat after which the process counts as not live.
@@ -176,14 +175,14 @@ pub(crate) struct Setup {
     pub(crate) sinks: Vec<Arc<dyn Sink>>,
     /// Labels of every series.
     pub(crate) labels: Labels,
-    /// Where the series go instead of the page.
+    /// Sink for the series, if they go to a recorder instead of `/metrics`.
     pub(crate) series_sink: Option<Arc<dyn SeriesSink>>,
     /// Ticks without a beat after which the process counts as not live.
     pub(crate) tolerated_ticks: u32,
     pub(crate) remembered: Remembered,
 }
 
-/// The statuses before this process. A check that still has its status has it since then.
+/// The statuses before this process. A check whose status is the same keeps its `since`.
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
     /// Statuses of checks by name, and since when.
@@ -234,7 +233,7 @@ impl HealthState {
 
     /// A number that grows with every change that a probe's body can show.
     ///
-    /// A body that was rendered under the same number is still right.
+    /// A body that was rendered with the same number is still valid.
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.refresh(Instant::now());
@@ -256,7 +255,7 @@ impl HealthState {
         &self.labels
     }
 
-    /// Whether the series are shown elsewhere than on the page.
+    /// Whether the series go to a recorder instead of `/metrics`.
     pub(crate) fn has_series_sink(&self) -> bool {
         self.series_sink.is_some()
     }

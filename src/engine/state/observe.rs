@@ -1,8 +1,8 @@
-//! Calls that the host observed: folded like runs, sent to the sinks together.
+//! Observed calls of the host: they count like runs, but sinks get them together.
 //!
-//! A call that leaves the status alone touches its check's cell and nothing else, so that it costs
-//! a lock, two looks at the clock and a few additions. Once a second, and before whatever must not
-//! come first, the sinks get all such calls at once.
+//! A call that does not change the status touches only its check's cell: it costs a lock, two
+//! readings of the clock and a few additions. The sinks get all such calls together once a second,
+//! or earlier, so that they arrive before the next event of the same check.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -25,7 +25,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The run that it counts as; the figures of the check's own last run stay as they are.
+    /// The run that it counts as; the measurements of the check's own last run do not change.
     fn run(self, ended: SystemTime, asked: Option<&Run>) -> Run {
         Run {
             at: began(ended, self.duration),
@@ -40,7 +40,7 @@ impl Call {
     }
 }
 
-/// The caveat of an answer that took longer than `degraded_after`.
+/// The warning text of an answer that took longer than `degraded_after`.
 pub(crate) fn slowness(info: &CheckInfo, duration: Duration) -> Option<String> {
     let limit = info.degraded_after.filter(|limit| duration > *limit)?;
     let limit = humantime::format_duration(limit);
@@ -48,7 +48,7 @@ pub(crate) fn slowness(info: &CheckInfo, duration: Duration) -> Option<String> {
     Some(format!("answered in {took:.3} s, slower than degraded_after = {limit}"))
 }
 
-/// When a call began that took so long; a duration beyond all clocks is none.
+/// When a call began that took `duration`; a duration that no clock can represent counts as zero.
 fn began(ended: SystemTime, duration: Duration) -> SystemTime {
     ended.checked_sub(duration).unwrap_or(ended)
 }
@@ -78,8 +78,8 @@ impl Cell {
         }
     }
 
-    /// Whether calls say that it does not need to be asked now, `interval` after the last time: the
-    /// newest was good, and it is not so long ago.
+    /// Whether its own run can be omitted: the newest call was good and is not older than
+    /// `interval`.
     pub(super) fn well_within(&self, interval: Duration, now: Instant) -> bool {
         let serving = matches!(self.status(), Status::Up | Status::Degraded);
         let recent = |at: Instant| now.saturating_duration_since(at) <= interval;
@@ -106,7 +106,7 @@ impl Cell {
 }
 
 impl Entry {
-    /// Whether observed calls spare the run of the check that is due at `now`.
+    /// Whether the run of the check that is due at `now` can be omitted because of observed calls.
     pub(crate) fn spares(&self, now: Instant) -> bool {
         let cell = self.lock();
         !cell.retired() && cell.well_within(self.info.interval, now)
@@ -114,7 +114,7 @@ impl Entry {
 }
 
 impl HealthState {
-    /// Folds an observed call in; gives it back when another entry has replaced this one.
+    /// Adds an observed call; returns it if another entry has replaced this one.
     pub(crate) fn observe(&self, entry: &Arc<Entry>, mut observed: Call) -> Result<(), Call> {
         let now = Instant::now();
         let ended = SystemTime::now();
@@ -130,7 +130,7 @@ impl HealthState {
         cell.note_well(observed.outcome, now);
         let mut fold = cell.fold;
         let status = fold.apply(observed.outcome, entry.thresholds());
-        // Without a status nothing goes stale, and this call may be what a gate waits for.
+        // Without a status nothing can become stale, and a gate may wait for this call.
         let fresh = entry.stale_at(&cell).is_some_and(|at| now <= at);
         if !fresh || fold.status() != status || !cell.gating {
             self.turn(entry, cell, observed, ended);
@@ -164,7 +164,7 @@ impl HealthState {
         Ok(())
     }
 
-    /// Folds in a call that may change the status, with all that a run would do.
+    /// Adds a call that may change the status, with all effects of a run.
     #[cold]
     fn turn(&self, entry: &Entry, cell: MutexGuard<'_, Cell>, observed: Call, ended: SystemTime) {
         let run = Arc::new(observed.run(ended, cell.asked.as_deref()));

@@ -1,4 +1,4 @@
-//! The recorder: everything that changes the state.
+//! The recorder: all methods that change the state.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -15,15 +15,15 @@ use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition, log_ta
 
 /// A check of a new plan, as the scheduler sees it against the current one.
 pub(crate) enum Planned {
-    /// The very same check: it keeps its entry, and with it state, streak and series.
+    /// The same check: it keeps its entry, and with it state, streaks and series.
     Untouched(Arc<Entry>),
-    /// Another question under a known name: it keeps its status until its own first run.
+    /// A changed check: it keeps its status until its first run.
     Changed(Arc<CheckInfo>),
     /// A new name.
     New(Arc<CheckInfo>),
 }
 
-/// What the recorder made of a run.
+/// Result of recording a run.
 #[derive(Debug)]
 pub(crate) struct Recorded {
     pub(crate) status: Status,
@@ -56,7 +56,7 @@ impl HealthState {
         Some(self.fold(entry, cell, &Arc::new(run), (Origin::Check { judged }, decides)))
     }
 
-    /// Folds a run into the cell, calls the sinks and releases the cell.
+    /// Adds a run to the cell, calls the sinks and releases the cell.
     pub(super) fn fold(
         &self,
         entry: &Entry,
@@ -65,7 +65,7 @@ impl HealthState {
         (origin, decides): (Origin, Decides),
     ) -> Recorded {
         let now = Instant::now();
-        // Spans of the host's are its own to keep.
+        // The host itself decides about its own spans.
         let judged = matches!(origin, Origin::Check { judged: true });
         let (stale, recorded) = self.change(entry, &mut cell, |cell| {
             let stale = entry.expire(cell, now, &self.ids);
@@ -127,7 +127,7 @@ impl HealthState {
         let now = SystemTime::now();
         let old = self.plan.load_full();
         let first = !self.tally().planned();
-        // Those of the first plan alone: a check that a reload brings is a new one.
+        // Only for the first plan: a check that a reload adds is new.
         let mut remembered =
             std::mem::take(&mut *self.remembered.lock().unwrap_or_else(PoisonError::into_inner));
         let mut new = |info: Arc<CheckInfo>| {
@@ -150,7 +150,7 @@ impl HealthState {
         let kept = |plan: &Plan, entry: &Arc<Entry>| {
             plan.find(&entry.info.name).is_some_and(|e| Arc::ptr_eq(e, entry))
         };
-        // What comes is counted before what goes, so that no sum dips in between.
+        // New checks are counted before removed ones, so that no sum is too low in between.
         for entry in plan.entries.iter().filter(|e| !kept(&old, e)) {
             let cell = entry.lock();
             self.start_series(entry, &cell);
@@ -186,8 +186,7 @@ impl HealthState {
         entries
     }
 
-    /// Makes `new` the checks that are in maintenance: those of the plan, and those that a later
-    /// one brings.
+    /// Makes `new` the set of checks in maintenance, for the current plan and later ones.
     #[cfg(feature = "maintenance")]
     pub(crate) fn set_maintenance(&self, new: Maintained) {
         let mut maintained = self.maintained();
@@ -211,13 +210,13 @@ impl HealthState {
             self.send(entry, Event::Maintenance(maintenance));
         });
         self.update_series(entry, &cell);
-        // What shows the check alone shows this too, whatever it weighs.
+        // Views of the check alone also show this, even if its weight did not change.
         self.touch();
     }
 
     /// Turns every status that is stale by `now` to unknown, and reports it.
     ///
-    /// Every reader calls this first, so that a check runtime that hangs keeps no check green;
+    /// Every reader calls this first, so that no check stays up when the check runtime hangs;
     /// nearly always it is one comparison.
     pub(crate) fn refresh(&self, now: Instant) {
         if self.nanos_of(now) <= self.fresh_until.load(Ordering::Acquire) {
@@ -245,16 +244,16 @@ impl HealthState {
         }
     }
 
-    /// Says that the check runtime makes progress; called by it once a second.
+    /// Heartbeat of the check runtime, which calls this once a second.
     pub(crate) fn beat(&self) {
         self.beaten.store(true, Ordering::Release);
     }
 
-    /// One second of the HTTP side's own time: counts silence of the check runtime, and looks for
-    /// stale statuses.
+    /// The HTTP side calls this once a second: it counts missing heartbeats of the check runtime,
+    /// and looks for stale statuses.
     ///
-    /// Counting own ticks rather than time makes waking from a suspension no failure: both sides
-    /// slept.
+    /// It counts its own ticks instead of time, so that waking up from a suspension is not a
+    /// failure: both sides slept.
     pub(crate) fn tick(&self) {
         let silent = if self.beaten.swap(false, Ordering::AcqRel) {
             self.silent_ticks.store(0, Ordering::Release);
@@ -293,8 +292,8 @@ impl HealthState {
         self.touch();
     }
 
-    /// Changes a cell and, if that changes its weight, the tally with it. Calls that were observed
-    /// before are sent first.
+    /// Changes a cell and, if its weight changes, also the tally. The sinks get earlier observed
+    /// calls first.
     pub(super) fn change<T>(
         &self,
         entry: &Entry,

@@ -1,4 +1,4 @@
-//! A sink for the series of a state, for hosts that show them elsewhere than on our own page.
+//! The trait of a sink for the series of a state, for hosts that show them in their own recorder.
 //!
 //! The state calls a sink while the changed check is locked, so that the sink sees changes in
 //! their order. Each call must return at once and must not call back.
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Cell, Tally};
 use crate::model::CheckInfo;
 
-/// Takes the series of the service, and makes a sink for those of each check.
+/// Receives the series of the service, and creates a sink for those of each check.
 pub(crate) trait SeriesSink: Send + Sync {
     /// Starts the series of the check `info`, which has not run yet.
     fn check(&self, info: &Arc<CheckInfo>) -> Box<dyn CheckSeriesSink>;
@@ -28,7 +28,7 @@ pub(crate) trait SeriesSink: Send + Sync {
     fn withdraw(&self);
 }
 
-/// Takes the series of one check.
+/// Receives the series of one check.
 pub(crate) trait CheckSeriesSink: fmt::Debug + Send {
     /// Continues with `info`, which has the same name.
     fn follow(&mut self, info: &Arc<CheckInfo>);
@@ -36,11 +36,11 @@ pub(crate) trait CheckSeriesSink: fmt::Debug + Send {
     /// Counts the duration of a run.
     fn ran(&mut self, duration: Duration);
 
-    /// Sets every series to what `cell` holds.
+    /// Sets every series to the values in `cell`.
     fn show(&mut self, cell: &Cell);
 
-    /// Sets only what changes when a run leaves the status alone and has neither phases nor
-    /// measurements.
+    /// Sets only the series that change if a run does not change the status and has neither phases
+    /// nor measurements.
     fn count(&mut self, cell: &Cell);
 
     /// Sets whether a dependency of the check is down.

@@ -1,5 +1,5 @@
-//! Keeps the [series sink](super::SeriesSink) in step with the state. Without a sink each of these
-//! does nothing.
+//! Updates the [series sink](super::SeriesSink) when the state changes. Without a sink these
+//! functions do nothing.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl HealthState {
     }
 
     fn write_suppression(&self, of: impl FnOnce(&Plan) -> &[Arc<Entry>]) {
-        // The last one to hold this lock has seen every change made before.
+        // The last thread that holds this lock sees all earlier changes.
         let _turn = self.suppressing.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = self.plan.load_full();
         for entry in of(&plan).iter().filter(|e| !e.info.depends_on.is_empty()) {

@@ -1,5 +1,8 @@
-//! The service's status, kept by counting: each check adds its weight, and a change of one check
-//! costs the same however many there are.
+//! Computes the service's status from counts: each check adds its [`Weight`], and a change of one
+//! check costs the same however many there are.
+//!
+//! `HealthState::answer` in `view.rs` computes the same rules for the checks of one probe, with
+//! exclusions; change both together.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +10,7 @@ use std::time::SystemTime;
 
 use crate::model::ServiceStatus;
 
-/// What one check adds to the tally.
+/// What one check adds to the counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "six independent facts, each counted")]
 pub(crate) struct Weight {
@@ -19,7 +22,7 @@ pub(crate) struct Weight {
     pub(crate) not_run: bool,
 }
 
-/// The sums of all weights, and what they say.
+/// The sums of all weights, and the status that follows from them.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools, reason = "four latches, each with a life of its own")]
 pub(crate) struct Tally {
@@ -29,10 +32,11 @@ pub(crate) struct Tally {
     health_failing: usize,
     startup_waiting: usize,
     not_run: usize,
-    /// What the status was before this process, and since when, until every check has run: on the
-    /// way there it passes through others.
+    /// The status before this process, and since when; kept until every check has run, because the
+    /// status passes through other values meanwhile.
     before: Option<(ServiceStatus, SystemTime)>,
-    /// Before the first plan there are no checks, and nothing is known: the service is not up for want of checks.
+    /// Whether a plan was applied: before the first plan the service is not up just because there
+    /// are no checks.
     planned: bool,
     live: bool,
     draining: bool,
@@ -91,7 +95,7 @@ impl Tally {
         self.draining
     }
 
-    /// Whether the startup probe has once been satisfied; it stays so.
+    /// Whether the startup probe was satisfied once; it stays satisfied.
     pub(crate) const fn started(&self) -> bool {
         self.started
     }
@@ -131,7 +135,7 @@ impl Tally {
         }
     }
 
-    /// Replaces the weight of a check of `groups`; equal weights cost nothing and change nothing.
+    /// Replaces the weight of a check in `groups`; equal weights change nothing.
     pub(crate) fn replace(
         &mut self,
         old: Weight,
@@ -157,7 +161,8 @@ impl Tally {
         self.update(at);
     }
 
-    /// Says that a plan has been applied, and its checks counted; `has_group` knows its groups.
+    /// Records that a plan was applied and its checks were counted; `has_group` tests for its
+    /// groups.
     pub(crate) fn plan(&mut self, has_group: impl Fn(&str) -> bool, at: SystemTime) {
         self.planned = true;
         self.groups.retain(|group, _| has_group(group));

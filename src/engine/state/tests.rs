@@ -373,15 +373,15 @@ fn with_threshold(failure_threshold: u32) -> Arc<CheckInfo> {
 
 #[test]
 fn what_a_replaced_check_still_reports_reaches_nobody() {
-    let told = Arc::<CountingSink>::default();
-    let state = empty(false, vec![Arc::clone(&told) as Arc<dyn Sink>]);
+    let counts = Arc::<CountingSink>::default();
+    let state = empty(false, vec![Arc::clone(&counts) as Arc<dyn Sink>]);
     let old = state.apply(vec![Planned::New(with_threshold(1))]).remove(0);
     assert!(state.record(&old, run(Outcome::Success), false).is_some());
     let new = state.apply(vec![Planned::Changed(with_threshold(2))]).remove(0);
-    let before = told.0.load(Ordering::SeqCst);
+    let before = counts.0.load(Ordering::SeqCst);
     assert!(state.record(&old, run(Outcome::Failure), false).is_none());
     state.skip(&old, SkipReason::Overrun);
-    assert_eq!(told.0.load(Ordering::SeqCst), before);
+    assert_eq!(counts.0.load(Ordering::SeqCst), before);
     assert_eq!(new.lock().status(), Status::Up);
 }
 

@@ -1,4 +1,8 @@
-//! What readers get: one check, all of them, or the answer of one probe.
+//! Views of the state for readers: one check, a snapshot of all checks, or the answer of one probe,
+//! also with `?exclude`.
+//!
+//! [`HealthState::answer`] computes the rules of `tally.rs` for the checks of one probe, with
+//! exclusions; change both together.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,7 +15,7 @@ use crate::model::{CheckInfo, Gate, Run, ServiceStatus, Status};
 /// One check as a reader sees it at one moment.
 #[derive(Debug, Clone)]
 pub struct CheckView {
-    /// What the check is.
+    /// Name, kind and options of the check.
     pub info: Arc<CheckInfo>,
     /// Its status.
     pub status: Status,
@@ -23,14 +27,15 @@ pub struct CheckView {
     pub last_success_at: Option<SystemTime>,
     /// Failed runs since its last good one.
     pub consecutive_failures: u32,
-    /// A dependency that is down, so that this check's own alerts say nothing new.
+    /// A dependency that is down; meanwhile this check's own alerts are suppressed.
     pub suppressed_by: Option<Arc<str>>,
-    /// Whether it is in a maintenance window: its status is what it is, and counts as degraded at
+    /// Whether it is in a maintenance window: it keeps its true status, but counts as degraded at
     /// worst.
     pub maintenance: bool,
-    /// Whether its being down turns the probes it gates to 503 now.
+    /// Whether the probes that it gates turn 503 now if it is down.
     pub gates_now: bool,
-    /// Where the trace of its last run can be looked at, if it is kept and that was said.
+    /// URL of the trace of its last run, if the trace is kept and a template of the URL is
+    /// configured.
     pub trace_url: Option<String>,
 }
 
@@ -83,10 +88,10 @@ pub(crate) fn suppressor(plan: &Plan, info: &CheckInfo) -> Option<Arc<str>> {
     info.depends_on.iter().find(down).cloned()
 }
 
-/// The whole at one moment.
+/// The state of the service and all checks at one moment.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// What is observed.
+    /// The observed service.
     pub service: ServiceInfo,
     /// When the process started.
     pub started_at: SystemTime,
@@ -108,7 +113,7 @@ pub struct Snapshot {
     pub groups: Vec<GroupView>,
 }
 
-/// What a probe answers, and from which checks it follows.
+/// The answer of a probe, and the checks that it depends on.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status as this probe sees it; 200 for up and degraded, else 503.
@@ -118,7 +123,7 @@ pub struct Answer {
 }
 
 impl HealthState {
-    /// The whole, of every check.
+    /// The service and every check.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
@@ -264,15 +269,15 @@ impl HealthState {
         Some(Answer { status, checks })
     }
 
-    /// What the probe of `gate` answers when it is asked for nothing else: its status, and
-    /// [`to_json`](Answer::to_json) its body. The axum routes answer with the same.
+    /// The answer of the probe of `gate` without parameters; [`to_json`](Answer::to_json) is its
+    /// body. The axum routes answer the same.
     #[must_use]
     pub fn probe(&self, gate: Gate) -> Answer {
         self.answer::<&str>(gate, &[])
     }
 
-    /// What the probe of `gate` answers, as if the checks in `except` did not exist; a name that no
-    /// check has is ignored.
+    /// The answer of the probe of `gate`, as if the checks in `except` did not exist; unknown names
+    /// are ignored.
     #[must_use]
     pub fn answer<S: AsRef<str>>(&self, gate: Gate, except: &[S]) -> Answer {
         self.refresh(Instant::now());

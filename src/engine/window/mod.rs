@@ -1,8 +1,8 @@
 //! Maintenance windows: when they are open, and for which checks.
 //!
 //! Nothing here reads a clock: for a given moment a window says whether it is open, and when that
-//! changes next. Daylight saving follows the time zone database, the system's where there is
-//! one, else the copy that is built in.
+//! changes next. Daylight saving follows the time zone database of the system, or a built-in copy
+//! if there is none.
 
 #[cfg(test)]
 mod tests;
@@ -17,13 +17,14 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Longest time that a recurring window may stay open, as it starts at least every week.
+/// Longest time that a recurring window may stay open, because it starts at least every week.
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 
-/// Days that are searched for a change. A window that ever closes does so far sooner.
+/// Upper bound of the search for the next change, in days; a window that closes at all closes
+/// earlier.
 const HORIZON_DAYS: usize = 800;
 
-/// A time in which checks gate nothing, leave availability alone and raise no alert.
+/// A time in which checks gate nothing, do not change availability and raise no alert.
 ///
 /// It is open once, or every day or some days of the week at a local time. It starts when clocks
 /// there first show that time or a later one. When daylight saving leaves that time out, it starts at
@@ -91,7 +92,7 @@ impl Day {
     }
 }
 
-/// Why there cannot be such a window.
+/// Why a window is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WindowError {
@@ -194,7 +195,8 @@ impl Window {
 
     /// The first moment after that one at which it opens or closes.
     ///
-    /// None when it never does again, or not within two years, as when each opening meets the next.
+    /// `None` if it never does again, or not within two years, for example because each opening
+    /// begins when the last one ends.
     #[must_use]
     pub fn next_change(&self, after: SystemTime) -> Option<SystemTime> {
         let after = Timestamp::try_from(after).ok()?;
@@ -205,7 +207,8 @@ impl Window {
         change.map(SystemTime::from)
     }
 
-    /// Whether each opening meets the next, but for days that daylight saving makes longer.
+    /// Whether each opening begins when the last one ends, except on days that daylight saving
+    /// makes longer.
     #[cfg(feature = "config")]
     pub(crate) fn is_endless(&self) -> bool {
         match &self.opens {

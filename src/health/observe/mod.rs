@@ -1,9 +1,9 @@
-//! Passive observation: what the host's real calls to a dependency say about it.
+//! Passive observation: counts the host's real calls to a dependency as runs of a check.
 //!
-//! A check asks a dependency now and then; the host calls it all the time, and is the first to
-//! notice. An [`Observer`] of a check takes in how those calls end and how long they take, and each
-//! of them counts as a run of the check would: in streaks and thresholds, in the histogram and the
-//! counters, in availability, the history and the service level.
+//! A check tests a dependency once per interval; the host calls it all the time, and is the first
+//! to notice a failure. An [`Observer`] of a check receives the result and duration of those calls,
+//! and each call counts like a run of the check: in streaks and thresholds, in the histogram and
+//! the counters, in availability, the history and the service level.
 //!
 //! ```
 //! use std::time::Duration;
@@ -43,16 +43,17 @@
 //!
 //! # Limits
 //!
-//! - "In a row" is in the order in which calls end, whoever made them. A dependency that fails for
-//!   one kind of call alone does not reach a threshold above 1 while others succeed in between.
+//! - "In a row" means in the order in which calls end. If only one kind of call fails while others
+//!   succeed, failures are never consecutive, and the check does not go down unless the threshold
+//!   is 1. Declare one check per kind of call.
 //! - The check's timeout does not apply to calls, whose limits are the host's own;
 //!   `degraded_after` does.
-//! - A call that is given up before its end, such as by a client that went away, counts nothing.
-//!   Put timeouts inside of what is observed, for them to count as failures.
-//! - Calls make no spans. A call that is no success and ends within a sampled span leaves that
-//!   span's trace as its own.
-//! - In the history, durations of calls are off by 4 % at most, and for steps shorter than a minute
-//!   by 12 %. What was observed in the last second before a process ends is not in it.
+//! - A call that is dropped before its end, for example because a client disconnected, does not
+//!   count. Put timeouts inside the observed call, so that they count as failures.
+//! - Calls create no spans. If a call fails within a sampled span, its trace is the trace of that
+//!   span.
+//! - In the history, durations of calls have an error of at most 4 %, or 12 % for steps shorter
+//!   than a minute. Calls of the last second before a process ends are not in it.
 
 mod judge;
 mod observation;

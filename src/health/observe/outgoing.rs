@@ -1,4 +1,4 @@
-//! A layer on a client of HTTP, whose calls are observed.
+//! A tower layer that observes the calls of an HTTP client.
 
 use std::error::Error;
 use std::fmt;

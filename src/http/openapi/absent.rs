@@ -1,9 +1,10 @@
-//! A build without the feature `openapi`: routes have no description, and there is no document.
+//! Stand-ins for a build without the feature `openapi`: routes have no description, and there is no
+//! document.
 
 use axum::Router;
 use axum::routing::MethodRouter;
 
-/// The types whose schema a description would hold: any.
+/// Stand-in for schemars' trait; every type implements it.
 pub(super) trait JsonSchema {}
 
 impl<T: ?Sized> JsonSchema for T {}
@@ -40,7 +41,7 @@ impl Surface {
     }
 }
 
-/// The description of a route, which nobody reads.
+/// Stand-in for the description of a route.
 #[derive(Debug)]
 pub(super) struct Operation;
 

@@ -1,4 +1,4 @@
-//! The document itself.
+//! Builds the OpenAPI document.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -87,7 +87,7 @@ fn describe(path: &str, operation: &Operation, schemas: &mut SchemaGenerator) ->
         "operationId": id(operation.method, path),
         "summary": operation.summary,
         "responses": responses(&operation.answers, schemas),
-        // Nothing is asked of anybody unless a token is named.
+        // No security requirement unless the route has a token.
         "security": [],
     });
     if !operation.about.is_empty() {

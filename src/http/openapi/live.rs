@@ -1,4 +1,4 @@
-//! What the routes for people and their live updates are like.
+//! OpenAPI descriptions of the page routes and `/events`.
 
 use schemars::SchemaGenerator;
 

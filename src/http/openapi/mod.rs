@@ -1,4 +1,4 @@
-//! `/openapi.json`: what the routes take and answer, as OpenAPI 3.1 has it.
+//! `/openapi.json`: the parameters and answers of all routes, in OpenAPI 3.1.
 //!
 //! A [`Surface`] is routes with an [`Operation`] beside each, so that no route is left out. The
 //! schemas come from the very types that are serialised.
@@ -71,7 +71,7 @@ impl Surface {
             .answers::<Map<String, Value>>(200, "The document.");
         let mut described = self.described;
         described.push(("/openapi.json", own));
-        // Written when it is first asked for: a host that never is pays nothing.
+        // Rendered at the first request, so that it costs nothing if it is never requested.
         let written = OnceLock::new();
         let document = Arc::new(move || -> Option<Bytes> {
             written.get_or_init(|| document::write(&described).map(Bytes::from)).clone()

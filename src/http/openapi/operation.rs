@@ -1,10 +1,10 @@
-//! How one route is described.
+//! The description of one route.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::http::problem::{self, PROBLEM_JSON};
 
-/// How the schema of a type is made.
+/// Generates the schema of a type.
 pub(super) type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 
 /// What a route takes and answers.

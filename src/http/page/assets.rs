@@ -1,4 +1,4 @@
-//! What the pages load: the style sheet, the script and the icon of each status.
+//! The assets of the pages: the style sheet, the script and the icon of each status.
 //!
 //! Each has a digest of its content in its name, so that a browser may keep it for good.
 

@@ -1,4 +1,4 @@
-//! A check's status as a small picture, to be shown elsewhere.
+//! The badge: a check's status as a small SVG image, to embed elsewhere.
 
 use askama::Template;
 

@@ -1,11 +1,11 @@
-//! The pages for people: `/`, a page for each check, and a badge to be shown elsewhere.
+//! The HTML pages: `/`, a page for each check, and the badge.
 //!
-//! They are made here, and readable as they come. `live.js` then listens to `/events`, and asks
-//! for the page again when something has changed: what is shown is always what this side made, in
-//! one way. Links are relative, so that the pages work under whatever path a host puts them.
+//! Pages are rendered on the server and work without JavaScript. `live.js` listens to `/events`,
+//! and fetches the page again when something has changed, so all HTML is rendered here. Links are
+//! relative, so that the pages work under any path.
 //!
-//! The overview is made off the async threads, one at a time, and served to every client that asks
-//! within the next second, as long as no status changes; so many readers cost as much as one.
+//! The overview is rendered off the async threads, one at a time, and cached for a second unless a
+//! status changes; so many readers cost as much as one.
 
 mod assets;
 mod badge;
@@ -48,7 +48,7 @@ use view::{Cx, Missing, Overview};
 /// How long an overview may be served again while no status changes.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Texts in a query that are longer than this are none of ours.
+/// Longer texts in a query are ignored: the pages do not create them.
 const LONGEST: usize = 256;
 
 const HTML: Media<'_> = Media::new("text/html");

@@ -1,4 +1,4 @@
-//! What the pages want of the history, asked for all at once and within a bound.
+//! Reads the history for the pages: all queries at the same time, with a time limit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const BOUND: Duration = Duration::from_secs(1);
 /// Incidents on a page.
 const INCIDENTS: usize = 20;
 
-/// Something of the history.
+/// Result of one history query.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Kept<T> {
     /// No history is kept.

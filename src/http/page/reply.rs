@@ -1,4 +1,4 @@
-//! Answers of the pages: what every one of them carries, and compression.
+//! The answers of the pages: common headers and compression.
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! The service's status in a sentence, and what else is to be said beside it.
+//! The head of the overview: the service's status in a sentence, and notes.
 
 use std::time::SystemTime;
 
@@ -19,7 +19,7 @@ pub(super) struct Summary {
     pub(super) title: String,
 }
 
-/// Whether it has had no run yet: not known, and no news either.
+/// Whether the check has not run yet, so that it is not listed as a problem.
 pub(super) fn waits(check: &CheckView) -> bool {
     check.status == Status::Unknown && check.last_run.is_none()
 }

@@ -1,4 +1,4 @@
-//! The model of the pages: what the templates show, decided and worded.
+//! The view models of the pages: values and texts that the templates show.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -264,7 +264,7 @@ fn urgency(check: &CheckView) -> u8 {
     }
 }
 
-/// What stands in for a check's page where there is no such check.
+/// The page that is shown where no check has that name.
 #[derive(Template)]
 #[template(path = "missing.html")]
 pub(super) struct Missing<'a> {

@@ -1,7 +1,8 @@
-//! `/metrics`: the page of the checks' series and the host's, in the format that the client asks
-//! for.
+//! `/metrics`: the series of the checks and of the host, in the format that the client requests.
+//! `telemetry/metrics/` renders the text.
 //!
-//! A page is rendered off the async threads, and once for all who ask at the same time.
+//! A page is rendered off the async threads, and once for all clients that request it at the same
+//! time.
 
 use std::sync::Arc;
 

@@ -27,7 +27,7 @@ pub(crate) struct Routes {
     pub(super) cache: probe::Cache,
     pub(super) summaries: events::Summaries,
     pub(super) streams: events::Streams,
-    /// Keeps the checks running as long as anything answers for them.
+    /// Keeps the checks running as long as the routes exist.
     pub(super) health: Health,
 }
 

@@ -1,4 +1,5 @@
-//! The probes: `/health`, `/ready`, `/startup`, their aliases, one check alone, and a group of checks.
+//! The probe routes: `/health`, `/ready`, `/startup`, their aliases, one check alone, and a group
+//! of checks. The answers, also with `?exclude`, come from `engine/state/view.rs`.
 //!
 //! They read the last known state and never run a check. The plain answer is rendered once per
 //! change of the state and served as it is until the next; `?verbose`, `?exclude` and health+json
@@ -66,7 +67,7 @@ pub(in crate::http) fn router(routes: &Arc<Routes>) -> Surface {
     probes.merge(group::router()).with_state(Arc::clone(routes))
 }
 
-/// What OPTIONS is answered, which some balancers ask by: the status and headers alone, as to HEAD.
+/// The answer to OPTIONS, which some balancers use: status and headers only, as for HEAD.
 fn head(answer: Response) -> Response {
     let mut answer = answer.map(|_| Body::empty());
     answer.headers_mut().remove(header::CONTENT_LENGTH);
@@ -157,7 +158,7 @@ fn form(
     (code, typed(JSON), answer.to_json()).into_response()
 }
 
-/// The answer without any question in it: rendered anew only when the state has changed.
+/// The answer without parameters: rendered again only when the state has changed.
 pub(crate) fn plain(routes: &Routes, gate: Gate) -> Response {
     let current = routes.cache.of_gate(gate, routes.state.changes(), || {
         let answer = routes.state.probe(gate);
@@ -273,7 +274,7 @@ fn cause(check: &CheckView) -> &str {
     }
 }
 
-/// What a probe's query asks.
+/// The query parameters of a probe.
 #[derive(Debug, Default)]
 struct Query {
     verbose: bool,

@@ -1,7 +1,12 @@
-//! One connection from accept to end: handshake, requests, and the limits on both.
+//! One connection from accept to its end: handshake, requests, and their limits.
 //!
-//! In flow a socket and the router; out flow answers, and a count of what was refused before a
-//! route could see it.
+//! Input: a socket and the router. Output: answers, and counts of connections and requests that
+//! were refused before routing.
+//!
+//! # Slow clients
+//! `tracker.rs` (`Connection::due`) decides when a slow request head, an idle connection or a
+//! client that does not read its answer is due to be closed; the loop here closes it. `transfer.rs`
+//! ends slow request bodies.
 
 use std::convert::Infallible;
 use std::future::{Future, ready};
@@ -64,7 +69,7 @@ macro_rules! rejections {
 rejections! {
     /// No slot was free and no connection idle.
     ConnectionLimit = "connection_limit",
-    /// It was idle longest when a newcomer needed its slot.
+    /// It had been idle longest when a new connection needed its slot.
     EvictedIdle = "evicted_idle",
     /// No complete request head, or no complete handshake, came in time.
     HeaderTimeout = "header_timeout",

@@ -1,8 +1,9 @@
-//! The listening server: it accepts, makes room, and stops within a deadline.
+//! The listening server: it accepts connections, closes idle ones at the limit, and stops within a
+//! deadline.
 //!
-//! In flow a bound listener, a router and the moment to stop; out flows what could not be
-//! finished in time. `axum::serve` bounds neither slow clients nor its shutdown, so connections
-//! are driven here.
+//! Input: a bound listener, a router and the signal to stop. Output: the number of requests that
+//! could not be finished in time. `axum::serve` bounds neither slow clients nor its shutdown, so
+//! connections are driven here.
 
 mod connection;
 mod refusal;
@@ -41,7 +42,7 @@ const STALL_FACTOR: u32 = 3;
 /// Bounds of both timeouts, so that no arithmetic on them overflows.
 const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_hours(24));
 
-/// Pauses after an accept that failed for want of a resource, doubled from the first to the second.
+/// Pauses after an accept that failed for lack of a resource, doubled from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Longest that tasks may take to notice that they were cut.
@@ -49,11 +50,12 @@ const CUT: Duration = Duration::from_millis(500);
 
 /// Serves a router or an [`App`] on a listener, over HTTP/1.1 and HTTP/2, with or without TLS.
 ///
-/// Bounds that need no setting: a request head of 64 KiB, a request body of 64 KiB that is
-/// complete within `header_timeout` (a heartbeat's may have any size, and must only go on), 64 requests at once on an HTTP/2 connection, and an answer
-/// of which the client takes nothing for three times `header_timeout` is cut off. An event stream
-/// without events stays open. A client that closes its sending half still gets its answer; an event
-/// stream then ends once everything that was ready has been sent.
+/// Fixed limits: a request head may have 64 KiB. A request body may have 64 KiB and must be
+/// complete within `header_timeout`; the body of a heartbeat may have any size, and must only make
+/// progress. An HTTP/2 connection may have 64 requests at once. A client that does not read its
+/// answer for three times `header_timeout` is disconnected. An event stream without events stays
+/// open. A client that closes its sending half still gets its answer; an event stream then ends
+/// once everything that was ready has been sent.
 ///
 /// Handlers find the client's address as [`ConnectInfo`](axum::extract::ConnectInfo)`<SocketAddr>`,
 /// an IPv4 client of a dual-stack listener under its IPv4 address. What is refused before routing
@@ -228,23 +230,23 @@ impl Server {
     }
 }
 
-/// A trouble lasts until it has not been met for this long, so that one that comes and goes with
+/// A problem lasts until it has not occurred for this long, so that a problem that alternates with
 /// every connection is logged once.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// A trouble that is logged when it begins and when it is over, not each time it is met.
+/// A problem that is logged when it begins and when it is over, not each time it occurs.
 #[derive(Debug, Default)]
 struct Trouble {
     last_met: Option<Instant>,
 }
 
 impl Trouble {
-    /// Notes that it was met; true when it has just begun.
+    /// Records an occurrence; true if it has just begun.
     fn begins(&mut self) -> bool {
         self.last_met.replace(Instant::now()).is_none()
     }
 
-    /// Notes that it was not met; true when it is over.
+    /// Records that it did not occur; true if it is over.
     fn ends(&mut self) -> bool {
         let over = self.last_met.is_some_and(|met| met.elapsed() >= QUIET);
         if over {
@@ -254,7 +256,7 @@ impl Trouble {
     }
 }
 
-/// The accepting side: what troubles it, and how long it waits after the next failure.
+/// The accepting side: its current problems, and the pause after the next failure.
 struct Accepting<'a> {
     listener: &'a TcpListener,
     tracker: &'a Tracker,
@@ -317,7 +319,7 @@ impl<'a> Accepting<'a> {
         None
     }
 
-    /// Waits after an accept that failed for want of descriptors or memory.
+    /// Waits after an accept that failed for lack of descriptors or memory.
     async fn failed(&mut self, error: &io::Error) {
         if self.failing.begins() {
             tracing::error!(

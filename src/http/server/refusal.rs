@@ -1,4 +1,4 @@
-//! hyper's own refusals in our words.
+//! Replaces hyper's own 4xx answers by problem+json answers.
 //!
 //! hyper answers a request head that it cannot read by itself, with an empty body and without the
 //! headers that every answer of ours carries. [`rewritten`] makes a problem of such an answer.

@@ -1,4 +1,4 @@
-//! The server's side of TLS, made of two PEM files' contents.
+//! The TLS configuration of the server, built from the contents of two PEM files.
 
 use std::sync::Arc;
 

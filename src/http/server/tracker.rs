@@ -1,9 +1,9 @@
 //! The connection tracker: which connections are open, which of them are idle and since when, and
-//! which one makes room for a newcomer.
+//! which one is closed when a new connection needs its slot.
 //!
-//! In flow the beginnings and ends of requests, and how far clients have taken their answers; out
-//! flow the connection that has been idle longest, and for each connection whether it is due to
-//! be closed.
+//! Input: the beginnings and ends of requests, and how far clients have read their answers. Output:
+//! the connection that has been idle longest, and for each connection whether it is due to be
+//! closed (`due`): after a slow request head, after idle time, or because the client does not read.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -74,14 +74,15 @@ impl Tracker {
     }
 }
 
-/// How long a connection may keep the server waiting.
+/// The time limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// For a complete request head: from accept, or from the first byte of a later request.
+    /// Header timeout: for a complete request head, from accept, or from the first byte of a later
+    /// request.
     pub(super) header: Duration,
-    /// For the first byte of the next request, from the end of the last answer.
+    /// Idle timeout: for the first byte of the next request, from the end of the last answer.
     pub(super) idle: Duration,
-    /// For the client to take any part of an answer that is ready.
+    /// Stall timeout: for the client to read any part of an answer that is ready.
     pub(super) stall: Duration,
 }
 
@@ -90,12 +91,13 @@ pub(super) struct Limits {
 pub(super) enum Due {
     /// Nothing is due before then.
     At(Instant),
-    /// No complete request head came in time.
+    /// No complete request head arrived in time.
     Idle {
-        /// Whether a request was begun or never came at all, rather than none following the last.
+        /// True for the header timeout: a request head is incomplete, or the first request never
+        /// came. False for the idle timeout after an answer.
         owed: bool,
     },
-    /// The client takes nothing of what is ready for it.
+    /// The client does not read its answer.
     Stalled,
 }
 
@@ -205,7 +207,7 @@ impl Connection {
         &self.entry.end
     }
 
-    /// Notes that a request head is complete; the request lasts until the guard is dropped.
+    /// Records that a request head is complete; the request lasts until the guard is dropped.
     pub(super) fn request(self: &Arc<Self>, http2: bool) -> InFlight {
         self.tracker.requests.fetch_add(1, Ordering::Relaxed);
         let mut activity = self.activity();
@@ -217,7 +219,7 @@ impl Connection {
         InFlight { connection: Arc::clone(self), waiting: false, owed: true }
     }
 
-    /// Notes that a request's body is to be read; until the guard is dropped, the client's end of
+    /// Records that a request's body is to be read; until the guard is dropped, the client's end of
     /// sending cuts it short.
     pub(super) fn body(self: &Arc<Self>) -> ReadingBody {
         let mut activity = self.activity();
@@ -227,7 +229,7 @@ impl Connection {
         ReadingBody(Arc::clone(self))
     }
 
-    /// Notes that bytes came in.
+    /// Records that bytes came in.
     pub(super) fn received(&self) {
         let mut activity = self.activity();
         if activity.received_at.is_none() {
@@ -257,7 +259,7 @@ impl Connection {
         (in_flight == 0).then_some(activity.requests)
     }
 
-    /// Notes that the socket takes no more for now: what is unsent keeps the connection busy.
+    /// Records that the socket takes no more for now: what is unsent keeps the connection busy.
     pub(super) fn blocked(&self) {
         let mut activity = self.activity();
         if activity.blocked_since.is_none() {
@@ -266,7 +268,7 @@ impl Connection {
         }
     }
 
-    /// Notes that the socket took bytes again.
+    /// Records that the socket took bytes again.
     pub(super) fn unblocked(&self) {
         let mut activity = self.activity();
         if activity.blocked_since.take().is_some() {
@@ -339,7 +341,7 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    /// Notes that a part of the answer is ready: from now on the client is to take it.
+    /// Records that a part of the answer is ready: from now on the client is to take it.
     pub(super) fn ready(&mut self) {
         let mut activity = self.connection.activity();
         activity.taken_at = Instant::now();
@@ -352,7 +354,7 @@ impl InFlight {
         self.waiting
     }
 
-    /// Notes that the client has taken all there is; what comes next is up to the handler.
+    /// Records that the client has taken all there is; what comes next is up to the handler.
     ///
     /// An `endless` answer is then over for a client that has closed its sending half.
     pub(super) fn drained(&mut self, endless: bool) {

@@ -1,7 +1,7 @@
 //! The bytes of a connection and the bodies on it, each bounded in size or time.
 //!
-//! [`Watched`] notes on the connection when its socket blocks, [`Sent`] when a part of an answer
-//! waits for the client, and [`received`] bounds what a request may bring.
+//! [`Watched`] records on the connection when its socket blocks, [`Sent`] when a part of an answer
+//! waits for the client, and [`received`] limits the size and the time of a request body.
 
 use std::io;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ const MAX_DISCARDED: usize = 256 * 1024;
 
 /// A stream that notes on its connection when bytes come and when it takes none.
 ///
-/// A client that closes its sending half waits for its answer all the same: the end of what it sends
+/// A client that closes its sending half waits for its answer anyway: the end of what it sends
 /// is handed on only once no answer is owed.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
@@ -48,7 +48,7 @@ pub(super) struct Watched<S> {
     put_off: bool,
 }
 
-/// What is sent instead of an answer of hyper's own.
+/// The answer that replaces one of hyper's own.
 #[derive(Debug)]
 struct Refusal {
     text: Vec<u8>,
@@ -68,7 +68,7 @@ impl<S> Watched<S> {
         Self { stream, connection, blocked, closing: None, answered: 0, refusal: None, put_off }
     }
 
-    /// Notes what a write or a flush came to.
+    /// Records what a write or a flush came to.
     fn note<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_pending() != self.blocked {
             self.blocked = result.is_pending();

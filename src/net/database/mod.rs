@@ -1,7 +1,7 @@
-//! How a database server is reached: reading its URL, and connecting as its own clients do.
+//! Connects to a database server: reads its URL, and connects like the database's own clients.
 //!
-//! In flows a URL; out flows one connection, or the reason that there is none. The checks of
-//! databases and the history's store both connect by it, so that a URL means the same to both.
+//! Input: a URL. Output: one connection, or an error. The checks of databases and the history's
+//! store both use it, so that a URL means the same for both.
 //!
 //! # Several servers
 //! A URL may name several servers. They are tried in order, one connection at a time, and each
@@ -29,7 +29,7 @@ pub(crate) use url::Known;
 pub(crate) struct Limits {
     /// Of all attempts together.
     pub(crate) connect: Duration,
-    /// Asked of the server when the session starts; `None` leaves it to the server.
+    /// Requested from the server when the session starts; `None` keeps the server's setting.
     pub(crate) statement: Option<Duration>,
 }
 
@@ -50,6 +50,7 @@ pub(crate) enum ServerError {
     /// The driver's error.
     Driver(sqlx::Error),
     /// It answered and is not of the kind that `target_session_attrs` asks for.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "PostgreSQL alone is asked"))]
     WrongSession(&'static str),
     /// It did not answer within its share of the time, and another one had to be tried.
     TimedOut,

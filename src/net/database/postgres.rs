@@ -1,19 +1,19 @@
-//! How PostgreSQL is reached, as libpq reaches it.
+//! Connects to PostgreSQL, like libpq.
 //!
 //! # TLS
-//! `sslmode=prefer` asks for TLS first; where the handshake fails, or the server refuses the login
-//! over TLS, it tries once more without. `sslmode=allow` does so the other way round. A root in
-//! `sslrootcert` makes `require` verify the certificate, as `verify-ca` does, and
-//! `sslrootcert=system` verifies by the system's authorities and by name.
+//! `sslmode=prefer` tries TLS first; if the handshake fails, or the server refuses the login over
+//! TLS, it tries again without TLS. `sslmode=allow` does the opposite. With a root in
+//! `sslrootcert`, `require` verifies the certificate like `verify-ca`, and `sslrootcert=system`
+//! verifies against the system's authorities and the name.
 //!
 //! # Sessions
-//! `target_session_attrs` is asked after the login. A server that cannot answer, such as a
-//! pooler's console, is taken as it is.
+//! `target_session_attrs` is checked after the login. A server that cannot answer, such as a
+//! pooler's console, is accepted.
 //!
 //! # Poolers
-//! Nothing is sent at the start of a session that PgBouncer refuses by default, but for the limit
-//! on statements: it is a start-up parameter, so that a query is sent as it is written. Where it
-//! is refused, the session is started again without it, and later ones at once.
+//! At the start of a session nothing is sent that PgBouncer refuses by default, except the limit on
+//! statements: it is a start-up parameter, so that a query is sent as it is written. If it is
+//! refused, the session is started again without it, and later sessions start without it at once.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl Session {
         })
     }
 
-    /// What is asked of a server, the answer that is right, and what is said of another one.
+    /// The query for a server's role, the expected answer, and the message for another answer.
     const fn question(self) -> Option<(&'static str, &'static str, &'static str)> {
         const READ_ONLY: &str = "SHOW transaction_read_only";
         const IN_RECOVERY: &str =

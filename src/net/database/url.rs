@@ -3,7 +3,7 @@
 //! # What is accepted
 //! A scheme with the suffix of a driver (`postgresql+asyncpg`), several hosts with a comma between
 //! them, and parameters of other programs. A URL such as `DATABASE_URL` is written for an
-//! application's own library: a parameter that is not known here is passed over, with one warning.
+//! application's own library: a parameter that is not known here is ignored, with one warning.
 //!
 //! # What is never shown
 //! Where a password holds an unescaped `@`, `/` or `?`, any part of the URL may be a piece of it.

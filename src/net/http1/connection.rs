@@ -52,7 +52,7 @@ impl Connection {
         Self { stream, received, framing: Framing::DONE, keeps_alive: false, peer, chain }
     }
 
-    /// Sends `request` and awaits the head of its answer. Interim answers are passed over.
+    /// Sends `request` and awaits the head of its answer. Interim answers are ignored.
     ///
     /// An answer that comes before the request was taken in full counts: a server that refuses it
     /// need not read it.
@@ -203,7 +203,7 @@ impl Connection {
         (self.stream, self.received)
     }
 
-    /// Notes what a new connection notes by itself: the peer on the span, and how long its
+    /// Records what a new connection notes by itself: the peer on the span, and how long its
     /// certificates last.
     pub(crate) fn note_peer(&self, cx: &Context) {
         if let Some(peer) = self.peer {

@@ -26,7 +26,7 @@ pub(super) enum Chunk {
     Data(u64),
     /// The line end behind a chunk.
     End,
-    /// Trailers, of which so many bytes may come; what they say is passed over.
+    /// Trailers, of which so many bytes may come; what they say is ignored.
     Trailers(usize),
 }
 

@@ -90,7 +90,7 @@ impl Error {
     }
 }
 
-/// Notes what the head of an answer says on the span.
+/// Records what the head of an answer says on the span.
 pub(crate) fn note(cx: &Context, head: &response::Parts) {
     cx.attribute(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(head.status.as_u16()));
     let version = if head.version == Version::HTTP_10 { "1.0" } else { "1.1" };

@@ -1,4 +1,4 @@
-//! JSON that a peer has sent, read so that no field decides that nobody asks for.
+//! Lenient JSON reading: a field that no expectation selects cannot fail a run.
 //!
 //! `serde_json` refuses a whole document for half a surrogate pair, a number beyond a double or
 //! more than 128 levels, wherever they stand, and holds numbers as doubles, so that two integers
@@ -8,7 +8,7 @@
 //! - A number that a [`Number`] cannot hold is the nearest one there, and its text is kept beside
 //!   the document, so that [`Document::same`] compares it exactly.
 //! - What lies deeper than [`DEEPEST`] levels is left out, and said to be.
-//! - A byte order mark is passed over (RFC 8259, section 8.1).
+//! - A byte order mark is ignored (RFC 8259, section 8.1).
 
 mod number;
 mod path;
@@ -47,6 +47,7 @@ impl Document {
         &self.value
     }
 
+    #[cfg(feature = "vitalsign")]
     pub(crate) fn into_value(self) -> Value {
         self.value
     }

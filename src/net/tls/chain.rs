@@ -1,4 +1,4 @@
-//! How long the certificates of a peer last.
+//! The expiry of a peer's certificates, as measurements.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ pub(crate) static NOT_AFTER: Measurement = Measurement {
 
 pub(crate) static WARN_BEFORE: Measurement = Measurement {
     name: "tls_certificate_warn_before_seconds",
-    help: "How long before the end of the chain it is time to renew it: `warn_before`, or a third of the lifetime of the peer's own certificate, at most 14 days.",
+    help: "How long before the expiry of the chain the check warns: `warn_before`, or a third of the lifetime of the peer's own certificate, at most 14 days.",
 };
 
 pub(crate) static UNUSED_NOT_AFTER: Measurement = Measurement {
     name: "tls_certificate_unused_not_after_timestamp_seconds",
-    help: "When the first of the certificates expires that the peer shows and its chain does not need, in Unix time; absent where it shows none.",
+    help: "Earliest expiry among the certificates that the peer sends but that are not part of the verified chain, in Unix time; absent if there are none.",
 };
 
 /// Longest time before the end of a certificate at which a warning begins by default.
@@ -64,7 +64,7 @@ impl Chain {
 
     /// The chain that leads from `own` to the certificate of its issuer among `others`, and so on.
     ///
-    /// A certificate among `others` that cannot be read is passed over.
+    /// A certificate among `others` that cannot be read is ignored.
     pub(super) fn by_names(
         own: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -81,7 +81,7 @@ impl Chain {
         Some(Self { not_before, not_after, earliest, unused })
     }
 
-    /// How long before the end of the chain a warning begins where nobody has set it.
+    /// Default time before the expiry of the chain at which the warning begins.
     ///
     /// Some authorities issue certificates that live for hours or days, so it is a share of the
     /// lifetime: such a certificate is well while most of its life is left.

@@ -1,5 +1,5 @@
-//! TLS towards a dependency: options to a configuration when a check is made, handshakes when it
-//! runs.
+//! The TLS client: builds a configuration from options when a check is built, and does handshakes
+//! when it runs.
 
 use std::fmt;
 use std::io;
@@ -50,6 +50,7 @@ enum Peer {
     /// The dependency: how long its certificates last is a figure of the run.
     Dependency,
     /// A host that the dependency redirects to.
+    #[cfg(feature = "http")]
     RedirectTarget,
 }
 
@@ -84,6 +85,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// As [`TlsClient::new`].
+    #[cfg(feature = "http")]
     pub(crate) fn for_redirects(
         options: &TlsOptions,
         alpn: &[&[u8]],

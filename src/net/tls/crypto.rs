@@ -1,4 +1,4 @@
-//! The keys and signatures that this crate knows.
+//! The crypto provider: the keys and signatures that this crate supports.
 //!
 //! `ring` brings RSA, ECDSA with P-256 and P-384, and Ed25519. Two are added here, because healthy
 //! servers use them: P-521, and keys that are for RSA-PSS alone. `docs/adr/0008` says

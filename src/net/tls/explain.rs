@@ -1,4 +1,4 @@
-//! What an error of TLS means, in words and as a reason.
+//! Maps an error of TLS to a reason and to words for people.
 //!
 //! `rustls` shows many of its errors as the names of its types. People who run checks know none of
 //! them, and cannot tell a fault of the server from a limit of this client.

@@ -1,4 +1,4 @@
-//! What this client cannot verify in a certificate, or does not take.
+//! The limits of this client: what it cannot verify in a certificate, or does not accept.
 
 use std::fmt;
 use std::sync::Arc;

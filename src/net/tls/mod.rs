@@ -3,7 +3,7 @@
 //! - `config`: from options and PEM files to a configuration.
 //! - `client`: what a check has made of them, and a handshake in each run.
 //! - `verify`: whether a server's certificate is trusted. Every client of the crate uses it.
-//! - `names`: the same for a certificate that is trusted for itself.
+//! - `names`: validity and host name of a pinned certificate.
 //! - `crypto`: which keys and signatures are known.
 //! - `chain`: how long the certificates last, as figures of a run.
 //! - `limits`: what this client cannot verify.
@@ -19,9 +19,11 @@ mod names;
 mod verify;
 
 pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
+#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
+pub(crate) use client::TlsConnection;
 #[cfg(feature = "mysql")]
 pub(crate) use client::handshake_before_verdict;
-pub(crate) use client::{TlsClient, TlsConnection, handshake};
+pub(crate) use client::{TlsClient, handshake};
 #[cfg(any(feature = "alertmanager", feature = "otlp"))]
 pub(crate) use config::exporter_config;
 #[cfg(feature = "sql-pool")]

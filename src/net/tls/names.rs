@@ -1,4 +1,5 @@
-//! A certificate that is trusted for itself: whether it is valid now, and for a name.
+//! Checks a pinned certificate, one that `tls.ca` names itself: whether it is valid now, and for a
+//! name.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whether a server's certificate is trusted.
+//! Verifies a server's certificate.
 //!
 //! # What is trusted
 //! A certificate from which a path of signatures leads to an authority of `tls.ca`, or of the
@@ -17,7 +17,7 @@
 //! order, and has sent no secret by then.
 //!
 //! # Limits
-//! What this client cannot verify is an error that says so: it is no fault of the server.
+//! What this client cannot verify is an error that says so, because the server is not at fault.
 
 use std::sync::{Arc, OnceLock};
 

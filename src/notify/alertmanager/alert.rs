@@ -1,4 +1,4 @@
-//! An alert: when a check gets one, its labels, and its texts for people.
+//! An alert: which status of a check gets one, its labels, and its texts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The API of one Alertmanager: one post of alerts, and what came of it.
+//! The client of one Alertmanager: posts alerts and classifies the answer.
 
 use std::fmt;
 

@@ -1,10 +1,10 @@
-//! The figures of the posts.
+//! The metrics about posts to Alertmanager.
 
 use metrics::{Counter, counter};
 
 const POSTS: &str = "health_alertmanager_posts_total";
 
-/// Handles to the counters, both from 0.
+/// Handles to the counters; both start at 0.
 pub(super) struct Meters {
     pub(super) success: Counter,
     pub(super) failure: Counter,

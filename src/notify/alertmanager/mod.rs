@@ -1,17 +1,18 @@
-//! The sender of alerts: status changes go to Alertmanager, which groups, routes and silences.
+//! The sender of alerts: posts status changes to Alertmanager, which groups, routes and silences
+//! them.
 //!
-//! In flow events of checks, as a [`Sink`] that returns at once; out flow posts to `/api/v2/alerts`
-//! of every Alertmanager of a cluster. Each has a task of its own, so that one that is down delays
-//! neither a check nor another Alertmanager.
+//! Input: events of checks, through a [`Sink`] that returns at once. Output: posts to
+//! `/api/v2/alerts` of every Alertmanager of a cluster. Each Alertmanager has its own task, so that
+//! one that is down delays neither a check nor another Alertmanager.
 //!
 //! # State, not a queue
-//! The store keeps the newest state of every check. However long an Alertmanager was away, it then
-//! gets what is true, and nothing is lost or late.
+//! The store keeps the newest state of every check. So an Alertmanager that was unreachable then
+//! gets the current state, and nothing is lost or out of date.
 //!
 //! # Alerts end by themselves
-//! An alert that fires is sent again every minute and carries an end four times as far ahead, so
-//! that it ends by itself when its sender is gone. A check that is in maintenance, or depends on
-//! one that is down, raises no alert.
+//! A firing alert is sent again every minute (`due` in `receiver_state.rs`) with an end four
+//! minutes ahead, so that it ends by itself when its sender is gone. A check that is in
+//! maintenance, or depends on one that is down, raises no alert.
 
 mod alert;
 mod client;

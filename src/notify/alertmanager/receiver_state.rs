@@ -1,7 +1,7 @@
-//! What was sent to one Alertmanager, and what is to be sent next.
+//! The state of one Alertmanager: which alerts were sent to it, and which are due next.
 //!
-//! In flow the alert store and the result of each post; out flow batches of alerts: new ones, ended
-//! ones whose end was not taken yet, and firing ones that would soon expire.
+//! Input: the alert store and the result of each post. Output: batches of alerts: new ones, ended
+//! ones whose end was not accepted yet, and firing ones that would soon expire.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

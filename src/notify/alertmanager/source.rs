@@ -1,4 +1,5 @@
-//! The alerts for one Alertmanager, as the source of a sender: what is due, and when to look again.
+//! The alerts for one Alertmanager, as the source of a sender: the due alerts, and when to evaluate
+//! again.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The alert store: the newest state of every check, and the alerts that follow from it.
 //!
-//! In flow events of checks, each in constant time; out flow the alerts that fire now and those
-//! that have ended lately. It keeps the state, not a queue of changes: a late reader finds the
-//! newest state, and the size of the store follows the number of checks.
+//! Input: events of checks, each in constant time. Output: the alerts that fire now and those that
+//! have ended recently. It keeps the state, not a queue of changes: a late reader finds the newest
+//! state, and the size depends on the number of checks.
 //!
 //! # When an alert fires
 //! A check that is not up gets an alert once its hold is over. The hold lasts for [`GRACE`], and
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::alert::{Explanation, Labels};
 use crate::model::{Calls, CheckInfo, Event, Outcome, Run, Status, Trace, Transition};
 
-/// Every alert is held for this long, so that a check that comes straight back pages nobody.
+/// Every alert is delayed by this time, so that a check that recovers at once pages nobody.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// Longest that an alert waits for runs of other checks, or of the check itself.

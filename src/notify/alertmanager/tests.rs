@@ -117,13 +117,13 @@ impl Scene {
     }
 
     /// The same in brief, and it is taken: those that end with a `-` in front.
-    fn told(&mut self) -> Vec<String> {
+    fn posted(&mut self) -> Vec<String> {
         self.store.evaluate();
         let (batch, _) = self.receiver.next(&self.store, &self.template);
         self.receiver.settle(&batch);
-        let mut told: Vec<_> = batch.alerts.iter().map(brief).collect();
-        told.sort();
-        told
+        let mut posted: Vec<_> = batch.alerts.iter().map(brief).collect();
+        posted.sort();
+        posted
     }
 }
 
@@ -189,18 +189,18 @@ async fn each_status_has_its_alert_and_one_ends_where_the_next_begins() {
         scene.falls(&gating);
         advance(GRACE).await;
         let name = if severity == "critical" { "GatingCheckDown" } else { "CheckDown" };
-        assert_eq!(scene.told(), [format!("{name} {gate} {severity}")]);
+        assert_eq!(scene.posted(), [format!("{name} {gate} {severity}")]);
         scene.becomes(&gating, Status::Down, Status::Unknown);
         advance(GRACE).await;
         let ended = format!("-{name} {gate} {severity}");
-        assert_eq!(scene.told(), [ended, format!("CheckStale {gate} {severity}")]);
+        assert_eq!(scene.posted(), [ended, format!("CheckStale {gate} {severity}")]);
         scene.becomes(&gating, Status::Unknown, Status::Degraded);
         advance(GRACE).await;
         let ended = format!("-CheckStale {gate} {severity}");
-        assert_eq!(scene.told(), [ended, format!("CheckDegraded {gate} warning")]);
+        assert_eq!(scene.posted(), [ended, format!("CheckDegraded {gate} warning")]);
         scene.becomes(&gating, Status::Degraded, Status::Up);
-        assert_eq!(scene.told(), [format!("-CheckDegraded {gate} warning")]);
-        assert!(scene.told().is_empty());
+        assert_eq!(scene.posted(), [format!("-CheckDegraded {gate} warning")]);
+        assert!(scene.posted().is_empty());
     }
 }
 
@@ -210,10 +210,10 @@ async fn one_that_comes_straight_back_pages_nobody() {
     let db = informative("db");
     scene.falls(&db);
     advance(GRACE / 2).await;
-    assert!(scene.told().is_empty());
+    assert!(scene.posted().is_empty());
     scene.becomes(&db, Status::Down, Status::Up);
     advance(MINUTE).await;
-    assert!(scene.told().is_empty());
+    assert!(scene.posted().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,9 +222,9 @@ async fn it_is_told_again_each_minute_with_a_later_end() {
     scene.falls(&informative("db"));
     advance(GRACE).await;
     let first = scene.attempts();
-    assert_eq!(scene.told(), ["CheckDown db warning"], "nobody said that it was taken");
+    assert_eq!(scene.posted(), ["CheckDown db warning"], "nobody said that it was taken");
     advance(59 * SECOND).await;
-    assert!(scene.told().is_empty());
+    assert!(scene.posted().is_empty());
     advance(SECOND).await;
     let again = scene.attempts();
     assert_eq!(again[0]["startsAt"], first[0]["startsAt"]);
@@ -239,9 +239,9 @@ async fn an_end_is_told_until_it_is_heard_or_nobody_can_believe_otherwise() {
         scene.falls(one);
     }
     advance(GRACE).await;
-    assert_eq!(scene.told().len(), 2);
+    assert_eq!(scene.posted().len(), 2);
     scene.becomes(&heard, Status::Down, Status::Up);
-    assert_eq!(scene.told(), ["-CheckDown heard warning"]);
+    assert_eq!(scene.posted(), ["-CheckDown heard warning"]);
     scene.becomes(&unheard, Status::Down, Status::Up);
     for _ in 0..3 {
         let attempted = scene.attempts();
@@ -250,7 +250,7 @@ async fn an_end_is_told_until_it_is_heard_or_nobody_can_believe_otherwise() {
         advance(MINUTE).await;
     }
     advance(MINUTE).await;
-    assert!(scene.told().is_empty(), "it has ended by itself");
+    assert!(scene.posted().is_empty(), "it has ended by itself");
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,14 +259,14 @@ async fn one_that_returns_while_its_end_is_unheard_just_goes_on() {
     let db = informative("db");
     scene.falls(&db);
     advance(GRACE).await;
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
     scene.becomes(&db, Status::Down, Status::Up);
     scene.attempts();
     advance(SECOND).await;
     scene.falls(&db);
     advance(GRACE).await;
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
-    assert!(scene.told().is_empty());
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
+    assert!(scene.posted().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,13 +275,13 @@ async fn a_check_that_is_removed_ends_its_alert() {
     let db = informative("db");
     scene.falls(&db);
     advance(GRACE).await;
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
     assert!(scene.store.record(&db, Event::Removed));
     let labels = Labels::of(&db, Status::Down).expect("an alert");
-    assert!(scene.store.ended(&labels).is_some(), "the moment is kept for all who were told");
-    assert_eq!(scene.told(), ["-CheckDown db warning"]);
+    assert!(scene.store.ended(&labels).is_some(), "the moment is kept for all who were notified");
+    assert_eq!(scene.posted(), ["-CheckDown db warning"]);
     advance(MINUTE).await;
-    assert!(scene.told().is_empty());
+    assert!(scene.posted().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,14 +289,14 @@ async fn other_gates_make_another_alert() {
     let mut scene = Scene::new();
     scene.falls(&informative("db"));
     advance(GRACE).await;
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
     let gating = info("db", Gates::READY, &[]);
     scene.runs(&gating, Outcome::Failure, Status::Down);
-    assert_eq!(scene.told(), ["-CheckDown db warning", "GatingCheckDown db critical"]);
+    assert_eq!(scene.posted(), ["-CheckDown db warning", "GatingCheckDown db critical"]);
     let described =
         Arc::new(CheckInfo { description: Some("the first".to_owned()), ..(*gating).clone() });
     scene.runs(&described, Outcome::Failure, Status::Down);
-    assert!(scene.told().is_empty(), "its labels are the same");
+    assert!(scene.posted().is_empty(), "its labels are the same");
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,12 +305,12 @@ async fn one_that_never_had_a_result_is_told_once_that_would_be_stale() {
     let db = informative("db");
     for _ in 0..4 {
         scene.runs(&db, Outcome::Unknown, Status::Unknown);
-        assert!(scene.told().is_empty());
+        assert!(scene.posted().is_empty());
         advance(10 * SECOND).await;
     }
-    assert_eq!(scene.told(), ["CheckStale db warning"], "3 × interval + timeout are 32 s");
+    assert_eq!(scene.posted(), ["CheckStale db warning"], "3 × interval + timeout are 32 s");
     scene.becomes(&db, Status::Unknown, Status::Up);
-    assert_eq!(scene.told(), ["-CheckStale db warning"]);
+    assert_eq!(scene.posted(), ["-CheckStale db warning"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -349,11 +349,12 @@ async fn many_alerts_go_in_batches_with_ends_first() {
         scene.falls(check);
     }
     advance(GRACE).await;
-    let counts = [scene.told().len(), scene.told().len(), scene.told().len(), scene.told().len()];
+    let counts =
+        [scene.posted().len(), scene.posted().len(), scene.posted().len(), scene.posted().len()];
     assert_eq!(counts, [64, 64, 22, 0]);
     scene.becomes(&checks[149], Status::Down, Status::Up);
     advance(MINUTE).await;
-    let next = scene.told();
+    let next = scene.posted();
     assert_eq!(next.len(), 64);
     assert!(next.contains(&"-CheckDown c149 warning".to_owned()));
 }
@@ -393,7 +394,7 @@ async fn no_alert_ends_before_it_began_though_the_clock_is_set_back() {
     };
     scene.store.record(&db, Event::Transition(&tomorrow));
     advance(GRACE).await;
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
     scene.becomes(&db, Status::Down, Status::Up);
     let last = scene.attempts();
     assert_eq!(last[0]["endsAt"], last[0]["startsAt"], "Alertmanager would refuse it");

@@ -1,8 +1,9 @@
-//! What the environment says about telemetry: the standard `OTEL_*` variables, read once.
+//! Reads the standard `OTEL_*` variables about telemetry, once.
 //!
-//! In flow a lookup of variables and the settings of the file, out flows a [`Plan`]. A variable
-//! that is set wins over the file; an empty one counts as unset. A value that is not supported is
-//! a [`Problem`], never ignored, and no message shows the value of a header or of an endpoint.
+//! Input: a lookup of variables and the settings of the file. Output: a [`Plan`]. A variable that
+//! is set takes precedence over the file; an empty one counts as unset. A value that is not
+//! supported is a [`Problem`], never ignored, and no message shows the value of a header or of an
+//! endpoint.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::super::Settings;
 use super::target::Target;
 use super::variables::{Problem, Reader, bad_pair, pairs};
 
-/// What is to be done about traces.
+/// Whether and how traces are recorded and sent.
 #[derive(Debug)]
 pub(in crate::telemetry) struct Plan {
     /// `OTEL_SDK_DISABLED`: no spans and no ids at all.

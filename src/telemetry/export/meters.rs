@@ -1,4 +1,4 @@
-//! The figures of the span pipeline, by OpenTelemetry's conventions for SDK metrics.
+//! The metrics of the span pipeline, by OpenTelemetry's conventions for SDK metrics.
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
@@ -9,7 +9,7 @@ const PROCESSED: &str = "otel_sdk_processor_span_processed_total";
 const EXPORTED: &str = "otel_sdk_exporter_span_exported_total";
 const ERROR_TYPE: &str = "error_type";
 
-/// What became of a span before it was handed to the exporter.
+/// Whether a span reached the exporter, or why it was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::telemetry) enum Processed {
     /// It was handed over.
@@ -31,7 +31,7 @@ impl Processed {
     ];
 }
 
-/// Handles to the figures, every series of them from 0.
+/// Handles to the metrics; all start at 0.
 pub(in crate::telemetry) struct Meters {
     queue: Gauge,
     processed: Vec<Counter>,

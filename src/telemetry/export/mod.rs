@@ -1,6 +1,6 @@
-//! Export over OTLP: where spans are sent, by which protocol, and what came of it.
+//! Export of spans over OTLP.
 //!
-//! In flow the settings, the `OTEL_*` variables and kept traces; out flow requests to a collector.
+//! Input: the settings, the `OTEL_*` variables and kept traces. Output: requests to a collector.
 
 mod connector;
 mod environment;

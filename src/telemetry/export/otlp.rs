@@ -1,4 +1,4 @@
-//! The OTLP client: one request to a collector over gRPC or HTTP, and what came of it.
+//! The OTLP client: sends one request to a collector over gRPC or HTTP, and classifies the answer.
 //!
 //! It reports more than a success or an error: how many spans the collector rejected and why, the
 //! kind of a failure, and whether and when to try again. The OTLP specification says which failures

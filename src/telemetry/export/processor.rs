@@ -1,9 +1,9 @@
 //! The end of the span pipeline: a bounded queue, and a thread that sends from it.
 //!
-//! In flow kept traces from any thread, which never waits; out flow batches to the collector. The
-//! thread drives a small runtime of its own, so that a collector that is down, slow or refusing
-//! costs the checks nothing, and so that a shutdown can end what is in flight at its deadline.
-//! It costs one thread and, with it, the name lookups of that runtime.
+//! Input: kept traces from any thread, which never waits. Output: batches for the collector. The
+//! thread has its own small runtime, so that a collector that is down, slow or refusing does not
+//! affect the checks, and so that a shutdown can cancel requests at its deadline. It costs one
+//! thread and, with it, the name lookups of that runtime.
 
 use std::fmt;
 use std::io;

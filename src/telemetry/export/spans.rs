@@ -1,6 +1,6 @@
 //! The spans that wait for the collector, as the source of a sender.
 //!
-//! In flow batches of the queue and what became of them; out flow requests, figures, and one log
+//! Input: batches of the queue and the results of requests. Output: requests, metrics, and one log
 //! line for each change of state.
 
 use std::sync::{Arc, OnceLock};
@@ -81,7 +81,7 @@ impl SpanSource {
         Self { shared, collector, resource: resource.into(), outage, remark }
     }
 
-    /// Takes note of `spans` that the collector does not have.
+    /// Records `spans` that the collector does not have.
     fn failed(&mut self, spans: u64, failure: &Failure) -> u64 {
         self.shared.meters.failed(failure.error_type, spans);
         let first = self.outage.failed(spans);

@@ -1,6 +1,6 @@
-//! Where spans are sent: the variables `OTEL_EXPORTER_OTLP_*` and `OTEL_TRACES_EXPORTER`.
+//! The target of spans: the variables `OTEL_EXPORTER_OTLP_*` and `OTEL_TRACES_EXPORTER`.
 //!
-//! A variable for traces alone wins over the one for every signal, and both over the file.
+//! A variable for traces takes precedence over the one for all signals, and both over the file.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,6 @@
-//! The families of the checks, encoded from one row a check.
+//! Writes the metric families of the checks for `/metrics`, from one row per check.
+//!
+//! A host's recorder gets the same series from `series_sink/check.rs`; add a new metric to both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use super::page::{Page, Value};
 use crate::engine::state::{Entry, Figures, Plan, suppressor};
 use crate::model::{CheckInfo, Gate, Measurement, Outcome, Reason, Run, SkipReason, Status};
 
-/// What is written of a check, copied while its cell was locked once: all its series are of one
+/// The values of one check, copied while its cell was locked once. So all its series are of one
 /// moment, and no lock is held while the page is written.
 struct Row<'a> {
     info: &'a CheckInfo,
@@ -20,7 +22,7 @@ struct Row<'a> {
     consecutive_failures: u32,
     maintenance: bool,
     suppressed: bool,
-    /// The last run of the check itself.
+    /// The last run of the check itself, not of an observed call.
     asked: Option<Arc<Run>>,
     last_ended: Option<SystemTime>,
     last_success_at: Option<SystemTime>,
@@ -29,7 +31,7 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn of(plan: &Plan, entry: &'a Entry) -> Self {
-        // Another entry may be locked for this, so it comes before the lock of this one.
+        // This may lock another entry, so it must come before the lock of this one.
         let suppressed = suppressor(plan, &entry.info).is_some();
         let cell = entry.lock();
         Self {
@@ -56,7 +58,7 @@ impl<'a> Rows<'a> {
         Self(plan.entries.iter().map(|entry| Row::of(plan, entry)).collect())
     }
 
-    /// Bytes that the page will hold, about.
+    /// Approximate size of the page in bytes.
     pub(super) fn estimated_size(&self) -> usize {
         self.0.len() * 6_000 + 16_000
     }
@@ -105,7 +107,8 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Writes every family of the checks and returns the names of those that measurements became.
+/// Writes every family of the checks, and returns the names of the families made of
+/// measurements.
 pub(super) fn write(page: &mut Page, rows: &Rows<'_>) -> Vec<String> {
     statuses(page, rows);
     durations(page, rows);
@@ -188,7 +191,7 @@ fn info(page: &mut Page, name: &str, row: &Row<'_>) {
     page.info(name, row.series, labels.iter().map(|(label, value)| (&**label, &**value)));
 }
 
-/// The labels of `health_check_info` beside those of every series of a check.
+/// The labels of `health_check_info` in addition to those of every series of a check.
 pub(super) fn about(info: &CheckInfo) -> Vec<(String, String)> {
     let gates: Vec<_> = info.gates.iter().map(Gate::as_str).collect();
     let server = info.server.as_ref();
@@ -199,7 +202,7 @@ pub(super) fn about(info: &CheckInfo) -> Vec<(String, String)> {
     own.map(|(label, value)| (label.to_owned(), value)).chain(labels).collect()
 }
 
-/// A family that measurements become.
+/// A family made of measurements with the same name.
 struct Measured<'a> {
     kind: MetricType,
     help: &'static str,
@@ -216,7 +219,7 @@ impl Measured<'_> {
 
 /// Writes one family for each name among the measurements of the last runs.
 fn measurements(page: &mut Page, rows: &Rows<'_>) -> Vec<String> {
-    // Kinds that measure the same may describe it in their own words; the first in order wins.
+    // Kinds with the same measurement may have different help texts; the first one is used.
     let mut families: BTreeMap<&str, Measured<'_>> = BTreeMap::new();
     for row in &rows.0 {
         for (measurement, value) in row.asked.iter().flat_map(|run| &run.measurements) {
@@ -242,7 +245,7 @@ fn measurements(page: &mut Page, rows: &Rows<'_>) -> Vec<String> {
     written
 }
 
-/// Whether `name` may name a family beside those of the table.
+/// Whether `name` is a valid name of a family that is not in the table.
 pub(super) fn is_free(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let of_histogram = |stem: &str| {

@@ -1,5 +1,5 @@
-//! What the `metrics` facade recorded, as a Prometheus recorder renders it, made fit for either
-//! format.
+//! Appends the metrics of the `metrics` facade to the page: takes the text of a Prometheus
+//! recorder and converts it to the format of the page.
 
 use std::collections::HashSet;
 
@@ -15,13 +15,13 @@ struct Family<'a> {
     samples: Vec<&'a str>,
 }
 
-/// Appends `rendered` to `page`, sorted by name, without the families that the state has `written`,
-/// if it has: those of the table, and what its measurements became.
+/// Appends `rendered` to `page`, sorted by name. If the state has `written` its families, they
+/// are left out: those of the table and those made of measurements.
 pub(super) fn append(page: &mut Page, rendered: &str, written: Option<&[String]>) {
     let measured = written.unwrap_or_default();
     let mut families = parse(rendered);
     families.sort_by_key(|family| (family.name, family.kind));
-    // A counter and a gauge may have been recorded under one name; no format has room for both.
+    // A counter and a gauge may have been recorded under one name; no format allows both.
     families.dedup_by_key(|family| family.name);
     let of_state = |name: &str| {
         let is = |m: &Metric| name == m.name || name == names::family(m.name, m.kind);
@@ -62,7 +62,8 @@ fn parse(rendered: &str) -> Vec<Family<'_>> {
 }
 
 fn write(page: &mut Page, family: &Family<'_>, taken: &HashSet<&str>) {
-    // Counters of the facade are whole; one of seconds is recorded as a gauge, and the table of metrics says that it is a counter.
+    // Counters of the facade are integers. A counter of seconds is therefore recorded as a
+    // gauge, and the table of metrics says that it is a counter.
     let known = names::find(family.name);
     let kind = known.map_or(family.kind, |metric| metric.kind.as_str());
     let (name, kind) = match page.format() {
@@ -94,7 +95,7 @@ fn write(page: &mut Page, family: &Family<'_>, taken: &HashSet<&str>) {
     }
 }
 
-/// Writes help whose backslashes and line ends are escaped, but not yet its quotes.
+/// Writes a help text whose backslashes and line ends are escaped already, but not its quotes.
 fn write_help(page: &mut Page, help: &str) {
     if page.format() == Format::Text {
         return page.raw(&[help]);
@@ -121,7 +122,7 @@ fn write_sample(page: &mut Page, sample: &str, bounded: Option<&str>) {
 
 /// Where the value of `label` ends in `head`, if it is a whole number without a point.
 fn whole_bound(head: &str, label: &str) -> Option<usize> {
-    // Quotes inside a label value are escaped, so this can only be the label itself.
+    // Quotes inside a label value are escaped, so this match is always the label itself.
     let start = head.rfind(label)?;
     if !head[..start].ends_with(['{', ',']) {
         return None;
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
     use metrics_exporter_prometheus::PrometheusBuilder;
 
-    /// What a host recorded, with everything about it that is not as either format wants it.
+    /// A recorder's text with everything that one of the formats does not allow.
     fn recorded() -> String {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(

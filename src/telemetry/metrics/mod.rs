@@ -1,13 +1,15 @@
-//! The metrics page: the checks' own series straight from the health state, then whatever the
-//! `metrics` facade recorded.
+//! Puts the text of `/metrics` together: the checks' own series from the health state, then the
+//! metrics that were recorded through the `metrics` facade.
 //!
-//! In flow a [`HealthState`] and, where there is one, the handle of a Prometheus recorder; out
-//! flows a page in the Prometheus text format 0.0.4 or in OpenMetrics 1.0. Both hold the same
-//! families and series, and info and status families are gauges in both. Where the series go to a
-//! recorder instead ([`Exposition`]), the page is what the recorder holds.
+//! Input: a [`HealthState`] and, if there is one, the handle of a Prometheus recorder. Output:
+//! a page in the Prometheus text format 0.0.4 or in OpenMetrics 1.0. Both have the same families
+//! and series, and info and status families are gauges in both. If the series go to a recorder
+//! instead ([`Exposition`]), the page shows what the recorder holds. `checks.rs` and `service.rs`
+//! write the series, `page.rs` formats them.
 //!
-//! A check's measurement becomes a gauge named `health_check_` and its name. One whose name is no
-//! metric name, or is already taken by a family of [`METRICS`], is left out.
+//! A measurement of a check becomes a gauge whose name is `health_check_` and the measurement's
+//! name. It is left out if that is not a valid metric name, or is the name of a family in
+//! [`METRICS`].
 
 mod checks;
 mod facade;
@@ -37,7 +39,7 @@ pub use series_sink::Exposition;
 pub enum Format {
     /// Prometheus text, version 0.0.4.
     Text,
-    /// OpenMetrics, version 1.0: the same and exemplars.
+    /// OpenMetrics, version 1.0: the same series, with exemplars.
     OpenMetrics,
 }
 
@@ -55,17 +57,17 @@ impl Format {
 /// Renders the series of the checks and of the service as a whole page.
 ///
 /// It takes about a millisecond per ten thousand series and never waits for a check; call it off
-/// the async threads all the same when there are thousands of checks.
+/// the async threads anyway when there are thousands of checks.
 #[must_use]
 pub fn encode(state: &HealthState, format: Format) -> Bytes {
-    // A hung check runtime turns nothing stale; whoever reads does.
+    // Readers make statuses stale, because a hung check runtime cannot.
     state.refresh(Instant::now());
     let (page, _) = own(state, format);
     page.finish().into()
 }
 
-/// Renders a whole page: the state's families, unless they are shown elsewhere, and the host's,
-/// none twice.
+/// Renders a whole page: the state's families, unless they go to a recorder, and the host's,
+/// each once.
 pub(crate) fn render(
     state: &HealthState,
     host: Option<&PrometheusHandle>,
@@ -84,7 +86,8 @@ pub(crate) fn render(
     page.finish()
 }
 
-/// Begins a page with the state's families; the names are of those that measurements became.
+/// Begins a page with the state's families; also returns the names of the families made of
+/// measurements.
 fn own(state: &HealthState, format: Format) -> (Page, Vec<String>) {
     let plan = arc_swap::Guard::into_inner(state.plan());
     let rows = Rows::of(&plan);

@@ -1,23 +1,24 @@
-//! Every metric by name: what the encoder writes, what `# HELP` says and what the reference lists.
+//! The table of all metrics: their names, types, labels and `# HELP` texts, for the encoder and
+//! the reference.
 //!
-//! A check kind's own figures are not here: each [`Measurement`](crate::Measurement) names and
-//! describes itself.
+//! The measurements of single kinds are not here: each [`Measurement`](crate::Measurement) has its
+//! own name and text.
 
 use ::metrics::{Recorder, Unit};
 
-/// What the values of a metric do.
+/// Type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricType {
     /// It only grows, until the process restarts.
     Counter,
     /// It goes up and down.
     Gauge,
-    /// It counts by bucket.
+    /// It counts values in buckets.
     Histogram,
 }
 
 impl MetricType {
-    /// The word of a `# TYPE` line.
+    /// The type's name in a `# TYPE` line.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -33,7 +34,7 @@ impl MetricType {
 pub enum Origin {
     /// The health state: it is on every page.
     State,
-    /// The `metrics` facade: it is on the page of whoever installed a recorder.
+    /// The `metrics` facade: it is shown by the recorder that the host installed.
     Facade,
 }
 
@@ -42,12 +43,12 @@ pub enum Origin {
 pub struct Metric {
     /// Its full name, `_total` of counters included.
     pub name: &'static str,
-    /// What its values do.
+    /// Its type.
     pub kind: MetricType,
     /// Names of its labels, `le` of histograms aside; `health_check_info` also has those that were
     /// configured.
     pub labels: &'static [&'static str],
-    /// What it means, in a sentence.
+    /// Its help text, one sentence.
     pub help: &'static str,
     /// Where its values come from.
     pub origin: Origin,
@@ -84,7 +85,7 @@ pub(super) fn recorded_unit(unit: Option<&str>) -> Unit {
     }
 }
 
-/// Tells `recorder` what the metrics of `origin` are.
+/// Describes the metrics of `origin` to `recorder`.
 pub(super) fn describe(recorder: &dyn Recorder, origin: Origin) {
     for metric in METRICS.iter().filter(|m| m.origin == origin) {
         let (name, help) = (metric.name.into(), metric.help.into());
@@ -97,7 +98,7 @@ pub(super) fn describe(recorder: &dyn Recorder, origin: Origin) {
     }
 }
 
-/// Whether a series of the state may have `label` of its own, or a recorder adds it.
+/// Whether `label` is already used: by a series of the state, or added by a recorder.
 pub(crate) fn is_own_label(label: &str) -> bool {
     let own = METRICS.iter().filter(|m| m.origin == Origin::State).flat_map(|m| m.labels);
     own.chain(&["le", "quantile"]).any(|own| *own == label)
@@ -108,8 +109,8 @@ pub(super) fn find(name: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|m| m.name == name)
 }
 
-/// Declares constants for what the encoder writes, and the table of all, so that each is listed
-/// once.
+/// Declares a constant for each metric that the encoder writes, and the table of all metrics,
+/// so that each metric is written down only once.
 macro_rules! metrics {
     (
         state { $($id:ident = $kind:ident $name:literal [$($label:literal)*] $help:literal;)+ }

@@ -1,4 +1,5 @@
-//! The writer of a page: heads of families, samples and histograms in either format.
+//! Writes the text formats of metrics: `# HELP` and `# TYPE` lines, samples and histograms, in
+//! the Prometheus text format or OpenMetrics. (HTML pages are in `http/page/`.)
 
 use std::time::{Duration, SystemTime};
 
@@ -6,14 +7,14 @@ use super::Format;
 use super::names::{self, Metric, MetricType};
 use crate::engine::state::{BUCKETS, Exemplar, Histogram};
 
-/// The bounds as `le` shows them: with a point, as OpenMetrics wants whole numbers, in both
-/// formats, so that a scraper that changes its format goes on with the same series.
+/// The bounds as values of `le`: with a decimal point in both formats, because OpenMetrics
+/// requires it and a scraper that changes its format should continue the same series.
 const BOUNDS: [&str; BUCKETS.len() + 1] = [
     "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0",
     "2.5", "5.0", "10.0", "30.0", "+Inf",
 ];
 
-/// A page being written.
+/// The text of a metrics page while it is written.
 pub(super) struct Page {
     out: Vec<u8>,
     format: Format,
@@ -28,12 +29,13 @@ impl Page {
         self.format
     }
 
-    /// Writes `metric` with its samples; without any sample nothing of it.
+    /// Writes `metric` with its samples; writes nothing if there are no samples.
     pub(super) fn metric(&mut self, metric: &Metric, samples: impl FnOnce(&mut Self, &str)) {
         self.family(metric.name, metric.kind, metric.help, samples);
     }
 
-    /// Writes a family with its samples, which get its name; without any sample nothing of it.
+    /// Writes a family with its samples, which get its name; writes nothing if there are no
+    /// samples.
     pub(super) fn family(
         &mut self,
         name: &str,
@@ -65,7 +67,7 @@ impl Page {
         }
     }
 
-    /// Writes one sample; `labels` are the pieces of what stands between the braces.
+    /// Writes one sample; `labels` are the pieces of the text between the braces.
     #[inline]
     pub(super) fn sample(&mut self, name: &str, labels: &[&str], value: impl Value) {
         self.raw(&[name]);
@@ -80,7 +82,7 @@ impl Page {
         self.raw(&["\n"]);
     }
 
-    /// Writes one sample of value 1 with `labels`, to which `more`, escaped, are added.
+    /// Writes one sample of value 1 with `labels` and `more`, which are escaped here.
     pub(super) fn info<'a>(
         &mut self,
         name: &str,
@@ -120,7 +122,7 @@ impl Page {
         self.raw(&["\n"]);
     }
 
-    /// Adds the trace that explains a bucket; the text format has no place for one.
+    /// Adds the exemplar of a bucket; the text format has no exemplars.
     fn exemplar(&mut self, exemplar: &Exemplar) {
         if self.format == Format::Text {
             return;
@@ -140,7 +142,7 @@ impl Page {
         }
     }
 
-    /// Writes `text` with backslashes, line ends and, where asked for, quotes escaped.
+    /// Writes `text` with backslashes, line ends and optionally quotes escaped.
     pub(super) fn escaped(&mut self, text: &str, quotes: bool) {
         let mut rest = text;
         while let Some(at) = rest.find(['\\', '\n', '"']) {

@@ -1,6 +1,7 @@
-//! The metrics of the process itself, for whoever owns it: the binary, or a host that wants them.
+//! The metrics of the process itself, for the program that owns it: the binary, or a host that
+//! wants them.
 //!
-//! Nothing here is called by the library of its own accord, and nothing installs a recorder.
+//! The library itself calls nothing here, and nothing here installs a recorder.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// A recorder for the `metrics` facade, to be installed by the program that owns the process, and
 /// the handle that [`Builder::exporter`](crate::Builder::exporter) takes.
 ///
-/// Histograms named `…_seconds` have the buckets of every duration, [`BUCKETS`]; the upkeep of
-/// the others is [`collect`]'s.
+/// Histograms named `…_seconds` have the buckets of every duration, [`BUCKETS`]; [`collect`] does
+/// the upkeep of the others.
 #[must_use]
 pub fn exporter() -> (PrometheusRecorder, PrometheusHandle) {
     let recorder = with_buckets(PrometheusBuilder::new()).build_recorder();
@@ -46,13 +47,14 @@ pub fn with_buckets(builder: PrometheusBuilder) -> PrometheusBuilder {
     builder.set_buckets_for_metric(seconds, &BUCKETS).expect("there are buckets")
 }
 
-/// Tells the current recorder what the metrics of the facade are, for their `# HELP` lines.
+/// Describes the metrics of the facade to the current recorder, for their `# HELP` lines.
 pub fn describe() {
     ::metrics::with_recorder(|recorder| names::describe(recorder, Origin::Facade));
 }
 
-/// Goes on reading the figures of the process and of `runtimes`, each with the value of its
-/// `runtime` label, every few seconds; it also keeps the recorder of `exporter` small.
+/// Reads the figures of the process and of `runtimes`, each with the value of its `runtime`
+/// label, every few seconds, until it is aborted. It also does the upkeep of the recorder of
+/// `exporter`.
 ///
 /// Spawn it once; it ends when it is aborted.
 pub async fn collect(exporter: PrometheusHandle, runtimes: Vec<(&'static str, Handle)>) {
@@ -62,8 +64,8 @@ pub async fn collect(exporter: PrometheusHandle, runtimes: Vec<(&'static str, Ha
         rounds.tick().await;
         let runtimes: Vec<_> = runtimes.iter().map(|(name, of)| (*name, of.metrics())).collect();
         let exporter = exporter.clone();
-        // Listing open descriptors takes milliseconds when there are thousands. A round that
-        // fails is made good by the next.
+        // Listing open descriptors takes milliseconds if there are thousands. After a failed
+        // round the next one reads them again.
         let round = tokio::task::spawn_blocking(move || {
             collect_process_and_runtime(&runtimes);
             exporter.run_upkeep();
@@ -85,8 +87,8 @@ pub fn collect_process_and_runtime(runtimes: &[(&'static str, RuntimeMetrics)]) 
 fn process() {
     let of = metrics_process::collector::collect();
     if let Some(seconds) = of.cpu_seconds_total {
-        // Counters of the facade are whole numbers; as a gauge it keeps its fractions, and the
-        // page calls it the counter that it is.
+        // Counters of the facade are integers; a gauge keeps the fractions, and the page gives
+        // it the type counter.
         gauge!("process_cpu_seconds_total").set(seconds);
     }
     let unlimited = |limit: &u64| *limit != 0;

@@ -1,4 +1,4 @@
-//! The families of the service as a whole.
+//! Writes the metric families of the service as a whole.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::model::ServiceStatus;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const RUSTC_VERSION: &str = env!("VITALSIGN_RUSTC_VERSION");
 
-/// Which commit this was built from, where whoever built it said so.
+/// The commit that this was built from, if the build set it.
 const REVISION: &str = match option_env!("VITALSIGN_REVISION") {
     Some(revision) if !revision.is_empty() => revision,
     _ => "unknown",
@@ -21,7 +21,7 @@ pub(super) fn build() -> [(&'static str, &'static str); 3] {
     [("version", VERSION), ("revision", REVISION), ("rustc_version", RUSTC_VERSION)]
 }
 
-/// Writes them; `checks` is how many checks the plan has.
+/// Writes all of them; `checks` is the number of checks in the plan.
 pub(super) fn write(page: &mut Page, state: &HealthState, checks: usize) {
     let (status, probes, groups) = {
         let tally = state.tally();

@@ -1,15 +1,18 @@
-//! Which traces of runs are kept: a sampler for the head of a trace and a processor for its end.
+//! Tail sampling: which traces of runs are kept. A sampler decides at the start of a trace, and a
+//! processor at its end.
 //!
-//! Whether a run failed is known only once it is over, long after the sampled flag was sent to the
-//! dependency. So two decisions are made: [`HeadSampler`] draws the share of traces that is sent as
-//! sampled, and is always kept; of the others [`KeepProcessor`] holds the spans back until the root
-//! ends, and keeps the trace if the run failed, warned, changed the check's status or was slow.
+//! Whether a run failed is known only at its end, long after the sampled flag was sent to the
+//! dependency. So there are two decisions. [`HeadSampler`] selects a share of the traces at random;
+//! these have the sampled flag and are always kept. [`KeepProcessor`] holds back the spans of all
+//! other traces until the root ends. It keeps the trace if the engine has marked the root: because
+//! the run failed, warned, changed the check's status or was slow. `Entry::fold` in
+//! `engine/state/entry.rs` decides that; slow means longer than half the timeout.
 //!
 //! # In a host
 //!
-//! Both go on the provider that the host has. They judge the traces of runs alone: a trace of the
-//! host is sampled by the [host's sampler](HeadSampler::host_sampler), and each of its spans goes on
-//! to the next processor at once, untouched.
+//! Add both to the host's provider. They affect only the traces of runs: a trace of the host is
+//! sampled by the [host's sampler](HeadSampler::host_sampler), and each of its spans is passed to
+//! the next processor at once, unchanged.
 //!
 //! ```
 //! use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider};
@@ -61,7 +64,8 @@ pub trait TraceProcessor: SpanProcessor {
         }
     }
 
-    /// Takes note that `spans` spans were lost for want of room before they could be judged.
+    /// Records that `spans` spans were lost because there was no room, before the end of their
+    /// traces.
     fn on_overflow(&self, spans: usize) {
         let _ = spans;
     }
@@ -98,9 +102,9 @@ const JUDGED: &str = "vitalsign.judged";
 /// How much a [`KeepProcessor`] holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Traces whose root has not ended. Past it the oldest is given up.
+    /// Traces whose root has not ended. Beyond this number the oldest is dropped.
     pub traces: usize,
-    /// Ended spans of one trace. Past it the trace is given up.
+    /// Ended spans of one trace. Beyond this number the trace is dropped.
     pub spans_per_trace: usize,
     /// Attributes of one span; further ones are counted as dropped, as the SDK does.
     ///
@@ -132,7 +136,7 @@ pub struct KeepProcessor<P> {
     waiting: Mutex<Waiting>,
 }
 
-/// The traces whose root has not ended; a span of any other trace has been given up.
+/// The traces whose root has not ended. Spans of other traces are dropped.
 #[derive(Debug, Default)]
 struct Waiting {
     traces: HashMap<TraceId, Held>,
@@ -172,7 +176,8 @@ impl<P: TraceProcessor> KeepProcessor<P> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of a root's start, and returns how many spans were lost to make room for it.
+    /// Records the start of a root, and returns how many spans were dropped to make room for
+    /// it.
     fn admit(&self, trace: TraceId) -> usize {
         let mut waiting = self.waiting();
         if let Some(held) = waiting.traces.get_mut(&trace) {
@@ -204,7 +209,7 @@ impl<P: TraceProcessor> KeepProcessor<P> {
         let Some(held) = waiting.traces.get_mut(&trace) else { return Fate::Lost(1) };
         held.keep |= marked || span.span_context.is_sampled();
         held.spans.push(span);
-        // The root itself always fits: nothing is waited for any more.
+        // The root itself always fits, because its trace is complete now.
         if root {
             held.roots -= 1;
             if held.roots > 0 {

@@ -1,4 +1,5 @@
-//! The head of a trace: the sampled flag that the dependency gets before the run has ended.
+//! The head sampler: it decides on the sampled flag, which the dependency gets before the run
+//! has ended.
 
 use opentelemetry::trace::{Link, SpanKind, TraceId};
 use opentelemetry::{Context, KeyValue};

@@ -1,4 +1,4 @@
-//! When the files of a configuration have changed, and hold still again.
+//! Detects that the files of a configuration have changed and are stable again.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const STABLE: Duration = Duration::from_secs(1);
 /// Longest tick of a file system's clock: for so long two writes may leave the same time.
 const TICK: Duration = Duration::from_secs(2);
 
-/// Tells when the files hold something else, and have done so for long enough.
+/// Reports a change of the files once their content has been stable long enough.
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) watch: Watch,

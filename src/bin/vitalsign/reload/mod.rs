@@ -1,8 +1,8 @@
-//! Reload: a changed configuration comes into force as a difference, or is refused as a whole.
+//! Reload: applies the differences of a changed configuration, or refuses it completely.
 //!
-//! In flow SIGHUP and what a look at the files once a second finds; out flow a new plan of checks,
-//! their maintenance windows, and who may see what. All of it happens on a thread of its own, as
-//! reading files may block.
+//! Input: SIGHUP, and the state of the files, which is checked once a second. Output: a new plan of
+//! checks, their maintenance windows, and the access settings. All of this happens on a separate
+//! thread, because reading files may block.
 //!
 //! The metadata of the files is read once a second, instead of asking the kernel for notifications: that
 //! holds on every file system, through any chain of links, and for files that are not there yet.
@@ -29,7 +29,7 @@ use vitalsign::{Changes, Health};
 use files::Files;
 use vitalsign::log_targets;
 
-/// Time from one look at the files to the next.
+/// Interval of checking the files.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where the configuration comes from.
@@ -161,7 +161,7 @@ impl Reloader {
         loop {
             match orders.recv_timeout(LOOK) {
                 Ok(Order::Reload) => {
-                    // However often it was asked for meanwhile, once will do.
+                    // Several requests meanwhile need only one reload.
                     if orders.try_iter().any(|order| order == Order::Stop) {
                         return;
                     }

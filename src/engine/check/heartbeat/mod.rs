@@ -31,7 +31,7 @@ pub(crate) use heard::{Schedule, Signal};
 pub(crate) static AGE: Measurement =
     Measurement { name: "heartbeat_age_seconds", help: "Time since the last heartbeat." };
 
-/// A check that receives heartbeats from what it watches, such as a nightly job.
+/// A check that receives heartbeats, for example from a nightly job.
 ///
 /// A heartbeat is a call of [`beat`](Self::beat), or `POST /heartbeat/{check}` with its token. A run
 /// fails with [`Reason::MissedHeartbeat`] when the last heartbeat is older than the grace. Before the

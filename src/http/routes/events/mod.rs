@@ -1,8 +1,8 @@
 //! The event stream: `/events`, status changes and summaries as server-sent events.
 //!
-//! In flow the [feed](crate::events) of changes, and the history for clients that were away for
-//! long; out flow streams of events (`text/event-stream` of the HTML standard). Nothing is queued
-//! for any client: what one gets next is looked up when it has taken what came before.
+//! Input: the [feed](crate::events) of changes, and the history for clients that were away for
+//! long. Output: streams of events (`text/event-stream` of the HTML standard). There is no queue
+//! per client: the next event is looked up when the client has read the last one.
 
 mod show;
 mod stream;
@@ -28,13 +28,13 @@ pub(crate) use show::Summaries;
 /// Streams that may be open at once.
 const MAX_STREAMS: usize = 256;
 
-/// Seconds after which a client that finds no place is to try again.
+/// `Retry-After` in seconds for a client beyond the limit of streams.
 const RETRY_AFTER: &str = "10";
 
-/// Header by which nginx learns not to hold an answer back until it is complete.
+/// Header that turns off buffering in nginx.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Header by which a client says which event it saw last.
+/// Header with the id of the last event that the client saw.
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// The route of the event stream.

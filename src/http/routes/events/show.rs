@@ -1,4 +1,4 @@
-//! What events look like on the wire, and the summary that all streams share.
+//! Encodes the events of a stream, and caches the summary that all streams share.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,10 +15,10 @@ use crate::model::{Reason, ServiceStatus, Status, Transition};
 /// Milliseconds after which a client that lost its stream is to come back.
 const RETRY_MS: u32 = 2_000;
 
-/// The whole at one point of the feed. It holds nothing that only some may see.
+/// A rendered `summary` event at one feed position. It has no details, so all clients share it.
 #[derive(Debug)]
 pub(super) struct Summary {
-    /// Every change before this point is in it; those after it may be.
+    /// It includes every change before this position; later changes may be included.
     pub(super) mark: Mark,
     changes: u64,
     pub(super) event: Bytes,
@@ -34,12 +34,12 @@ struct Whole<'a> {
     checks: BTreeMap<&'a str, Status>,
 }
 
-/// The latest summary: made when a first stream needs it, and the same bytes for all of them.
+/// The latest summary: rendered when the first stream needs it, and shared by all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Summaries(Mutex<Option<Arc<Summary>>>);
 
 impl Summaries {
-    /// What holds now.
+    /// The current state as the body of a summary.
     pub(super) fn current(&self, state: &HealthState, feed: &Feed) -> Arc<Summary> {
         let (now, changes) = (feed.mark(), state.changes());
         self.shared(state, feed, |latest| latest.mark == now && latest.changes == changes)

@@ -1,4 +1,4 @@
-//! One client's stream: a summary, what it missed, then what happens.
+//! One client's stream: a summary, the changes that it missed, then live changes.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,11 +23,11 @@ const MOST: usize = 1_000;
 /// A stream of events to one client.
 pub(super) struct Events {
     routes: Arc<Routes>,
-    /// What the right to details was decided by.
+    /// The access settings when the stream was opened; a change closes it.
     access: Arc<Access>,
     details: bool,
     stopping: CancellationToken,
-    /// What is sent first.
+    /// Events that are sent first.
     opening: VecDeque<Bytes>,
     backlog: Option<Backlog>,
     reader: Reader,
@@ -42,7 +42,7 @@ pub(super) struct Events {
 struct Backlog {
     /// Id of the last change that was sent.
     after: u64,
-    /// Where the feed takes over.
+    /// The position from which the feed continues.
     floor: Floor,
     page: VecDeque<Change>,
     /// Changes that may still be asked for.
@@ -50,7 +50,7 @@ struct Backlog {
     is_last_page: bool,
 }
 
-/// What is sent after the last change of a backlog.
+/// The event that follows the last change of a backlog.
 enum Joint {
     Seamless,
     Gap,
@@ -128,7 +128,8 @@ impl Events {
         }
     }
 
-    /// Whether the right to details has changed: a client that comes back is judged anew.
+    /// Whether access to details has changed: then the stream ends, and it is decided again when
+    /// the client reconnects.
     fn access_changed(&mut self) -> bool {
         let now = self.routes.health.access().load();
         if Arc::ptr_eq(&now, &self.access) {

@@ -76,7 +76,7 @@ struct IncidentCause<'a> {
     message: Option<&'a str>,
     /// Trace of that run, 32 hexadecimal digits, if it is kept. A detail.
     trace_id: Option<&'a str>,
-    /// Where that trace can be looked at, if that is configured. A detail.
+    /// URL of that trace, if `trace_url` is configured. A detail.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schemars(with = "String"))]
     trace_url: Option<String>,
@@ -101,7 +101,7 @@ impl<'a> Incident<'a> {
     }
 }
 
-/// Where the trace of this id can be looked at.
+/// URL of the trace with this id.
 fn trace_url(state: &HealthState, trace_id: &str) -> Option<String> {
     let trace_id = u128::from_str_radix(trace_id, 16).ok()?;
     // The span does not matter, and only kept traces come with an id.

@@ -1,6 +1,6 @@
-//! How it has been: `/status/{check}/history` and `/status/incidents`.
+//! The history routes: `/status/{check}/history` and `/status/incidents`.
 //!
-//! Both ask the history store, which answers within a bound or not at all.
+//! Both read from the history store, with a time limit.
 
 mod incidents;
 mod steps;

@@ -229,7 +229,7 @@ mod tests {
     }
 
     /// The range in words: `from to step`, the step in minutes.
-    fn told(query: &str) -> String {
+    fn printed(query: &str) -> String {
         let Range { from, to, step } = range(query).expect(query);
         let [from, to] = [from, to].map(crate::http::reply::time);
         format!("{from} {to} {}m", step.as_secs() / 60)
@@ -241,14 +241,14 @@ mod tests {
 
     #[test]
     fn the_last_day_is_told_by_default_in_whole_quarters_of_an_hour() {
-        assert_eq!(told(""), "2026-01-30T22:00:00.000Z 2026-01-31T22:07:30.250Z 15m");
-        assert_eq!(told("step=1h"), "2026-01-30T22:00:00.000Z 2026-01-31T22:07:30.250Z 60m");
+        assert_eq!(printed(""), "2026-01-30T22:00:00.000Z 2026-01-31T22:07:30.250Z 15m");
+        assert_eq!(printed("step=1h"), "2026-01-30T22:00:00.000Z 2026-01-31T22:07:30.250Z 60m");
         assert_eq!(
-            told("to=2026-01-10T00:00:00Z"),
+            printed("to=2026-01-10T00:00:00Z"),
             "2026-01-09T00:00:00.000Z 2026-01-10T00:00:00.000Z 15m"
         );
         assert_eq!(
-            told("to=1970-01-01T06:00:00Z&step=1h"),
+            printed("to=1970-01-01T06:00:00Z&step=1h"),
             "1970-01-01T00:00:00.000Z 1970-01-01T06:00:00.000Z 60m"
         );
     }
@@ -256,11 +256,11 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_told_from_a_whole_minute_on() {
         assert_eq!(
-            told("from=2026-01-31T21:07:59.9Z&to=2026-01-31T21:15:30Z&step=5m"),
+            printed("from=2026-01-31T21:07:59.9Z&to=2026-01-31T21:15:30Z&step=5m"),
             "2026-01-31T21:07:00.000Z 2026-01-31T21:15:30.000Z 5m"
         );
         assert_eq!(
-            told("from=2026-01-31T21:07:00Z"),
+            printed("from=2026-01-31T21:07:00Z"),
             "2026-01-31T21:07:00.000Z 2026-01-31T22:07:30.250Z 1m"
         );
     }
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn steps_are_bounded_in_number() {
         let to = "from=2026-01-01T00:00:00Z&to=2026-01-02T09:20:00Z&step=1m";
-        assert_eq!(told(to), "2026-01-01T00:00:00.000Z 2026-01-02T09:20:00.000Z 1m");
+        assert_eq!(printed(to), "2026-01-01T00:00:00.000Z 2026-01-02T09:20:00.000Z 1m");
         let more = "from=2026-01-01T00:00:00Z&to=2026-01-02T09:20:00.001Z&step=1m";
         assert_eq!(
             refused(more),
@@ -340,7 +340,7 @@ mod tests {
         let of = |step: &history::Step, details| {
             serde_json::to_value(HistoryStep::of(step.clone(), details)).expect("JSON")
         };
-        let told = [of(&step, false), of(&empty, false)];
+        let printed = [of(&step, false), of(&empty, false)];
         assert_eq!(of(&step, true)["reasons"], serde_json::json!({ "timeout": 1 }));
         assert_eq!(of(&empty, true)["reasons"], serde_json::json!({}));
         let at = "2026-01-31T22:07:30.250Z";
@@ -354,6 +354,6 @@ mod tests {
                 "p50_seconds": null, "p95_seconds": null, "max_seconds": null,
             }),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(printed, expected);
     }
 }

@@ -22,11 +22,11 @@ async fn the_labels_of_a_check_are_those_of_its_alerts() {
             "severity": "warning", "team": "payments", "tier": "1",
         })
     );
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
     // A reload that changes a label: the old alert ends, for it is another one to Alertmanager.
     scene.runs(&of(&[("team", "orders")]), Outcome::Failure, Status::Down);
     advance(GRACE).await;
-    assert_eq!(scene.told(), ["-CheckDown db warning", "CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["-CheckDown db warning", "CheckDown db warning"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,9 +15,9 @@ async fn a_check_waits_for_the_word_of_those_it_depends_on() {
     advance(SECOND).await;
     scene.falls(&db);
     advance(9 * SECOND).await;
-    assert!(scene.told().is_empty(), "the vpn has not been asked since");
+    assert!(scene.posted().is_empty(), "the vpn has not been asked since");
     scene.runs(&vpn, Outcome::Success, Status::Up);
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
 }
 
 /// A call that the host observed just now, which left the status alone.
@@ -49,23 +49,23 @@ async fn a_call_that_was_observed_is_a_word_as_a_run_is() {
     scene.falls(&db);
     advance(9 * SECOND).await;
     scene.store.record(&vpn, Event::Observed(&observed(Outcome::Failure, Status::Up)));
-    assert!(scene.told().is_empty(), "the vpn has not answered since");
+    assert!(scene.posted().is_empty(), "the vpn has not answered since");
     scene.store.record(&vpn, Event::Observed(&observed(Outcome::Success, Status::Up)));
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
 
     scene.falls(&vpn);
     scene.becomes(&vpn, Status::Down, Status::Up);
-    scene.told();
+    scene.posted();
     scene.store.record(&db, Event::Maintenance(true));
-    scene.told();
+    scene.posted();
     scene.store.record(&db, Event::Maintenance(false));
     advance(2 * SECOND).await;
     scene.store.record(&db, Event::Observed(&observed(Outcome::Success, Status::Down)));
-    assert!(scene.told().is_empty(), "that it is still down nobody has said");
+    assert!(scene.posted().is_empty(), "that it is still down nobody has said");
     advance(2 * SECOND).await;
     scene.store.record(&db, Event::Observed(&observed(Outcome::Failure, Status::Down)));
-    let told = scene.attempts();
-    let description = told[0]["annotations"]["description"].as_str().unwrap();
+    let attempts = scene.attempts();
+    let description = attempts[0]["annotations"]["description"].as_str().unwrap();
     assert!(description.contains("not_serving: it says no"), "{description}");
 }
 
@@ -77,30 +77,30 @@ async fn one_that_depends_on_a_check_that_goes_down_later_is_never_told() {
     scene.runs(&db, Outcome::Success, Status::Up);
     scene.falls(&db);
     advance(20 * SECOND).await;
-    assert!(scene.told().is_empty(), "the vpn has never been asked");
+    assert!(scene.posted().is_empty(), "the vpn has never been asked");
     scene.runs(&vpn, Outcome::Failure, Status::Unknown);
     scene.becomes(&vpn, Status::Unknown, Status::Down);
     advance(LONGEST_HOLD).await;
-    assert_eq!(scene.told(), ["CheckDown vpn warning"]);
+    assert_eq!(scene.posted(), ["CheckDown vpn warning"]);
 
     scene.becomes(&vpn, Status::Down, Status::Up);
-    assert_eq!(scene.told(), ["-CheckDown vpn warning"]);
+    assert_eq!(scene.posted(), ["-CheckDown vpn warning"]);
     advance(10 * SECOND).await;
-    assert!(scene.told().is_empty(), "db has not been asked since the vpn came back");
+    assert!(scene.posted().is_empty(), "db has not been asked since the vpn came back");
     assert!(!scene.store.record(&db, Event::Skipped(SkipReason::Overrun)), "that is no word");
     scene.runs(&db, Outcome::Failure, Status::Down);
-    assert_eq!(scene.told(), ["GatingCheckDown db critical"]);
+    assert_eq!(scene.posted(), ["GatingCheckDown db critical"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_check_waits_for_others_longer_than_a_minute() {
     let mut scene = Scene::new();
     scene.falls(&info("db", Gates::NONE, &["vpn"]));
-    assert!(scene.told().is_empty());
+    assert!(scene.posted().is_empty());
     advance(59 * SECOND).await;
-    assert!(scene.told().is_empty());
+    assert!(scene.posted().is_empty());
     advance(SECOND).await;
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,19 +110,19 @@ async fn one_that_fires_ends_while_it_is_suppressed_or_maintained() {
     let db = info("db", Gates::NONE, &["vpn"]);
     scene.falls(&db);
     advance(LONGEST_HOLD).await;
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
     scene.falls(&vpn);
     advance(GRACE).await;
-    assert_eq!(scene.told(), ["-CheckDown db warning", "CheckDown vpn warning"]);
+    assert_eq!(scene.posted(), ["-CheckDown db warning", "CheckDown vpn warning"]);
     assert!(scene.store.record(&vpn, Event::Maintenance(true)));
-    assert_eq!(scene.told(), ["-CheckDown vpn warning"], "it is down all the same, so db waits");
+    assert_eq!(scene.posted(), ["-CheckDown vpn warning"], "it is down all the same, so db waits");
     advance(10 * MINUTE).await;
-    assert!(scene.told().is_empty());
+    assert!(scene.posted().is_empty());
     assert!(scene.store.record(&vpn, Event::Maintenance(false)));
-    assert!(scene.told().is_empty());
+    assert!(scene.posted().is_empty());
     advance(2 * SECOND).await;
     scene.runs(&vpn, Outcome::Failure, Status::Down);
-    assert_eq!(scene.told(), ["CheckDown vpn warning"]);
+    assert_eq!(scene.posted(), ["CheckDown vpn warning"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,9 +133,9 @@ async fn a_window_that_ends_is_believed_though_no_run_tells() {
     scene.becomes(&db, Status::Unknown, Status::Down);
     scene.store.record(&db, Event::Maintenance(true));
     advance(MINUTE).await;
-    assert!(scene.told().is_empty());
+    assert!(scene.posted().is_empty());
     scene.store.record(&db, Event::Maintenance(false));
-    assert!(scene.told().is_empty());
+    assert!(scene.posted().is_empty());
     advance(LONGEST_HOLD).await;
-    assert_eq!(scene.told(), ["CheckDown db warning"]);
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
 }

@@ -1,4 +1,5 @@
-//! The series of one check.
+//! Writes the series of one check to a host's recorder; `telemetry/metrics/checks.rs` writes
+//! the same series for `/metrics`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,7 +18,7 @@ use crate::model::{CheckInfo, Outcome, Phase, Reason, Run, SkipReason, Status};
 pub(super) struct RecordedCheck {
     recorder: Arc<LabelledRecorder>,
     info: Arc<CheckInfo>,
-    /// `check`, `kind` and those of every series.
+    /// `check`, `kind` and the labels of every series.
     labels: SeriesLabels,
     durations: Histogram,
     status: Vec<Gauge>,
@@ -162,7 +163,7 @@ impl CheckSeriesSink for RecordedCheck {
             self.about = about(&self.recorder, &self.labels, info);
         }
         self.info = Arc::clone(info);
-        // The plan updates only the checks that depend on another.
+        // A change of the plan calls this only for checks that depend on another.
         self.suppressed.set(0.0);
     }
 

@@ -1,7 +1,7 @@
-//! Who records where: so that two do not record the same series.
+//! Claims on recorders: they prevent that two `Health` values record the same series.
 //!
-//! This list is the only state that the library has for the whole process, as the process's recorder
-//! is one for all of it. It is looked at when a [`Health`](crate::Health) is built or dropped.
+//! This list is the only process-wide state of the library, because the global recorder is
+//! process-wide, too. It is used when a [`Health`](crate::Health) is built or dropped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,7 @@ static CLAIMS: Mutex<Vec<(Recorder, Labels)>> = Mutex::new(Vec::new());
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Recorder {
     OfProcess,
-    /// Its address, which is nobody else's as long as whoever claimed it holds it.
+    /// The recorder's pointer; unique while the claim keeps the recorder alive.
     At(usize),
 }
 
@@ -26,8 +26,8 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Claims `exposition` for series with `labels`; `Err` when somebody has it. Each route is a
-    /// page of its own, so there is nothing to claim.
+    /// Claims `exposition` for series with `labels`; `Err` if they are claimed already. A route
+    /// needs no claim, because each route is a separate page.
     pub(crate) fn new(exposition: &Exposition, labels: &Labels) -> Result<Option<Self>, ()> {
         let recorder = match exposition {
             Exposition::Route => return Ok(None),

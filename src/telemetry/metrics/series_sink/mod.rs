@@ -4,9 +4,9 @@
 //! The state calls the [`SeriesSink`]; this one sets gauges, counters and histograms with the same
 //! names, labels and values as on the page. Handles are registered once and kept.
 //!
-//! No recorder lets go of a series. Where the page shows one no longer, such as
-//! `health_check_up` of a check whose status is unknown, the recorder's gauge becomes NaN: no
-//! comparison with it is true, so that no alert fires on what is not known.
+//! A recorder cannot remove a series. If the page no longer shows a series, such as
+//! `health_check_up` of a check whose status is unknown, the recorder's gauge becomes NaN: `==`,
+//! `<` and `>` with NaN are false, so no alert fires on it.
 
 mod check;
 mod claim;
@@ -32,12 +32,12 @@ pub(crate) use claim::Claim;
 
 /// Where the series of the checks and of the service are shown; each is shown in one place.
 ///
-/// Handles to a recorder are asked for when a check starts to be part of the plan, or when a
-/// series first has a value, and are kept for good. So a recorder must not let go of metrics that
-/// are idle: leave `PrometheusBuilder::idle_timeout` off, and give the histograms named
-/// `…_seconds` the bounds [`BUCKETS`](crate::engine::state::BUCKETS).
+/// Handles are requested from a recorder when a check is added to the plan, or when a series
+/// first has a value, and are kept until the end. So a recorder must not drop idle metrics: do not
+/// use `PrometheusBuilder::idle_timeout`. Give the histograms named `…_seconds` the bounds
+/// [`BUCKETS`](crate::engine::state::BUCKETS).
 ///
-/// A recorder is called while the check is locked: it must return at once, and must not ask for
+/// A recorder is called while the check is locked: it must return at once, and must not read
 /// the health of the check.
 #[derive(Clone, Default)]
 #[non_exhaustive]
@@ -45,20 +45,20 @@ pub enum Exposition {
     /// On the `/metrics` route of [`Health::router`](crate::Health::router).
     #[default]
     Route,
-    /// In the process's recorder of the `metrics` facade, which the host installs before
-    /// [`build`](crate::Builder::build); one that is installed later gets nothing, and without any the
-    /// series go nowhere.
+    /// In the global recorder of the `metrics` facade, which the host must install before
+    /// [`build`](crate::Builder::build). A recorder that is installed later gets nothing; without a
+    /// recorder the series are lost.
     ///
-    /// The router is then without `/metrics`, so that the host's own does not collide with it,
-    /// unless the host gives its [exporter](crate::Builder::exporter): the route then shows what that
-    /// one holds, the checks' series once among it.
+    /// The router then has no `/metrics`, so that it does not collide with the host's route. If
+    /// the host passes its [exporter](crate::Builder::exporter), the route exists and shows what
+    /// the exporter holds, including the checks' series once.
     Facade,
     /// In this recorder; otherwise as [`Facade`](Self::Facade).
     ///
-    /// What HTTP, a history and alerts record goes to the process's recorder all the same, whose it
-    /// is. Name that one as `Facade`: a recorder that is installed for the process and also given
-    /// here is not recognised as one, nor is one in two `Arc`s, so that two [`Health`](crate::Health)
-    /// values could record the same series there.
+    /// Metrics about HTTP, history and alerts always go to the global recorder. Use `Facade`
+    /// for the global recorder: recorders are compared by their `Arc`, so if the same recorder is
+    /// passed here as well, or in two `Arc`s, the conflict is not detected, and two
+    /// [`Health`](crate::Health) values could record the same series there.
     Recorder(Arc<dyn Recorder + Send + Sync>),
 }
 

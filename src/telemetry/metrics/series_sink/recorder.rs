@@ -13,9 +13,9 @@ use crate::model::Measurement;
 const METADATA: Metadata<'static> =
     Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
-/// A recorder, and the labels that every series of ours gets in it.
+/// A recorder, and the labels that all our series have in it.
 pub(super) struct LabelledRecorder {
-    /// `None` is the recorder of the process.
+    /// `None` is the global recorder.
     recorder: Option<Arc<dyn Recorder + Send + Sync>>,
     common: SeriesLabels,
 }
@@ -91,7 +91,8 @@ impl LabelledRecorder {
     }
 }
 
-/// A gauge that is registered with its first value and becomes NaN when it loses its value.
+/// A gauge that is registered with its first value, and becomes NaN when it has no value any
+/// more.
 #[derive(Debug, Default)]
 pub(super) struct Optional(Option<Gauge>);
 
@@ -164,14 +165,14 @@ impl Figure {
     }
 }
 
-/// A counter that is registered on first use and raised by differences.
+/// A counter that is registered at its first use and incremented by differences.
 ///
-/// Our counts start at 0 again when a check is removed and comes back. A counter of a recorder
-/// only grows, so it gets the difference.
+/// Our counts restart at 0 when a check is removed and added again. A counter of a recorder
+/// only grows, so it gets the differences.
 #[derive(Debug, Default)]
 pub(super) struct DeltaCounter {
     counter: Option<Counter>,
-    /// The value up to which the counter was raised.
+    /// The count that the counter has received so far.
     recorded: u64,
 }
 
