@@ -35,8 +35,9 @@ pub(super) struct CommonOptions {
     /// Longest time of one run, shorter than the interval. Default that of `[defaults]`, 2 s or
     /// half the interval, whichever is less.
     timeout: Option<Period>,
-    /// Failed runs in a row that make it down; its first run decides alone. Default that of
-    /// `[defaults]`, 3.
+    /// Failed runs in a row that make it down. Default that of `[defaults]`, 3. The first run after a
+    /// start decides at once. So does that of a check which a reload adds, but it gates nothing until its
+    /// first good run, or until so many failed ones in a row: a new check may be wrong itself.
     failure_threshold: Option<Count>,
     /// Good runs in a row after which it is no longer down. Default that of `[defaults]`, 1.
     success_threshold: Option<Count>,

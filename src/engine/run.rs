@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::engine::check::{Check, Context, Detail, Failure, Observed};
-use crate::engine::state::{Entry, HealthState, slowness};
+use crate::engine::state::{Decides, Entry, HealthState, slowness};
 use crate::engine::traces;
 use crate::engine::traces::{Root, RunSpans, SpanSampler, Verdict};
 use crate::model::{CheckInfo, Outcome, Reason, Run, redacted_text};
@@ -41,9 +41,10 @@ pub(crate) async fn run(
     tracing: &Tracing,
 ) {
     let root = tracing.spans.root(&entry.info);
-    let run = once(check, &entry.info, tracing.propagator.as_ref(), &root).await;
+    let (run, decides) = once(check, &entry.info, tracing.propagator.as_ref(), &root).await;
     let (outcome, reason) = (run.outcome, run.reason);
-    let Some(recorded) = state.record(entry, run, root.is_judged()) else { return };
+    let judged = root.is_judged();
+    let Some(recorded) = state.record_deciding(entry, run, judged, decides) else { return };
     traces::conclude(
         root.span(),
         Verdict {
@@ -62,7 +63,7 @@ async fn once(
     info: &CheckInfo,
     propagator: Option<&Propagator>,
     root: &Root,
-) -> Run {
+) -> (Run, Decides) {
     let trace = traces::identify(root.span());
     let at = SystemTime::now();
     let started = Instant::now();
@@ -73,16 +74,20 @@ async fn once(
     // and while it is cancelled.
     let call = AssertUnwindSafe(async { timeout_at(deadline, check.run(&cx)).await });
     let ended = call.catch_unwind().instrument(root.span().clone()).await;
-    let duration = started.elapsed();
+    let asking = started.elapsed();
     let observed = cx.take_observed();
+    // What took longer than the look at it ended when it was looked at.
+    let duration = observed.took.unwrap_or(asking);
+    let at = observed.took.and_then(|took| at.checked_sub(took)).unwrap_or(at);
     let (outcome, reason, message) = match ended {
         Err(panic) => (Outcome::Failure, Some(Reason::Panic), Some(panic_text(panic))),
         Ok(Err(_)) => timed_out(info, &observed),
-        Ok(Ok(_)) if duration > info.timeout => timed_out(info, &observed),
+        Ok(Ok(_)) if asking > info.timeout => timed_out(info, &observed),
         Ok(Ok(Ok(detail))) => answered(info, duration, detail),
         Ok(Ok(Err(failure))) => failed(failure),
     };
-    Run {
+    let decides = if observed.decides_at_once { Decides::AtOnce } else { Decides::ByThreshold };
+    let run = Run {
         at,
         duration,
         outcome,
@@ -91,7 +96,8 @@ async fn once(
         trace,
         phases: observed.phases,
         measurements: observed.measurements,
-    }
+    };
+    (run, decides)
 }
 
 type Ending = (Outcome, Option<Reason>, Option<String>);

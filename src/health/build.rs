@@ -58,6 +58,7 @@ impl Builder {
         #[cfg(feature = "history")]
         let remembered = self.history.as_ref().map_or_else(Remembered::default, |history| {
             history.plan(plan.iter().map(|scheduled| Arc::clone(&scheduled.info.name)));
+            super::keep_heartbeats(history, &plan);
             let known = history.remembered();
             Remembered { checks: known.checks, service: known.service }
         });
@@ -107,7 +108,12 @@ impl Builder {
             notifier,
             _claim: claim,
         };
-        Ok(Health { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        #[cfg(feature = "history")]
+        if let Some(history) = inner.history.as_ref().filter(|history| !history.is_loaded()) {
+            here.spawn(super::heartbeats::keep_late(history.clone(), Arc::downgrade(&inner)));
+        }
+        Ok(Health { inner })
     }
 }
 

@@ -5,6 +5,8 @@ pub mod bench;
 mod build;
 mod build_error;
 mod builder;
+#[cfg(feature = "history")]
+mod heartbeats;
 pub mod observe;
 mod plan;
 mod refused_reload;
@@ -319,5 +321,15 @@ impl Health {
 
     pub(crate) fn exporter(&self) -> Option<&PrometheusHandle> {
         self.inner.exporter.as_ref()
+    }
+}
+
+/// Keeps what the heartbeat checks of `plan` hear, and gives them back what they had heard.
+#[cfg(feature = "history")]
+fn keep_heartbeats(history: &History, plan: &[crate::engine::Scheduled]) {
+    for scheduled in plan {
+        if let Some(heartbeat) = scheduled.check.heartbeat() {
+            heartbeats::keep(history, &scheduled.info.name, heartbeat);
+        }
     }
 }

@@ -96,6 +96,10 @@ impl Health {
         let scheduled = engine::schedule(name, check, &self.inner.defaults)?;
         let labels = self.inner.state.labels();
         engine::refuse_labels([&scheduled], |label| labels.contains(label))?;
+        #[cfg(feature = "history")]
+        if let Some(history) = &self.inner.history {
+            super::keep_heartbeats(history, std::slice::from_ref(&scheduled));
+        }
         Ok(scheduled)
     }
 
@@ -103,6 +107,10 @@ impl Health {
         let plan = engine::plan(checks, &self.inner.defaults)?;
         let labels = self.inner.state.labels();
         engine::refuse_labels(&plan, |label| labels.contains(label))?;
+        #[cfg(feature = "history")]
+        if let Some(history) = &self.inner.history {
+            super::keep_heartbeats(history, &plan);
+        }
         Ok(plan)
     }
 

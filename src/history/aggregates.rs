@@ -8,12 +8,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::availability::Rings;
+use super::heartbeat_states::Heartbeats;
 use super::incident::{self, Changed, Period};
 use super::pending::{Pending, StatusSince};
+use super::reasons::Reasons;
 use super::record::Record;
 use super::rollup::{Counts, Millis, Ran, Rollup, Width, worse};
 use super::{Availability, raw};
-use crate::model::{ServiceStatus, Status, Transition};
+use crate::model::{Reason, ServiceStatus, Status, Transition};
 
 /// If the clock is set back by more than this, the new time is used; otherwise the aggregates wait
 /// until it catches up.
@@ -27,6 +29,8 @@ pub(super) struct Aggregate {
     pub(super) hour: Rollup,
     pub(super) day: Counts,
     pub(super) rings: Rings,
+    /// Failed runs of the current minute whose reasons the store has acknowledged.
+    pub(super) reasons_written: u64,
     /// Runs that the store has not acknowledged.
     pub(super) raw: Vec<u8>,
     /// Status, and since when; over a restart it is that of before until the first run decides.
@@ -53,6 +57,8 @@ pub(super) struct Aggregates {
     pub(super) ids: Arc<HashMap<Arc<str>, i64>>,
     /// The service's status before this process, as the store remembers it.
     pub(super) service: Option<(ServiceStatus, Millis)>,
+    /// What heartbeat checks have heard.
+    pub(super) heartbeats: Heartbeats,
     /// The checks of the first plan, once that is known.
     planned: Option<HashSet<Arc<str>>>,
 }
@@ -65,6 +71,11 @@ impl Aggregate {
             (Width::Hour, self.hour.clone()),
             (Width::Day, self.day.into()),
         ]
+    }
+
+    fn note_reasons(&mut self, reasons: &Reasons) {
+        self.minute.reasons.merge(reasons);
+        self.hour.reasons.merge(reasons);
     }
 
     fn note(&mut self, counts: &Counts) {
@@ -107,8 +118,10 @@ impl Aggregates {
     pub(super) fn fold(&mut self, records: Vec<Record>, now: Millis) {
         for record in records {
             match record {
-                Record::Run { info, ran } => self.run(&info.name, ran),
-                Record::Observed { info, ran, longest } => self.calls(&info.name, ran, longest),
+                Record::Run { info, ran, reason } => self.run(&info.name, ran, reason),
+                Record::Observed { info, ran, longest, reasons } => {
+                    self.calls(&info.name, ran, longest, &reasons);
+                }
                 Record::Change { check, transition } => self.transition(&check, *transition),
                 Record::Removed { check, at } => self.remove(&check, at),
                 Record::Service { status, since } => {
@@ -116,6 +129,10 @@ impl Aggregates {
                     if !matches!(status, ServiceStatus::Starting | ServiceStatus::Draining) {
                         self.pending.service = Some((status, since));
                     }
+                }
+                Record::Heartbeat { check, state } => {
+                    self.heartbeats.hear(&check, &state);
+                    self.pending.heartbeats.insert(check, state);
                 }
             }
         }
@@ -126,7 +143,7 @@ impl Aggregates {
         }
     }
 
-    fn run(&mut self, check: &Arc<str>, mut ran: Ran) {
+    fn run(&mut self, check: &Arc<str>, mut ran: Ran, reason: Option<Reason>) {
         self.advance(ran.at);
         // The run belongs to a minute that is over, or the clock was set back: it counts now.
         ran.at = ran.at.max(self.minute);
@@ -135,12 +152,16 @@ impl Aggregates {
         let before = aggregate.status;
         aggregate.note_status(before);
         aggregate.count(&ran);
+        if let Some(reason) = reason {
+            aggregate.minute.reasons.add(reason, ran.times);
+            aggregate.hour.reasons.add(reason, ran.times);
+        }
         self.keep_raw(check, &ran);
         self.pending.records += 1;
     }
 
     /// Counts calls that ended at about the same time, by rising duration.
-    fn calls(&mut self, check: &Arc<str>, mut calls: Vec<Ran>, longest: u64) {
+    fn calls(&mut self, check: &Arc<str>, mut calls: Vec<Ran>, longest: u64, why: &Reasons) {
         let Some(at) = calls.first().map(|call| call.at) else { return };
         self.advance(at);
         let at = at.max(self.minute);
@@ -152,6 +173,7 @@ impl Aggregates {
             aggregate.count(call);
         }
         aggregate.note(&Counts { max_micros: longest, ..Counts::default() });
+        aggregate.note_reasons(why);
         for call in raw::coarse(calls) {
             self.keep_raw(check, &call);
         }
@@ -194,6 +216,7 @@ impl Aggregates {
 
     /// Ends the open incident of a check that was removed.
     pub(super) fn remove(&mut self, check: &Arc<str>, at: Millis) {
+        self.heartbeats.remove(check);
         let Some(aggregate) = self.of.get_mut(check) else { return };
         if let Some(period) = aggregate.open.take() {
             self.pending.incident(check, period.ended(at));
@@ -223,6 +246,7 @@ impl Aggregates {
         let pending = &mut self.pending;
         self.of.retain(|check, aggregate| {
             let ended = std::mem::take(&mut aggregate.minute);
+            aggregate.reasons_written = 0;
             if !ended.counts.is_empty() {
                 pending.add((Width::Minute, self.minute), check, &ended);
             }

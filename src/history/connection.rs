@@ -26,10 +26,10 @@ use super::value::Value;
 use crate::model::redacted;
 use crate::net::database::{ConnectError, Limits, ServerError};
 
-/// Longest time to connect to a server; callers have their own limits, too.
+/// Longest time to connect to a server. The callers have shorter bounds of their own.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Longest time that a statement of SQLite waits for a lock of another process.
+/// Longest time that a statement of SQLite waits for the lock of another connection.
 const BUSY: Duration = Duration::from_secs(2);
 
 /// Values that one statement holds at most. SQLite takes 32,766, but a statement of a few hundred
@@ -309,7 +309,7 @@ impl Connection {
                 "SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS bigint) \
                  FROM pg_class WHERE relkind = 'r' AND relname IN ('vitalsign_instances', \
                  'vitalsign_checks', 'vitalsign_rollups', 'vitalsign_runs', 'vitalsign_changes', \
-                 'vitalsign_incidents')"
+                 'vitalsign_incidents', 'vitalsign_reasons', 'vitalsign_heartbeats')"
             }
         };
         self.fetch(sql, &[]).await?.first().map_or(Ok(0), |row| row.int(0))
@@ -346,7 +346,7 @@ fn code(error: &dyn DatabaseError) -> Option<u32> {
     sqlite.code()?.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
-/// SQLite's codes for a damaged file, and for one that is no database.
+/// SQLite's codes for a damaged file, and for a file that is not a database.
 const CORRUPT: [u32; 2] = [11, 26];
 
 /// SQLite's codes for a file that may not be used: no permission, read-only, cannot be opened.

@@ -17,6 +17,17 @@ pub enum HistoryError {
         /// What the system or SQLite said.
         cause: String,
     },
+    /// Another process keeps its history in the SQLite file.
+    #[error(
+        "`{}` is the history of another vitalsign, {holder}; stop that one, or name another file in \
+         `history.url`", path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The process, as it says itself.
+        holder: String,
+    },
     /// A newer vitalsign has written it.
     #[error(
         "the history store has schema {found}, and this version knows none after {known}; run the \

@@ -12,11 +12,11 @@ use super::connection::Connection;
 use super::error::StoreError;
 use super::incident::Period;
 use super::pending::StatusSince;
-use super::raw;
 use super::rollup::{Counts, Millis, Rollup, Width, of_badness};
 use super::shared::Shared;
 use super::sketch::Sketch;
 use super::value::Value;
+use super::{heartbeats, raw, reason_rows};
 use crate::model::{Reason, ServiceStatus, Status};
 
 /// An instance of a service, as the store knows it.
@@ -123,7 +123,13 @@ pub(super) async fn past(
             for row in conn.fetch(&sql, &values).await? {
                 let Some(name) = names.get(&row.int(0)?) else { continue };
                 let (counts, sketch) = rollup(&row, 2)?;
-                found.push((width, row.int(1)?, Arc::clone(name), Rollup { counts, sketch }));
+                let rollup = Rollup { counts, sketch, ..Rollup::default() };
+                found.push((width, row.int(1)?, Arc::clone(name), rollup));
+            }
+            // Days have none.
+            for (_, start, id, reasons) in reason_rows::since(conn, instance, width, from).await? {
+                let Some(name) = names.get(&id) else { continue };
+                found.push((width, start, Arc::clone(name), reasons.into()));
             }
         }
     }
@@ -172,6 +178,8 @@ pub(super) async fn load(
             rings.four_hours.spread(at, Width::Day.millis(), counts.slo_good, counts.slo_counted);
         })
         .await?;
+    reason_rows::load(conn, shared, instance.id, rolled, &names).await?;
+    heartbeats::load(conn, shared, instance.id).await?;
     let known = names.iter().map(|(id, check)| (Arc::clone(check), *id));
     shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner).know(known);
     Ok(())
@@ -303,7 +311,12 @@ impl Loader<'_> {
             for row in &rows {
                 let Some(check) = self.names.get(&row.int(0)?) else { continue };
                 let (counts, sketch) = rollup(row, 1)?;
-                aggregates.add(Width::Hour, hour, check, &Rollup { counts, sketch });
+                aggregates.add(
+                    Width::Hour,
+                    hour,
+                    check,
+                    &Rollup { counts, sketch, ..Rollup::default() },
+                );
                 aggregates.add(Width::Day, day, check, &counts.into());
                 let rings = &mut aggregates.aggregate(check).rings;
                 let Counts { slo_good: good, slo_counted: counted, .. } = counts;

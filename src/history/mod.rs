@@ -6,18 +6,24 @@
 
 mod aggregates;
 mod availability;
+mod backup;
 mod connection;
 mod error;
 #[cfg(feature = "bench")]
 mod generate;
+mod heartbeat_states;
+mod heartbeats;
 mod incident;
 mod load;
+mod lock;
 mod meters;
 mod options;
 mod pending;
 mod prune;
 mod raw;
 mod read;
+mod reason_rows;
+mod reasons;
 #[cfg(feature = "page")]
 pub(crate) mod recent;
 mod record;
@@ -49,6 +55,7 @@ use self::writer::{Command, Writer};
 use crate::model::log_targets;
 use crate::model::{Reason, ServiceStatus, Sink, Status};
 
+pub use backup::{BackupError, backup};
 pub use error::HistoryError;
 #[cfg(feature = "bench")]
 pub(crate) use generate::generate;
@@ -132,6 +139,11 @@ pub struct Step {
     pub max: Option<Duration>,
     /// Worst status that the check had within the step, a window of maintenance included.
     pub worst: Option<Status>,
+    /// How many runs failed for which reason, in the order of [`Reason::ALL`].
+    ///
+    /// Reasons are kept by the minute and the hour: of a step that begins or ends within one, those
+    /// of the whole minute or hour count where it begins.
+    pub reasons: Vec<(Reason, u64)>,
 }
 
 /// One day of a check, in UTC.

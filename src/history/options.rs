@@ -120,6 +120,11 @@ impl HistoryOptions {
         Self { place, service, instance, retention: RETENTION }
     }
 
+    /// Whose history it is, for people.
+    pub(super) fn holder(&self) -> String {
+        format!("{}, {}", self.service, self.instance)
+    }
+
     /// How long it is kept. Default 30 days; single runs are kept for an hour and minutes for two
     /// days at most, days for 400 days at least.
     #[must_use]

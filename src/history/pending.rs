@@ -38,6 +38,8 @@ pub(super) struct Pending {
     /// Statuses of checks that changed; `None` of those that were removed.
     pub(super) statuses: HashMap<Arc<str>, StatusSince>,
     pub(super) service: Option<(ServiceStatus, Millis)>,
+    /// What heartbeat checks have heard, by check.
+    pub(super) heartbeats: HashMap<Arc<str>, Arc<str>>,
     /// Bytes of single runs, over all checks.
     pub(super) raw: usize,
     /// Key of the row that those runs are written to, until they are acknowledged.
@@ -76,7 +78,10 @@ impl Pending {
 
     /// Whether something waits that should be written within a second.
     pub(super) fn is_urgent(&self) -> bool {
-        !self.changes.is_empty() || !self.incidents.is_empty() || !self.statuses.is_empty()
+        !self.changes.is_empty()
+            || !self.incidents.is_empty()
+            || !self.statuses.is_empty()
+            || !self.heartbeats.is_empty()
     }
 
     /// Drops the oldest data beyond the limits: single runs first, because the roll-ups contain

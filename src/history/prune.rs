@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::rollup::{Millis, Width};
 use super::shared::{Shared, now};
 use super::value::Value;
-use super::write;
+use super::{heartbeats, reason_rows, write};
 
 /// Slots of roll-ups of each width that one round deletes; one slot ends per minute.
 const SLOTS: usize = 20;
@@ -47,6 +47,9 @@ pub(super) async fn prune(
         // A period that began before the limit but ends after it stays.
         let before = now - kept_for(width, retention) - width.millis();
         prune_rollups(conn, instance, width, before).await?;
+        // Why runs of a day failed is kept no longer than the incidents of that day.
+        let before = now - kept_for(width, retention).min(retention) - width.millis();
+        reason_rows::prune(conn, instance, width, before).await?;
     }
     for sql in [
         "DELETE FROM vitalsign_changes WHERE instance_id = $1 AND at < $2",
@@ -106,7 +109,8 @@ pub(super) async fn tidy(
         format!("DELETE FROM vitalsign_rollups WHERE instance_id IN (SELECT id {gone_instances})");
     conn.execute(&days, &[service.into(), gone.into()]).await?;
     conn.execute(&format!("DELETE {gone_instances}"), &[service.into(), gone.into()]).await?;
-    Ok(())
+    heartbeats::prune(conn, instance, gone).await?;
+    reason_rows::prune_orphans(conn).await
 }
 
 /// Deletes a check that is asked no longer. Its days would be kept for longer than all else of it, and
@@ -137,6 +141,7 @@ async fn prune_gone(
                    WHERE instance_id = $1 AND width = $2 AND start < $3";
         let before = now - kept - width.millis();
         conn.execute(sql, &[instance.into(), width.millis().into(), before.into()]).await?;
+        reason_rows::prune(conn, instance, width, before).await?;
     }
     for sql in [
         "DELETE FROM vitalsign_runs WHERE instance_id = $1 AND at < $2",

@@ -96,8 +96,8 @@ impl Inner {
         }
     }
 
-    /// Flushes the newest data, so that the query finds it.
-    async fn settle(&self) {
+    /// Has what has just happened written, so that it is found.
+    pub(super) async fn settle(&self) {
         if !self.shared.aggregates().pending.is_urgent() {
             return;
         }

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::reasons::Reasons;
 use super::rollup::{Millis, Ran, millis};
-use crate::model::{CheckInfo, Event, ServiceStatus, Sink, Transition};
+use crate::model::{CheckInfo, Event, Reason, ServiceStatus, Sink, Transition};
 
 /// Most runs that may wait. A thousand checks a second need a second to fill a thirtieth of it,
 /// and it is emptied once a second.
@@ -14,16 +15,19 @@ pub(super) const CAPACITY: usize = 32_768;
 /// A record in the queue; records are in the order of the events.
 #[derive(Debug)]
 pub(super) enum Record {
-    /// A run ended.
-    Run { info: Arc<CheckInfo>, ran: Ran },
-    /// Observed calls: the count of each duration, and the longest duration.
-    Observed { info: Arc<CheckInfo>, ran: Vec<Ran>, longest: u64 },
+    /// A run ended; it failed for a reason, or did not fail.
+    Run { info: Arc<CheckInfo>, ran: Ran, reason: Option<Reason> },
+    /// The host observed calls: so many of each length, how long the longest took, and why some
+    /// failed.
+    Observed { info: Arc<CheckInfo>, ran: Vec<Ran>, longest: u64, reasons: Reasons },
     /// A status changed.
     Change { check: Arc<str>, transition: Box<Transition> },
-    /// A check is no longer part of the plan.
+    /// A check was removed from the plan.
     Removed { check: Arc<str>, at: Millis },
     /// The service's status changed.
     Service { status: ServiceStatus, since: Millis },
+    /// What a heartbeat check has heard.
+    Heartbeat { check: Arc<str>, state: Arc<str> },
 }
 
 /// The queue.
@@ -39,7 +43,12 @@ impl Queue {
         std::mem::take(&mut *self.lock())
     }
 
-    /// Number of waiting records.
+    /// Notes what a heartbeat check has heard.
+    pub(super) fn heartbeat(&self, check: Arc<str>, state: Arc<str>) {
+        self.push(Record::Heartbeat { check, state });
+    }
+
+    /// How much waits.
     pub(super) fn len(&self) -> usize {
         self.lock().len()
     }
@@ -82,7 +91,8 @@ impl Sink for Queue {
                     maintenance,
                     times: 1,
                 };
-                self.push(Record::Run { info: Arc::clone(info), ran });
+                let reason = run.reason.filter(|_| run.outcome.is_failed());
+                self.push(Record::Run { info: Arc::clone(info), ran, reason });
             }
             Event::Observed(calls) => {
                 let (at, status, maintenance) =
@@ -92,7 +102,13 @@ impl Sink for Queue {
                     Ran { at, micros, outcome, status, maintenance, times }
                 });
                 let (info, ran) = (Arc::clone(info), ran.collect());
-                self.push(Record::Observed { info, ran, longest: micros(calls.longest()) });
+                let longest = micros(calls.longest());
+                let mut reasons = Reasons::default();
+                for reason in Reason::ALL {
+                    let failed = u32::try_from(calls.failures(*reason)).unwrap_or(u32::MAX);
+                    reasons.add(*reason, failed);
+                }
+                self.push(Record::Observed { info, ran, longest, reasons });
             }
             Event::Transition(transition) => {
                 let transition = Box::new(transition.clone());

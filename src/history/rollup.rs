@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::reasons::Reasons;
 use super::sketch::Sketch;
 use crate::model::{Outcome, Status};
 
@@ -133,6 +134,8 @@ pub(super) struct Rollup {
     pub(super) counts: Counts,
     /// Empty in that of a day, whose hours have it.
     pub(super) sketch: Sketch,
+    /// Why those failed that did; empty in that of a day, likewise.
+    pub(super) reasons: Reasons,
 }
 
 impl Rollup {
@@ -144,12 +147,19 @@ impl Rollup {
     pub(super) fn merge(&mut self, other: &Self) {
         self.counts.merge(&other.counts);
         self.sketch.merge(&other.sketch);
+        self.reasons.merge(&other.reasons);
     }
 }
 
 impl From<Counts> for Rollup {
     fn from(counts: Counts) -> Self {
-        Self { counts, sketch: Sketch::default() }
+        Self { counts, ..Self::default() }
+    }
+}
+
+impl From<Reasons> for Rollup {
+    fn from(reasons: Reasons) -> Self {
+        Self { reasons, ..Self::default() }
     }
 }
 

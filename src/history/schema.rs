@@ -39,8 +39,30 @@ enum Found {
     Dropped,
 }
 
+/// Tables that were added without a new number of the schema.
+///
+/// A version that does not know them goes on without them, so that an upgrade can be undone. Only
+/// what an older version would read or write wrongly gets a new number, which it refuses.
+const ADDITIONS: [&str; 2] = ["vitalsign_reasons", "vitalsign_heartbeats"];
+
 /// Makes the schema of `conn` the newest.
 pub(super) async fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
+    migrate_numbered(conn).await?;
+    if conn.tables(&ADDITIONS).await? == ADDITIONS.len() {
+        return Ok(());
+    }
+    conn.begin().await?;
+    conn.lock_schema().await?;
+    let additions = match conn {
+        Connection::Sqlite(_) => include_str!("additions/sqlite.sql"),
+        Connection::Postgres(..) => include_str!("additions/postgres.sql"),
+    };
+    conn.script(additions).await?;
+    conn.commit().await
+}
+
+/// Applies the migrations that are missing.
+async fn migrate_numbered(conn: &mut Connection) -> Result<(), StoreError> {
     let migrator = conn.migrations();
     if find(conn, migrator).await? == Found::Newest {
         return Ok(());
@@ -57,6 +79,10 @@ pub(super) async fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
                 "the history's tables were dropped; they are made anew"
             );
             conn.execute(&format!("DELETE FROM {MIGRATIONS}"), &[]).await?;
+            // Their rows are of instances and checks whose ids are given anew.
+            for table in ADDITIONS {
+                conn.execute(&format!("DROP TABLE IF EXISTS {table}"), &[]).await?;
+            }
             0
         }
     };

@@ -11,7 +11,7 @@ use super::prune::MINUTES;
 use super::rollup::{Millis, Rollup, Width, time};
 use super::shared::now;
 use super::sketch::Sketch;
-use super::{Inner, ReadError, Share, Step, load, raw};
+use super::{Inner, ReadError, Share, Step, load, raw, reason_rows};
 
 /// Most steps of one answer.
 const MAX_STEPS: i64 = 100_000;
@@ -111,6 +111,7 @@ fn step(at: std::time::SystemTime, rollup: &Rollup) -> Step {
         p95: quantile(0.95),
         max,
         worst: counts.worst,
+        reasons: rollup.reasons.iter().map(|(reason, runs)| (reason, runs.into())).collect(),
     }
 }
 
@@ -161,7 +162,11 @@ impl Inner {
         let recent = self.recent(check);
         let (hours, minutes) =
             ((sources.hours, sources.minutes.min(to)), (sources.minutes, sources.runs.min(to)));
+        // The minutes of the part that is read from single runs.
+        let within_runs = Width::Minute.floor(sources.runs)..to;
         let mut known = HashSet::new();
+        // While what the store remembers is being loaded, memory has the runs of a period first.
+        let mut reasons_known = HashSet::new();
         for (width, start, rollup) in &recent.rollups {
             let (first, end) = match width {
                 Width::Minute => minutes,
@@ -169,8 +174,14 @@ impl Inner {
                 Width::Day => continue,
             };
             known.insert((*width, *start));
+            if !rollup.reasons.is_empty() {
+                reasons_known.insert((*width, *start));
+            }
             if (first..end).contains(start) {
                 grid.add(*start, rollup);
+            } else if *width == Width::Minute && within_runs.contains(start) {
+                // Single runs have no reasons.
+                grid.add(*start, &rollup.reasons.clone().into());
             }
         }
         let within = |at: Millis| at >= sources.runs && at < to;
@@ -189,6 +200,7 @@ impl Inner {
         let clip = |part, width: Width| clip(part, width, now.saturating_sub(kept), now);
         let hours = (Width::Hour, clip(hours, Width::Hour));
         let minutes = (Width::Minute, clip(minutes, Width::Minute));
+        let reasons = [hours, (Width::Minute, clip((sources.minutes, to), Width::Minute))];
         let runs = sources.runs;
         let (id, name) = (recent.id, Arc::<str>::from(check));
         let stored = self.ask(move |conn, instance| {
@@ -198,7 +210,7 @@ impl Inner {
                     Some(id) => Some(id),
                     None => load::ids(conn, instance, &[name]).await?.into_values().next(),
                 };
-                let Some(id) = id else { return Ok((Vec::new(), Vec::new())) };
+                let Some(id) = id else { return Ok((Vec::new(), Vec::new(), Vec::new())) };
                 let mut rollups = stored(conn, instance, id, hours).await?;
                 rollups.extend(stored(conn, instance, id, minutes).await?);
                 let runs = if runs < to {
@@ -206,13 +218,22 @@ impl Inner {
                 } else {
                     Vec::new()
                 };
-                Ok((rollups, runs))
+                let mut why = Vec::new();
+                for part in reasons {
+                    why.extend(reason_rows::of_check(conn, instance, id, part).await?);
+                }
+                Ok((rollups, runs, why))
             })
         });
-        let (rollups, runs) = stored.await?;
+        let (rollups, runs, why) = stored.await?;
         for (width, start, rollup) in rollups {
             if !known.contains(&(width, start)) {
                 grid.add(start, &rollup);
+            }
+        }
+        for (width, start, _, reasons) in why {
+            if !reasons_known.contains(&(width, start)) {
+                grid.add(start, &reasons.into());
             }
         }
         for (key, runs) in runs.iter().filter(|(key, _)| *key != recent.raw_key) {
@@ -250,7 +271,7 @@ async fn stored(
         let (sums, sketch) = text.rsplit_once(' ')?;
         let (start, counts) = load::sum(sums)?;
         let sketch = unhex(sketch).and_then(|bytes| Sketch::decode(&bytes)).unwrap_or_default();
-        Some((width, start, Rollup { counts, sketch }))
+        Some((width, start, Rollup { counts, sketch, ..Rollup::default() }))
     };
     Ok(text.split(',').filter_map(rollup).collect())
 }

@@ -38,8 +38,18 @@ fn shared() -> Shared {
 
 /// Folds `runs` of a check, in which nothing but runs happens, as if it were `at` then.
 fn fold(shared: &Shared, info: &Arc<CheckInfo>, runs: impl Iterator<Item = Ran>, at: Millis) {
-    let records = runs.map(|ran| Record::Run { info: Arc::clone(info), ran }).collect();
+    let records =
+        runs.map(|ran| Record::Run { info: Arc::clone(info), ran, reason: reason(&ran) }).collect();
     shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner).fold(records, at);
+}
+
+/// What runs of these tests fail for.
+fn reason(ran: &Ran) -> Option<Reason> {
+    match ran.outcome {
+        Outcome::Timeout => Some(Reason::Timeout),
+        Outcome::Failure => Some(Reason::ConnectionRefused),
+        _ => None,
+    }
 }
 
 async fn open(shared: &Shared) -> (Connection, i64) {
@@ -131,11 +141,16 @@ fn a_status_lasts_into_the_next_minute() {
     let mut aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
     aggregates.fold(vec![transition(1, Status::Unknown, Status::Down, start)], start);
     let next = start + Width::Minute.millis();
-    let run = Record::Run { info: Arc::clone(&database), ran: ran(next, Outcome::Success) };
+    let run =
+        Record::Run { info: Arc::clone(&database), ran: ran(next, Outcome::Success), reason: None };
     aggregates.fold(vec![run, transition(2, Status::Down, Status::Up, next)], next);
     assert_eq!(aggregates.of["database"].minute.counts.worst, Some(Status::Down));
     let later = next + Width::Minute.millis();
-    let run = Record::Run { info: Arc::clone(&database), ran: ran(later, Outcome::Success) };
+    let run = Record::Run {
+        info: Arc::clone(&database),
+        ran: ran(later, Outcome::Success),
+        reason: None,
+    };
     aggregates.fold(vec![run], later);
     assert_eq!(aggregates.of["database"].minute.counts.worst, Some(Status::Up));
 }
@@ -265,4 +280,90 @@ async fn statements_for_many_rows_do_not_stay_prepared() {
     }
     // Each text of its own would stay: a few for each round. Those of a few rows may.
     assert!(prepared[19] <= prepared[2] + 4, "{prepared:?}");
+}
+
+/// The reasons that the store has of `width`, each row as it stands there.
+async fn stored_reasons(conn: &mut Connection, width: Width) -> Vec<String> {
+    let sql = "SELECT reasons FROM vitalsign_reasons WHERE width = $1 ORDER BY start";
+    let rows = conn.fetch(sql, &[width.millis().into()]).await.expect("rows");
+    rows.iter().map(|row| row.text(0).expect("a text")).collect()
+}
+
+#[tokio::test]
+async fn reasons_of_failed_runs_are_written_and_successes_leave_no_row() {
+    let shared = shared();
+    let (mut conn, instance) = open(&shared).await;
+    let (database, cache) = (info("database"), info("cache"));
+    let hour = Width::Hour.floor(now()) - Width::Hour.millis();
+    let outcomes = [Outcome::Failure, Outcome::Success, Outcome::Failure, Outcome::Timeout];
+    let runs = (0..).zip(outcomes).map(|(i, outcome)| ran(hour + i * 1_000, outcome));
+    fold(&shared, &database, runs, hour);
+    fold(
+        &shared,
+        &cache,
+        [ran(hour, Outcome::Unknown), ran(hour, Outcome::Success)].into_iter(),
+        hour,
+    );
+    // The minute has not ended: what is known of it is written all the same.
+    for _ in 0..2 {
+        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        let rows = stored_reasons(&mut conn, Width::Minute).await;
+        assert_eq!(rows, ["timeout 1,connection_refused 2"]);
+    }
+    let later = hour + Width::Hour.millis();
+    fold(&shared, &database, [ran(later, Outcome::Timeout)].into_iter(), later);
+    write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+    let minutes = stored_reasons(&mut conn, Width::Minute).await;
+    assert_eq!(minutes, ["timeout 1,connection_refused 2", "timeout 1"]);
+    assert_eq!(stored_reasons(&mut conn, Width::Hour).await, ["timeout 1,connection_refused 2"]);
+    assert_eq!(stored_reasons(&mut conn, Width::Day).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn reasons_of_the_hour_that_has_not_ended_are_found_after_a_crash() {
+    let before = shared();
+    let (mut conn, instance) = open(&before).await;
+    let database = info("database");
+    let at = now();
+    let held = Transition {
+        id: 1,
+        from: Status::Unknown,
+        to: Status::Down,
+        at: super::rollup::time(at),
+        since: super::rollup::time(at),
+        reason: Some(Reason::Timeout),
+        message: None,
+        trace: None,
+    };
+    let change = Record::Change { check: Arc::clone(&database.name), transition: Box::new(held) };
+    before.aggregates.lock().unwrap_or_else(PoisonError::into_inner).fold(vec![change], at);
+    fold(
+        &before,
+        &database,
+        [Outcome::Timeout, Outcome::Failure].map(|o| ran(at, o)).into_iter(),
+        at,
+    );
+    write::flush(&mut conn, &before, instance, Occasion::Routine).await.expect("a flush");
+    // What failed after that is lost with the process.
+    fold(&before, &database, [ran(at, Outcome::Timeout)].into_iter(), at);
+
+    // The second crash loses nothing either.
+    for crash in 0..2 {
+        let after = shared();
+        let known = load::instance(&mut conn, "orders", "one", now()).await.expect("an instance");
+        load::load(&mut conn, &after, &known, now()).await.expect("its past");
+        let encoded = {
+            let aggregates = after.aggregates();
+            let mut hours = aggregates.of["database"].hour.reasons.clone();
+            // A test that begins at the end of an hour finds it ended.
+            let ended =
+                aggregates.pending.rollups.iter().filter(|((width, _), _)| *width == Width::Hour);
+            ended.for_each(|(_, rollups)| hours.merge(&rollups["database"].reasons));
+            hours.encode()
+        };
+        assert_eq!(encoded, "timeout 1,connection_refused 1", "{crash}");
+        write::flush(&mut conn, &after, instance, Occasion::Routine).await.expect("a flush");
+        let minutes = stored_reasons(&mut conn, Width::Minute).await;
+        assert_eq!(minutes, ["timeout 1,connection_refused 1"], "{crash}");
+    }
 }

@@ -8,10 +8,11 @@ use super::connection::Connection;
 use super::error::StoreError;
 use super::incident::{Changed, Period};
 use super::pending::{Rollups, Slot, StatusSince};
+use super::reason_rows::{self, CurrentReasons};
 use super::rollup::{Counts, Millis, Rollup, badness};
 use super::shared::{Shared, now};
 use super::value::Value;
-use super::{load, raw};
+use super::{heartbeats, load, raw};
 use crate::model::{Reason, ServiceStatus, Status};
 
 /// Roll-ups of one transaction, unless a single minute has more.
@@ -43,6 +44,8 @@ pub(super) struct Batch {
     incidents: Vec<(Arc<str>, Period)>,
     statuses: Vec<(Arc<str>, StatusSince)>,
     service: Option<(ServiceStatus, Millis)>,
+    reasons: CurrentReasons,
+    heartbeats: heartbeats::States,
     rolled_up_to: Millis,
     records: u64,
 }
@@ -214,6 +217,8 @@ impl Batch {
             incidents: incidents.map(|((c, _), p)| (Arc::clone(c), p.clone())).collect(),
             statuses: pending.statuses.iter().map(|(c, held)| (Arc::clone(c), *held)).collect(),
             service: pending.service.filter(settled),
+            reasons: CurrentReasons::take(&aggregates),
+            heartbeats: pending.heartbeats.clone().into_iter().collect(),
             rolled_up_to: aggregates.minute,
             records: pending.records,
         })
@@ -258,7 +263,8 @@ impl Batch {
             let sql = "UPDATE vitalsign_checks SET status = $1, since = $2 WHERE id = $3";
             conn.execute(sql, &[status.into(), since.into(), id.into()]).await?;
         }
-        Ok(())
+        heartbeats::write(conn, instance, &self.heartbeats).await?;
+        self.reasons.write(conn, instance).await
     }
 
     async fn write_rollups(
@@ -271,8 +277,12 @@ impl Batch {
         let known = rows.iter().filter_map(|(check, r)| Some((*self.ids.get(check)?, r)));
         let mut known: Vec<(i64, &Rollup)> = known.collect();
         known.sort_unstable_by_key(|(id, _)| *id);
+        let reasons = known.iter().map(|(id, rollup)| (width, start, *id, &rollup.reasons));
+        reason_rows::write(conn, self.instance, reasons).await?;
+        // What was loaded of a period may be its reasons alone.
+        known.retain(|(_, rollup)| !rollup.counts.is_empty());
         let mut values: Vec<Value> = Vec::with_capacity(11 * known.len());
-        for (id, Rollup { counts, sketch }) in known {
+        for (id, Rollup { counts, sketch, .. }) in known {
             let worst = counts.worst.map(|status| i64::from(badness(status)));
             values.extend([
                 Value::from(self.instance),
@@ -319,6 +329,7 @@ impl Batch {
             return;
         }
         aggregates.acknowledge_raw(self.raw_key, &self.raw, now());
+        self.reasons.acknowledge(&mut aggregates);
         let pending = &mut aggregates.pending;
         if let Some((_, last)) = self.changes.last() {
             while pending.changes.front().is_some_and(|(_, change)| change.id <= last.id) {
@@ -329,6 +340,11 @@ impl Batch {
             let key = (Arc::clone(check), written.id);
             if pending.incidents.get(&key) == Some(written) {
                 pending.incidents.remove(&key);
+            }
+        }
+        for (check, written) in &self.heartbeats {
+            if pending.heartbeats.get(check) == Some(written) {
+                pending.heartbeats.remove(check);
             }
         }
         for (check, written) in &self.statuses {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, tim
 
 use super::connection::Connection;
 use super::error::{HistoryError, StoreError};
+use super::lock::FileLock;
 use super::options::Place;
 use super::rollup::Millis;
 use super::shared::{Shared, now};
@@ -46,9 +47,9 @@ const TIDY: Duration = Duration::from_hours(1);
 /// Commands for the writer.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Write pending data now, and report when that is done or has failed.
+    /// Write all pending records now, and report when that is done or has failed.
     Flush(oneshot::Sender<()>),
-    /// Write pending data until the deadline, and end.
+    /// Write pending records until then, and end.
     Close(Instant, oneshot::Sender<()>),
 }
 
@@ -65,6 +66,8 @@ pub(super) struct Writer {
     flushed_at: Instant,
     pruned_at: Option<Instant>,
     tidied_at: Option<Instant>,
+    /// The right to write the file, for as long as the history is open.
+    lock: Option<Arc<FileLock>>,
     /// The file that is open, by device and inode.
     file: Option<(u64, u64)>,
 }
@@ -81,6 +84,7 @@ impl Writer {
             flushed_at: now,
             pruned_at: None,
             tidied_at: None,
+            lock: None,
             file: None,
         }
     }
@@ -94,16 +98,16 @@ impl Writer {
         let until = Instant::now() + START;
         loop {
             match self.attempt(Occasion::Routine).await {
-                Err(StoreError::Hopeless(error)) => {
-                    let _ = started.send(Err(error));
-                    return;
-                }
-                // Another process may be about to open the same file.
-                Err(StoreError::Trouble(_))
+                // Another process may be about to open the same file, or to end.
+                Err(StoreError::Hopeless(HistoryError::InUse { .. }) | StoreError::Trouble(_))
                     if matches!(self.shared.options.place, Place::File(_))
                         && Instant::now() < until =>
                 {
                     sleep(RACE).await;
+                }
+                Err(StoreError::Hopeless(error)) => {
+                    let _ = started.send(Err(error));
+                    return;
                 }
                 _ => break,
             }
@@ -222,6 +226,9 @@ impl Writer {
     async fn connect(&mut self) -> Result<Connection, StoreError> {
         let shared = Arc::clone(&self.shared);
         let place = &shared.options.place;
+        if let (Place::File(path), None) = (place, &self.lock) {
+            self.lock = Some(FileLock::acquire(path, &shared.options.holder())?);
+        }
         let mut conn = match (open(place).await, place) {
             (Err(StoreError::Corrupt(cause)), Place::File(path)) => {
                 *shared.reader().lock().await = None;

@@ -2,7 +2,7 @@
 //!
 //! A target names the subject of a line, not the module that writes it.
 
-/// Status changes of checks.
+/// Status changes of checks, and failed runs that changed none.
 pub const CHECK: &str = "vitalsign::check";
 /// The schedule of runs, and the progress of the check runtime.
 pub const SCHEDULER: &str = "vitalsign::scheduler";

@@ -131,7 +131,9 @@ pub(super) fn check_flapping(scope: &Scope<'_>) -> String {
 /// Slow over the long window, and over the short one unless no run fell into it.
 pub(super) fn check_slow(scope: &Scope<'_>) -> String {
     let (long, short) = slow_windows(scope);
-    let buckets = scope.series("health_check_duration_seconds_bucket");
+    // What a heartbeat shows is the duration of a job.
+    let kinds = if scope.check.is_some() { "" } else { "kind!=\"heartbeat\"" };
+    let buckets = scope.series_where("health_check_duration_seconds_bucket", kinds);
     let quantile = |window: &str| format!("histogram_quantile(0.95, rate({buckets}[{window}]))");
     let half = scope.half_timeout();
     format!(

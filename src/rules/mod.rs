@@ -20,6 +20,8 @@ mod budget;
 mod catalogue;
 mod expressions;
 mod job;
+mod links;
+mod reason;
 mod scope;
 mod yaml;
 
@@ -32,16 +34,13 @@ use crate::model::{CheckInfo, Gate};
 
 pub use catalogue::{ALERTS, AlertKind, Severity};
 pub use job::{Job, NotAJob};
+pub use links::{DASHBOARDS, LinkBase, Links, NotALinkBase};
 
-use catalogue::Subject;
 use expressions as expr;
 use scope::Scope;
 
 /// Where the runbooks are: a page per alert, `NAME.md`.
 pub const RUNBOOKS: &str = "https://github.com/vitalsign-rs/vitalsign/blob/main/docs/runbooks";
-
-/// Where the dashboards are: Grafana's own default address.
-pub const DASHBOARDS: &str = "http://localhost:3000";
 
 /// Rules in their groups; its [`Display`](std::fmt::Display) is a rule file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +95,8 @@ pub struct Alert {
     pub pending: Duration,
     /// Its labels beside those of the expression; `severity` among them.
     pub labels: BTreeMap<String, String>,
-    /// `summary`, `description`, `runbook_url` and `dashboard_url`.
+    /// `summary`, `description`, `runbook_url` and `dashboard_url`; where the page's address is known,
+    /// `page_url` and for a check `incident_url`.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -122,14 +122,21 @@ impl Rules {
     /// Rules for the services of `job`, however they are configured.
     #[must_use]
     pub fn generic(job: &Job) -> Self {
-        let scope = Scope::every(job);
+        Self::generic_with(job, &Links::default())
+    }
+
+    /// The same, with links that lead elsewhere.
+    #[must_use]
+    pub fn generic_with(job: &Job, links: &Links) -> Self {
+        let scope = Scope::every(job, links);
         let mut groups = budget::recording(&scope, "");
         groups.push(service(&scope, &Part::ALL));
         groups.push(group("vitalsign-checks", check_alerts(&scope)));
         let title = format!(
             "Prometheus rules for job `{job}`, whatever its configuration, from:\n\
-             vitalsign rules --generic{}",
-            option(job)
+             vitalsign rules --generic{}{}",
+            option(job),
+            links.options()
         );
         Self { title, groups }
     }
@@ -141,7 +148,18 @@ impl Rules {
         checks: impl IntoIterator<Item = &'a CheckInfo>,
         parts: &[Part],
     ) -> Self {
-        let every = Scope::every(job);
+        Self::fitted_with(job, checks, parts, &Links::default())
+    }
+
+    /// The same, with links that lead elsewhere.
+    #[must_use]
+    pub fn fitted_with<'a>(
+        job: &Job,
+        checks: impl IntoIterator<Item = &'a CheckInfo>,
+        parts: &[Part],
+        links: &Links,
+    ) -> Self {
+        let every = Scope::every(job, links);
         let checks: Vec<&CheckInfo> = checks.into_iter().collect();
         let with_objective: Vec<&str> =
             checks.iter().filter(|c| c.objective.is_some()).map(|c| &*c.name).collect();
@@ -152,13 +170,14 @@ impl Rules {
         };
         groups.push(service(&every, parts));
         for check in checks {
-            let alerts = check_alerts(&Scope::of(job, check));
+            let alerts = check_alerts(&Scope::of(job, links, check));
             groups.push(group(&format!("vitalsign-check-{}", check.name), alerts));
         }
         let title = format!(
             "Prometheus rules for job `{job}`, fitted to one configuration, from:\n\
-             vitalsign rules{}",
-            option(job)
+             vitalsign rules{}{}",
+            option(job),
+            links.options()
         );
         Self { title, groups }
     }
@@ -167,10 +186,15 @@ impl Rules {
     ///
     /// # Errors
     /// What [`Builder::build`](crate::Builder::build) would say of the checks.
-    pub fn of_configuration(job: &Job, loaded: &Loaded, parts: &[Part]) -> Result<Self, PlanError> {
+    pub fn of_configuration(
+        job: &Job,
+        loaded: &Loaded,
+        parts: &[Part],
+        links: &Links,
+    ) -> Result<Self, PlanError> {
         let declared = loaded.checks.iter().map(|c| (c.name.clone(), c.declared.clone()));
         let planned = plan(declared.collect(), &Defaults::default())?;
-        Ok(Self::fitted(job, planned.iter().map(|check| &*check.info), parts))
+        Ok(Self::fitted_with(job, planned.iter().map(|check| &*check.info), parts, links))
     }
 
     /// Every alert, in order.
@@ -232,7 +256,8 @@ fn check_alerts(scope: &Scope<'_>) -> Vec<Alert> {
     let objective = scope.check.is_none_or(|c| c.objective.is_some());
     let certificate = scope.check.is_none_or(shows_certificates);
     // A longer half timeout lies beyond the last bucket, where no quantile can be computed.
-    let slow = scope.check.is_none_or(|c| c.timeout / 2 < LAST_BUCKET);
+    // What a heartbeat shows is the duration of a job.
+    let slow = scope.check.is_none_or(|c| c.timeout / 2 < LAST_BUCKET && c.kind != "heartbeat");
     let skipped = AlertKind {
         pending: expr::skipped_window(scope) + Duration::from_mins(5),
         ..catalogue::CHECK_SKIPPED
@@ -267,19 +292,19 @@ fn shows_certificates(check: &CheckInfo) -> bool {
 }
 
 fn alert(scope: &Scope<'_>, kind: &AlertKind, expr: String) -> Alert {
-    let annotations = [
+    let texts = [
         ("summary", kind.summary.to_owned()),
-        ("description", kind.description.to_owned()),
+        ("description", reason::description(scope, kind)),
         ("runbook_url", format!("{RUNBOOKS}/{}.md", kind.name)),
-        ("dashboard_url", dashboard(kind)),
     ];
+    let annotations = texts.into_iter().chain(scope.links.annotations(kind));
     let annotations = annotations.map(|(name, text)| (name.to_owned(), text));
     Alert {
         alert: kind.name,
         expr,
         pending: kind.pending,
         labels: labels(scope.check, kind.severity),
-        annotations: annotations.into(),
+        annotations: annotations.collect(),
     }
 }
 
@@ -304,19 +329,4 @@ fn labels(check: Option<&CheckInfo>, severity: Severity) -> BTreeMap<String, Str
 /// A text that a template shows as it is.
 fn literal(text: &str) -> String {
     text.replace("{{", "{{ `{{` }}")
-}
-
-/// The link to the dashboard, with its variables set to what the alert is about.
-fn dashboard(kind: &AlertKind) -> String {
-    let variables: &[&str] = match kind.subject {
-        Subject::Job => &["job"],
-        Subject::Instance => &["job", "instance"],
-        Subject::Check => &["job", "check"],
-        Subject::CheckOfInstance => &["job", "instance", "check"],
-    };
-    let variables: Vec<String> = variables
-        .iter()
-        .map(|name| format!("var-{name}={{{{ $labels.{name} | urlquery }}}}"))
-        .collect();
-    format!("{DASHBOARDS}/d/{}?{}", kind.dashboard, variables.join("&"))
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::Job;
+use super::{Job, Links};
 use crate::model::CheckInfo;
 
 /// The series that rules are about: of every check of a job, whose settings are then read from
@@ -13,18 +13,20 @@ use crate::model::CheckInfo;
 pub(super) struct Scope<'a> {
     pub(super) job: &'a Job,
     pub(super) check: Option<&'a CheckInfo>,
+    /// Where the links of its alerts lead.
+    pub(super) links: &'a Links,
 }
 
 /// Identifies a check across series that differ in other labels.
 pub(super) const SAME_CHECK: &str = "on (job, instance, check, kind)";
 
 impl<'a> Scope<'a> {
-    pub(super) const fn every(job: &'a Job) -> Self {
-        Self { job, check: None }
+    pub(super) const fn every(job: &'a Job, links: &'a Links) -> Self {
+        Self { job, check: None, links }
     }
 
-    pub(super) const fn of(job: &'a Job, check: &'a CheckInfo) -> Self {
-        Self { job, check: Some(check) }
+    pub(super) const fn of(job: &'a Job, links: &'a Links, check: &'a CheckInfo) -> Self {
+        Self { job, check: Some(check), links }
     }
 
     /// The series of `metric`, of the job alone.

@@ -55,8 +55,16 @@ fn write_expression(f: &mut fmt::Formatter<'_>, expression: &str) -> fmt::Result
 
 /// A key: words that YAML may take for something else, such as `on`, are quoted.
 fn key_of(key: &str) -> String {
-    const PLAIN: [&str; 6] =
-        ["severity", "check", "summary", "description", "runbook_url", "dashboard_url"];
+    const PLAIN: [&str; 8] = [
+        "severity",
+        "check",
+        "summary",
+        "description",
+        "runbook_url",
+        "dashboard_url",
+        "page_url",
+        "incident_url",
+    ];
     if PLAIN.contains(&key) { key.to_owned() } else { quoted(key) }
 }
 

@@ -3,10 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use vitalsign::history::{Availability, Share};
-use vitalsign::{History, Outcome, Status};
+use vitalsign::{Health, History, Outcome, Reason, Status, every};
 
 use super::recorder::{DURATION, Recorder};
 use super::store::{PATIENT, Store};
+use crate::support::daemon::wait_for;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -55,6 +56,80 @@ async fn runs_count_at_once_and_after_a_restart() {
             assert_eq!((days[2].worst, days[1].worst), (Some(Status::Up), None));
             again.close(PATIENT).await;
         }
+    }
+}
+
+/// Every reason that steps say, added up.
+async fn reasons(history: &History, from: SystemTime, step: Duration) -> Vec<(Reason, u64)> {
+    let steps = history.steps("database", from, SystemTime::now() + step, step).await;
+    let mut sums = std::collections::BTreeMap::new();
+    for (reason, runs) in steps.expect("steps").into_iter().flat_map(|step| step.reasons) {
+        *sums.entry(reason).or_default() += runs;
+    }
+    sums.into_iter().collect()
+}
+
+#[tokio::test]
+async fn reasons_of_failed_runs_are_known_at_once_and_after_a_restart() {
+    for store in Store::each().await {
+        let from = SystemTime::now() - Duration::from_millis(500);
+        let history = store.open().await;
+        let recorder = Recorder::of(&history, "database");
+        recorder.turn(Outcome::Success);
+        assert_eq!(reasons(&history, from, MINUTE).await, []);
+        for outcome in [Outcome::Failure, Outcome::Unknown, Outcome::Failure, Outcome::Success] {
+            recorder.run(outcome);
+        }
+        let failed = [(Reason::ConnectionRefused, 2)];
+        for restart in ["at once", "after a restart", "after another"] {
+            let again = if restart == "at once" { history.clone() } else { store.open().await };
+            for step in [Duration::from_secs(1), MINUTE, HOUR, 24 * HOUR] {
+                let known = reasons(&again, from, step).await;
+                assert_eq!(known, failed, "{store:?} {restart}, steps of {step:?}");
+            }
+            again.close(PATIENT).await;
+        }
+        // An observed call fails like a run.
+        let history = store.open().await;
+        let health = Health::builder("orders")
+            .check(
+                "database",
+                every(Duration::from_hours(1))
+                    .from_fn(|| std::future::ready(Ok::<_, vitalsign::Failure>(()))),
+            )
+            .history(history.clone())
+            .build()
+            .expect("a plan");
+        wait_for("its first run", async || health.ready()).await;
+        let observer = health.observe("database").expect("it is known");
+        observer.failure(Reason::Timeout, DURATION);
+        let both = [(Reason::Timeout, 1), (Reason::ConnectionRefused, 2)];
+        wait_for("the call", async || reasons(&history, from, MINUTE).await == both).await;
+        drop(health);
+        history.close(PATIENT).await;
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_knew_no_reasons_left_a_store_that_is_taken_over() {
+    for store in Store::each().await {
+        let history = store.open().await;
+        Recorder::of(&history, "database").turn(Outcome::Failure);
+        history.close(PATIENT).await;
+        // As that version left it.
+        for table in ["vitalsign_reasons", "vitalsign_heartbeats"] {
+            store.execute(&format!("DROP TABLE {table}")).await;
+        }
+        let from = SystemTime::now() - Duration::from_millis(500);
+        let history = store.open().await;
+        assert_eq!(history.availability("database").hour.counted, 1, "{store:?}");
+        Recorder::of(&history, "database").run(Outcome::Failure);
+        let known = reasons(&history, from, HOUR).await;
+        assert_eq!(known, [(Reason::ConnectionRefused, 1)], "{store:?}");
+        history.close(PATIENT).await;
+        // And it takes it back: the schema has the number that it knows.
+        let newest = store.number("SELECT max(version) FROM vitalsign_migrations").await;
+        assert_eq!(newest, 1, "{store:?}");
     }
 }
 

@@ -75,6 +75,58 @@ fn a_check_has_its_own_interval_objective_and_labels_in_its_rules() {
 }
 
 #[test]
+fn links_lead_where_the_options_say() {
+    let arguments = [
+        "--dashboard-url",
+        "https://grafana.example.org/",
+        "--page-url",
+        "https://vitals.example.org",
+    ];
+    for generic in [false, true] {
+        let mut all = Vec::from(arguments);
+        all.extend(generic.then_some("--generic"));
+        let printed = rules(CONFIGURATION, &all);
+        assert_eq!(printed.code, Some(0), "{printed:?}");
+        assert!(!printed.out.contains("localhost:3000"), "{printed:?}");
+        let group = if generic { "vitalsign-checks" } else { "vitalsign-check-orders-db" };
+        let down = rule(&printed.out, group, "HealthGatingCheckDown").expect("a rule");
+        for line in [
+            "dashboard_url: \"https://grafana.example.org/d/vitalsign-dependency?var-job=",
+            "page_url: \"https://vitals.example.org/checks/{{ $labels.check }}\"\n",
+            "incident_url: \"https://vitals.example.org/checks/{{ $labels.check }}#incidents\"\n",
+        ] {
+            assert!(down.contains(line), "{line} is not in\n{down}");
+        }
+        let ready = rule(&printed.out, "vitalsign-service", "HealthNotReady").expect("a rule");
+        assert!(ready.contains("page_url: \"https://vitals.example.org/\"\n"), "{ready}");
+        assert!(!ready.contains("incident_url"), "{ready}");
+        // Whoever prints them again finds how.
+        let head = printed.out.lines().nth(1).expect("the command");
+        assert!(head.contains("--page-url \"https://vitals.example.org\""), "{head}");
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("rules.yml");
+        std::fs::write(&file, &printed.out).expect("to write");
+        promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &[file]);
+    }
+    let plain = printed(CONFIGURATION);
+    assert!(!plain.contains("page_url") && plain.contains("http://localhost:3000/d/"), "{plain}");
+    for wrong in ["grafana.example.org", "ftp://x", "https://x?orgId=1", ""] {
+        for option in ["--dashboard-url", "--page-url"] {
+            let refused = rules(CONFIGURATION, &[option, wrong]);
+            assert_eq!(refused.code, Some(2), "{option} {wrong}: {refused:?}");
+        }
+    }
+}
+
+#[test]
+fn a_heartbeat_is_never_slow() {
+    let heartbeat = "[checks.job]\nkind = \"heartbeat\"\ngrace = \"1h\"\ntoken = \"right\"\n";
+    let text = printed(heartbeat);
+    assert!(rule(&text, "vitalsign-check-job", "HealthCheckStale").is_some(), "{text}");
+    assert!(rule(&text, "vitalsign-check-job", "HealthCheckSlow").is_none(), "{text}");
+}
+
+#[test]
 fn only_what_can_fire_is_printed() {
     let text = printed(CONFIGURATION);
     let orders = |alert| rule(&text, "vitalsign-check-orders-db", alert).is_some();

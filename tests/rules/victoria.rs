@@ -139,3 +139,56 @@ async fn a_service_that_is_met_late_has_done_nothing_and_what_it_does_then_count
         assert!(found.iter().any(|name| name == alert), "{alert} is not among {found:?}");
     }
 }
+
+/// The query within the text of an alert, for the check `db` of the instance `a:1`.
+fn reason_query(alert: &str) -> String {
+    let rules = Rules::generic(&Job::default());
+    let alert = rules.alerts().find(|rule| rule.alert == alert).expect("it is one of them");
+    let text = &alert.annotations["description"];
+    let (_, query) = text.split_once("query (printf `").expect("a query");
+    let (query, labels) = query.split_once('`').expect("its end");
+    let labels = labels.split_once(')').expect("its end").0.split_whitespace();
+    labels.fold(query.to_owned(), |query, label| {
+        let value = match label {
+            "$labels.check" => "\"db\"",
+            "$labels.instance" => "\"a:1\"",
+            other => panic!("{other}"),
+        };
+        query.replacen("%q", value, 1)
+    })
+}
+
+#[tokio::test]
+async fn the_reason_of_a_failing_check_is_found() {
+    let Some(victoria) = Victoria::start().await else { return };
+    let now = jiff::Timestamp::now().as_millisecond();
+    let series = |instance: &str, reason: &str, value: u64, at: i64| {
+        format!(
+            "health_check_failures_total{{job=\"vitalsign\",instance=\"{instance}\",check=\"db\",\
+             kind=\"tcp\",reason=\"{reason}\"}} {value} {at}\n"
+        )
+    };
+    let mut samples = String::new();
+    for scrape in 0..80_u64 {
+        let at = now - 15_000 * i64::try_from(79 - scrape).expect("few");
+        // Often, but half an hour ago and before; then a reason that is born with its first failure.
+        samples += &series("a:1", "timeout", 500, at);
+        if scrape >= 70 {
+            samples += &series("a:1", "connection_refused", scrape - 69, at);
+        }
+        samples += &series("b:1", "dns_failed", 3 * scrape, at);
+    }
+    victoria.import(&samples).await;
+    for (alert, wanted) in [
+        ("HealthGatingCheckDown", "connection_refused"),
+        ("HealthCheckDown", "connection_refused"),
+        ("HealthCheckFlapping", "connection_refused"),
+        ("HealthDependencyDownEverywhere", "dns_failed"),
+        ("HealthErrorBudgetBurnFast", "dns_failed"),
+        ("HealthErrorBudgetBurnSlow", "dns_failed"),
+    ] {
+        let found = victoria.query(&reason_query(alert), now).await;
+        let [one] = found.as_slice() else { panic!("{alert}: {found:?}") };
+        assert_eq!(one["metric"]["reason"], wanted, "{alert}");
+    }
+}

@@ -120,7 +120,7 @@ async fn each_caller_sees_on_each_route_what_the_page_says() {
             for shown in paths {
                 let check = if shown.starts_with("/heartbeat") { "nightly" } else { "cache" };
                 let path = shown.replace("{check}", check).replace("/assets/{asset}", &asset);
-                let path = path.replace("{group}", "checkout");
+                let path = path.replace("{group}", "checkout").replace("{signal}", "start");
                 let mut headers: Vec<(&str, &str)> = header.into_iter().collect();
                 headers.extend(caller.as_deref().map(|caller| ("authorization", caller)));
                 let answer = ask(&service, &path, &headers).await;

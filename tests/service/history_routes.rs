@@ -179,9 +179,10 @@ async fn a_history_is_told_step_by_step() {
     assert_eq!(steps[0]["at"], day["from"]);
     let nothing = json!({
         "at": day["from"], "runs": 0, "good": 0, "status": null,
-        "p50_seconds": null, "p95_seconds": null, "max_seconds": null,
+        "p50_seconds": null, "p95_seconds": null, "max_seconds": null, "reasons": {},
     });
     assert_eq!(steps[0], nothing);
+    assert_eq!(day["reasons"], json!({ "timeout": 1 }));
     let sum = |key: &str| steps.iter().filter_map(|step| step[key].as_u64()).sum::<u64>();
     assert_eq!((sum("runs"), sum("good")), (1000, 999));
     let longest = |steps: &[Value]| {

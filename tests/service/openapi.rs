@@ -95,6 +95,7 @@ const CASES: &[Case] = &[
     ("/status/incidents", "/status/incidents", &[WRONG], 401),
     ("/events", "/events", &[WRONG], 401),
     ("/heartbeat/{check}", "/heartbeat/nobody", &[], 404),
+    ("/heartbeat/{check}/{signal}", "/heartbeat/nobody/fail", &[], 404),
     ("/", "/", &[], 200),
     ("/", "/", &[WRONG], 401),
     ("/checks/{check}", "/checks/database", &[], 200),
@@ -141,6 +142,14 @@ async fn what_heartbeats_are_answered_is_as_the_document_says() {
     {
         let answer = service.ask("POST", &path.replace("{check}", name), headers).await;
         assert_eq!(answer.status, code, "{name} {headers:?}: {}", answer.body);
+        assert_eq!(document.objection(path, &answer), None, "{}", answer.body);
+    }
+    let path = "/heartbeat/{check}/{signal}";
+    for (asked, code) in
+        [("/fail", 204), ("/7", 204), ("/gone", 404), ("/fail?status=perhaps", 400)]
+    {
+        let answer = service.ask("POST", &format!("/heartbeat/job{asked}"), &[RIGHT]).await;
+        assert_eq!(answer.status, code, "{asked}: {}", answer.body);
         assert_eq!(document.objection(path, &answer), None, "{}", answer.body);
     }
 }

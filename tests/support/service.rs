@@ -88,6 +88,11 @@ impl Service {
             let config = seen_locally(config);
             std::fs::write(dir.path().join("vitalsign.toml"), config).expect("the configuration");
         }
+        Self::start_in(dir, prepare).await
+    }
+
+    /// Starts it in a directory that has all it needs, such as one that another was killed in.
+    pub(crate) async fn start_in(dir: TempDir, prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = command(dir.path(), &["--listen", "127.0.0.1:0"]);
         prepare(&mut command);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -202,6 +207,14 @@ impl Service {
     pub(crate) async fn status(&self) -> serde_json::Value {
         let answer = self.get("/status").await;
         serde_json::from_str(&answer.body).expect("JSON")
+    }
+
+    /// Kills it, so that it cannot write anything more, and leaves its directory.
+    pub(crate) async fn killed(mut self) -> TempDir {
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a directory"));
+        self.signal(Signal::KILL);
+        self.ended().await;
+        dir
     }
 
     /// Its process id.

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use vitalsign::rules::Job;
+use vitalsign::rules::{Job, LinkBase, Links};
 
-use crate::commands::{self, Format, ProbeArgs};
+use crate::commands::{self, Format, IncidentsArgs, ProbeArgs, StatusArgs};
 use crate::exit::{OK, USAGE};
 use crate::serve;
 
@@ -39,6 +39,24 @@ struct ServeArgs {
     listen: Option<Listen>,
 }
 
+/// Where the links of alerts lead.
+#[derive(Debug, Args)]
+struct LinkArgs {
+    /// Address of Grafana, which `dashboard_url` begins with; default: http://localhost:3000
+    #[arg(long, value_name = "URL")]
+    dashboard_url: Option<LinkBase>,
+    /// Address of the service's page, for `page_url` and `incident_url`; may be a template, such as
+    /// "http://{{ $labels.instance }}"
+    #[arg(long, value_name = "URL")]
+    page_url: Option<LinkBase>,
+}
+
+impl LinkArgs {
+    fn links(self) -> Links {
+        Links::new(self.dashboard_url, self.page_url)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service (the default command)
@@ -60,6 +78,16 @@ enum Command {
     },
     /// Ask a URL; exit 0 on 2xx, 1 otherwise
     Probe(ProbeArgs),
+    /// Show what a running service says; exit 0 when it is up, 1 when it is anything else
+    Status(StatusArgs),
+    /// Show when checks of a running service were not up
+    Incidents(IncidentsArgs),
+    /// Copy the history in SQLite to a new file, while the service runs
+    Backup {
+        /// The copy, which only its owner may read
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Print alert and recording rules for Prometheus (YAML)
     Rules {
         /// The job under which Prometheus scrapes the service
@@ -68,6 +96,8 @@ enum Command {
         /// Rules for any configuration, which read its settings from metrics
         #[arg(long)]
         generic: bool,
+        #[command(flatten)]
+        links: LinkArgs,
     },
     /// Print the JSON Schema of the configuration, for editors
     Schema,
@@ -99,8 +129,17 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Check { names, format }) => commands::check(config, &names, format),
         Some(Command::Validate { file }) => commands::validate(file, config, config_by_flag),
         Some(Command::Probe(args)) => commands::probe(&args, config, cli.serve.listen.flatten()),
-        Some(Command::Rules { job, generic: true }) => commands::generic_rules(&job),
-        Some(Command::Rules { job, generic: false }) => commands::fitted_rules(config, &job),
+        Some(Command::Status(args)) => commands::status(&args, config, cli.serve.listen.flatten()),
+        Some(Command::Incidents(args)) => {
+            commands::incidents(&args, config, cli.serve.listen.flatten())
+        }
+        Some(Command::Backup { file }) => commands::backup_history(config, &file),
+        Some(Command::Rules { job, generic: true, links }) => {
+            commands::generic_rules(&job, &links.links())
+        }
+        Some(Command::Rules { job, generic: false, links }) => {
+            commands::fitted_rules(config, &job, &links.links())
+        }
         Some(Command::Schema) => commands::schema(),
         Some(Command::Kinds { kind }) => commands::kinds(kind.as_deref()),
     };

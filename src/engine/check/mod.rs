@@ -19,7 +19,7 @@ mod closure;
 mod declare;
 mod depends;
 mod failure;
-mod heartbeat_check;
+mod heartbeat;
 mod into_failure;
 mod manual;
 mod names;
@@ -49,9 +49,10 @@ pub use failure::Failure;
 #[cfg(any(feature = "redis-client", feature = "reqwest-client", feature = "tls"))]
 pub(crate) use failure::brief;
 pub(crate) use failure::{causes, error_text};
+pub use heartbeat::Heartbeat;
+pub(crate) use heartbeat::Signal;
 #[cfg(feature = "config")]
-pub(crate) use heartbeat_check::AGE as HEARTBEAT_AGE;
-pub use heartbeat_check::Heartbeat;
+pub(crate) use heartbeat::{AGE as HEARTBEAT_AGE, Schedule};
 pub use into_failure::{IntoFailure, marker};
 pub use manual::Manual;
 #[cfg(feature = "config")]
@@ -84,8 +85,8 @@ pub trait Check: Send + Sync + 'static {
         None
     }
 
-    /// The check as a [`Heartbeat`], if it waits for heartbeats: it gets those sent to
-    /// `/heartbeat/{check}`, and a late heartbeat triggers a run at once.
+    /// The check as a [`Heartbeat`], when it waits for heartbeats instead of asking: it gets those of
+    /// `/heartbeat/{check}`, and one that changes what is shown triggers a run at once.
     fn heartbeat(&self) -> Option<&Heartbeat> {
         None
     }
@@ -156,6 +157,10 @@ pub(crate) struct Observed {
     pub(crate) phases: Vec<(Phase, Duration)>,
     pub(crate) current: Option<Phase>,
     pub(crate) measurements: Vec<(&'static Measurement, f64)>,
+    /// How long what was asked about took, if that is not the time that asking took.
+    pub(crate) took: Option<Duration>,
+    /// Whether a failure decides on its own, whatever the threshold.
+    pub(crate) decides_at_once: bool,
 }
 
 impl fmt::Debug for Context {
@@ -217,6 +222,17 @@ impl Context {
         let mut observed = self.observed();
         observed.measurements.retain(|(m, _)| *m != measurement);
         observed.measurements.push((measurement, value));
+    }
+
+    /// Makes `duration`, up to now, that of the run: a job's own instead of the time it took to look
+    /// at it.
+    pub(crate) fn took(&self, duration: Duration) {
+        self.observed().took = Some(duration);
+    }
+
+    /// Makes a failure of this run decide on its own, whatever the threshold.
+    pub(crate) fn decides_at_once(&self) {
+        self.observed().decides_at_once = true;
     }
 
     /// Awaits `call` inside a CLIENT span named and described by its protocol's conventions.

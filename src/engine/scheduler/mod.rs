@@ -216,6 +216,16 @@ impl Scheduler {
     pub(crate) fn heartbeat(&self, name: &str) -> Option<Heartbeat> {
         self.running().get(name)?.scheduled.check.heartbeat().cloned()
     }
+
+    /// Every heartbeat check of the plan.
+    #[cfg(feature = "history")]
+    pub(crate) fn heartbeats(&self) -> Vec<(Arc<str>, Heartbeat)> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let heartbeat = |(name, running): (&Arc<str>, &Running)| {
+            Some((Arc::clone(name), running.scheduled.check.heartbeat()?.clone()))
+        };
+        running.iter().filter_map(heartbeat).collect()
+    }
 }
 
 impl Drop for Scheduler {
@@ -285,12 +295,11 @@ async fn keep_running(
     }
 }
 
-/// Waits until the next run is due, or until a late heartbeat arrives, which triggers a run at
-/// once.
+/// Waits until the next run is due, or until a heartbeat changes what is shown.
 async fn until_due_or_heartbeat(due: Instant, heartbeat: &Heartbeat) {
     tokio::select! {
         () = sleep_until(due) => {}
-        () = heartbeat.ended_silence() => {}
+        () = heartbeat.news() => {}
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::failed_runs::{FailedRun, FailedRuns};
 use super::figures::Figures;
 use super::fold::Fold;
 use super::tally::Weight;
@@ -47,6 +48,8 @@ pub(crate) struct Cell {
     /// When the last run that was not unknown ended.
     pub(super) heard: Option<Instant>,
     pub(crate) figures: Figures,
+    /// What was logged of failed runs that left the status alone.
+    pub(super) failed_runs: FailedRuns,
 }
 
 /// The newest observed call.
@@ -65,6 +68,15 @@ pub(crate) enum Origin {
     Check { judged: bool },
     /// The host, in a call that it observed.
     Host,
+}
+
+/// What a failed run decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decides {
+    /// As many in a row as the threshold says make the check down.
+    ByThreshold,
+    /// It makes the check down on its own.
+    AtOnce,
 }
 
 /// Gives each status change its id.
@@ -138,6 +150,13 @@ impl Cell {
             startup_waiting: gates(Gate::Startup) && !serving,
             not_run: !self.has_run(),
         }
+    }
+
+    /// Counts `run`, which changed no status; `Some` when it is to be logged.
+    pub(super) fn failed_run(&mut self, run: &Run, now: Instant) -> Option<FailedRun> {
+        let below = run.outcome.is_failed() && self.status() != Status::Down && !self.maintenance;
+        let runs = self.failed_runs.count(run.reason.filter(|_| below)?, now)?;
+        Some(FailedRun { runs, status: self.status(), in_a_row: self.consecutive_failures() })
     }
 
     pub(super) fn change(&mut self, mut transition: Transition) -> Transition {

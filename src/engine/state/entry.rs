@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::cell::{Cell, Ids};
+use super::cell::{Cell, Decides, Ids};
+use super::failed_runs::FailedRuns;
 use super::figures::Figures;
 use super::fold::{Fold, Thresholds};
 use super::labels::{Labels, escaped};
@@ -61,6 +62,7 @@ impl Entry {
                 last_result: None,
                 heard: None,
                 figures: Figures::default(),
+                failed_runs: FailedRuns::default(),
             },
         )
     }
@@ -142,8 +144,19 @@ impl Entry {
     /// It also decides whether the trace of the run is kept: if it was sampled at its start, or,
     /// with `judged` (a tail-sampling processor is installed), if the outcome is not `success`, the
     /// status changed, or the run was slow: longer than half its timeout.
-    pub(super) fn fold(&self, cell: &mut Cell, run: &Arc<Run>, judged: bool, ids: &Ids) -> Folded {
-        let from = cell.fold.apply(run.outcome, self.thresholds());
+    pub(super) fn fold(
+        &self,
+        cell: &mut Cell,
+        run: &Arc<Run>,
+        decides: Decides,
+        judged: bool,
+        ids: &Ids,
+    ) -> Folded {
+        let thresholds = match decides {
+            Decides::ByThreshold => self.thresholds(),
+            Decides::AtOnce => Thresholds { failure: 1, ..self.thresholds() },
+        };
+        let from = cell.fold.apply(run.outcome, thresholds);
         let to = cell.fold.status();
         let ended = run.at + run.duration;
         let transition = (from != to).then(|| {
@@ -161,9 +174,9 @@ impl Entry {
         // A check that a reload added may be misconfigured: one failed run is not enough to gate.
         let proven = cell.consecutive_failures() >= self.info.failure_threshold;
         cell.gating |= run.outcome.is_good() || proven;
-        let notable = run.outcome != Outcome::Success
-            || transition.is_some()
-            || run.duration > self.info.timeout / 2;
+        // Beyond its timeout a run is cancelled: what took longer is a job that reported to the check.
+        let slow = self.info.timeout / 2 < run.duration && run.duration <= self.info.timeout;
+        let notable = run.outcome != Outcome::Success || transition.is_some() || slow;
         let kept = run.trace.is_some_and(|t| t.sampled || judged && notable);
         let kept_trace = run.trace.filter(|_| kept);
         cell.count(run.outcome, run.reason, run.duration, kept_trace, (Instant::now(), ended));

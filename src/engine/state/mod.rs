@@ -15,6 +15,7 @@
 mod body;
 mod cell;
 mod entry;
+mod failed_runs;
 mod figures;
 mod fold;
 mod labels;
@@ -40,7 +41,7 @@ use tokio::time::Instant;
 use crate::model::{CheckInfo, Gate, ServiceStatus, Sink, Status, Trace};
 
 pub(crate) use body::Body;
-pub(crate) use cell::{Cell, Ids};
+pub(crate) use cell::{Cell, Decides, Ids};
 pub(crate) use entry::Entry;
 pub(crate) use figures::{Exemplar, Figures, Histogram};
 pub(crate) use labels::Labels;

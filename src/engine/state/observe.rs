@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::cell::{Cell, Newest, Origin};
-use super::{Entry, HealthState};
+use super::cell::{Cell, Decides, Newest, Origin};
+use super::{Entry, HealthState, failed_runs};
 use crate::model::{CheckInfo, Event, Outcome, Reason, Run, Status, Trace};
 
 /// A call that the host observed.
@@ -142,6 +142,7 @@ impl HealthState {
         cell.kept_trace = observed.trace;
         let first = cell.calls.is_none();
         cell.calls.get_or_insert_default().add(outcome, reason, duration, now);
+        let mut failed = None;
         if outcome == Outcome::Success {
             cell.newest = Some(Newest::Success { ended, duration });
         } else {
@@ -149,10 +150,14 @@ impl HealthState {
             if let Some(calls) = &mut cell.calls {
                 calls.note(&run, now);
             }
+            failed = cell.failed_run(&run, now).map(|failed| (Arc::clone(&run), failed));
             cell.newest = Some(Newest::Other(run));
         }
         self.update_series_after_call(entry, &cell, duration);
         drop(cell);
+        if let Some((run, failed)) = failed {
+            failed_runs::log(&entry.info, &run, failed);
+        }
         if first {
             self.watch(entry);
         }
@@ -163,7 +168,7 @@ impl HealthState {
     #[cold]
     fn turn(&self, entry: &Entry, cell: MutexGuard<'_, Cell>, observed: Call, ended: SystemTime) {
         let run = Arc::new(observed.run(ended, cell.asked.as_deref()));
-        self.fold(entry, cell, &run, Origin::Host);
+        self.fold(entry, cell, &run, (Origin::Host, Decides::ByThreshold));
     }
 
     /// Sends the calls of the check to the sinks from now on, once a second.

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 #[cfg(feature = "maintenance")]
 use super::Maintained;
-use super::cell::{Cell, Origin};
+use super::cell::{Cell, Decides, Origin};
 use super::tally::Weight;
-use super::{Entry, HealthState, Plan, Tally};
+use super::{Entry, HealthState, Plan, Tally, failed_runs};
 use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition, log_targets, spared};
 
 /// A check of a new plan, as the scheduler sees it against the current one.
@@ -33,15 +33,27 @@ pub(crate) struct Recorded {
 }
 
 impl HealthState {
-    /// Adds a finished run; `None` if the check was removed from the plan. `judged` says that a
-    /// processor keeps its trace by the outcome.
+    /// Folds in a run whose failure counts like any other.
+    #[cfg(any(test, feature = "bench"))]
     pub(crate) fn record(&self, entry: &Arc<Entry>, run: Run, judged: bool) -> Option<Recorded> {
+        self.record_deciding(entry, run, judged, Decides::ByThreshold)
+    }
+
+    /// Folds a finished run in; `None` when the plan has dropped the check. `judged` says that a
+    /// processor keeps its trace by the outcome.
+    pub(crate) fn record_deciding(
+        &self,
+        entry: &Arc<Entry>,
+        run: Run,
+        judged: bool,
+        decides: Decides,
+    ) -> Option<Recorded> {
         let cell = entry.lock();
         if cell.retired() {
             return None;
         }
         let judged = judged || self.keeps_tail;
-        Some(self.fold(entry, cell, &Arc::new(run), Origin::Check { judged }))
+        Some(self.fold(entry, cell, &Arc::new(run), (Origin::Check { judged }, decides)))
     }
 
     /// Adds a run to the cell, calls the sinks and releases the cell.
@@ -50,14 +62,14 @@ impl HealthState {
         entry: &Entry,
         mut cell: MutexGuard<'_, Cell>,
         run: &Arc<Run>,
-        origin: Origin,
+        (origin, decides): (Origin, Decides),
     ) -> Recorded {
         let now = Instant::now();
         // The host itself decides about its own spans.
         let judged = matches!(origin, Origin::Check { judged: true });
         let (stale, recorded) = self.change(entry, &mut cell, |cell| {
             let stale = entry.expire(cell, now, &self.ids);
-            let folded = entry.fold(cell, run, judged, &self.ids);
+            let folded = entry.fold(cell, run, decides, judged, &self.ids);
             cell.remember(run, origin);
             let (status, kept) = (cell.status(), folded.kept);
             let maintenance = cell.maintenance;
@@ -71,9 +83,16 @@ impl HealthState {
         if let Some(at) = entry.stale_at(&cell) {
             self.fresh_until.fetch_min(self.nanos_of(at), Ordering::AcqRel);
         }
+        let failed = match recorded.transition {
+            Some(_) => None,
+            None => cell.failed_run(run, now),
+        };
         drop(cell);
         self.update_suppressed_series(entry, stale.iter().chain(&recorded.transition));
-        // Logged after the entry is unlocked: a log that blocks must not block a probe.
+        // Written once the entry is free: a log that blocks must not block a probe.
+        if let Some(failed) = failed {
+            failed_runs::log(&entry.info, run, failed);
+        }
         for transition in stale.iter().chain(&recorded.transition) {
             self.log_transition(&entry.info, transition, recorded.kept);
         }

@@ -61,6 +61,10 @@ impl Parameter {
     pub(super) const CHECK: Self = Self;
     pub(super) const GROUP: Self = Self;
 
+    pub(super) const fn path(_: &'static str, _: &'static str) -> Self {
+        Self
+    }
+
     pub(super) const fn query<T>(_: &'static str, _: &'static str) -> Self {
         Self
     }

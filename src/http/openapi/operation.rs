@@ -68,6 +68,11 @@ impl Parameter {
         schema: SchemaGenerator::subschema_for::<String>,
     };
 
+    /// Another part of the path.
+    pub(crate) const fn path(name: &'static str, about: &'static str) -> Self {
+        Self { name, place: "path", about, schema: SchemaGenerator::subschema_for::<String> }
+    }
+
     /// A parameter of the query, which may be left out.
     pub(crate) const fn query<T: JsonSchema>(name: &'static str, about: &'static str) -> Self {
         Self { name, place: "query", about, schema: SchemaGenerator::subschema_for::<T> }

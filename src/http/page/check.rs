@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::bars::Bars;
 use super::curve::Chart;
+use super::failures::{FailureRow, failures};
 use super::past::{CheckPast, Kept, Range, incidents};
 use super::text::{Moment, budget, figure, latency, percent, setting};
 use super::view::{Cx, Frame, IncidentRow, Row, ShownCause, state};
@@ -28,6 +29,7 @@ pub(super) struct CheckPage<'a> {
     ranges: [Range; 4],
     range: Range,
     chart: Option<Chart>,
+    failures: Vec<FailureRow>,
     history_is_off: bool,
     kept: &'a Kept<IncidentPage>,
     incidents: Vec<IncidentRow<'a>>,
@@ -61,6 +63,7 @@ impl<'a> CheckPage<'a> {
             ranges: Range::ALL,
             range,
             chart: steps.and_then(|steps| Chart::new(steps, range.format)),
+            failures: steps.map_or_else(Vec::new, |steps| failures(steps, cx)),
             history_is_off: past.steps.is_off(),
             kept: &past.incidents,
             incidents: incidents(&past.incidents).iter().map(|i| IncidentRow::new(i, cx)).collect(),

@@ -309,6 +309,7 @@ mod tests {
             p95: p95.and_then(millis),
             max: p95.and_then(|p95| millis(p95 * 2)),
             worst: p95.map(|_| worst),
+            reasons: Vec::new(),
         }
     }
 

@@ -12,6 +12,7 @@ mod badge;
 mod bars;
 mod check;
 mod curve;
+mod failures;
 mod past;
 mod reply;
 #[cfg(test)]

@@ -4,7 +4,8 @@
 
 pub(super) mod events;
 mod health_json;
-pub(super) mod heartbeat_route;
+pub(super) mod heartbeat;
+mod heartbeat_report;
 #[cfg(feature = "history")]
 pub(super) mod history;
 pub(super) mod metrics;
@@ -38,7 +39,7 @@ pub(super) fn surface(routes: &Arc<Routes>) -> Surface {
 /// What programs ask for, the probes apart.
 pub(super) fn details(routes: &Arc<Routes>) -> Surface {
     let details =
-        status::router(routes).merge(events::router(routes)).merge(heartbeat_route::router(routes));
+        status::router(routes).merge(events::router(routes)).merge(heartbeat::router(routes));
     #[cfg(feature = "history")]
     let details = details.merge(history::router(routes));
     // A host that exposes metrics its own way may have a route of that name.

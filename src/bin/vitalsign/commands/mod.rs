@@ -1,9 +1,15 @@
-//! The commands that do one thing and end: `check`, `validate`, `probe`, `rules`,
-//! `schema`, `kinds`.
+//! The commands that do one thing and end: `check`, `validate`, `probe`, `status`, `incidents`,
+//! `backup`, `rules`, `schema`, `kinds`.
 
+mod backup;
+mod client;
+mod incidents;
 mod probe;
 mod reference;
+mod remote;
 mod rules;
+mod status;
+mod terminal;
 mod validate;
 
 use std::collections::BTreeSet;
@@ -21,10 +27,15 @@ use crate::exit::{CONFIGURATION, FAILED, IO, OK, USAGE, fail};
 use crate::reload::Source;
 use crate::serve;
 
+pub(crate) use backup::backup_history;
+pub(crate) use incidents::{IncidentsArgs, incidents};
 pub(crate) use probe::{ProbeArgs, probe};
 pub(crate) use reference::{kinds, schema};
 pub(crate) use rules::{fitted_rules, generic_rules};
+pub(crate) use status::{StatusArgs, status};
 pub(crate) use validate::validate;
+
+use terminal::colours;
 
 /// How `check` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -130,11 +141,6 @@ async fn run_once(loaded: &Loaded, checks: Vec<Named>) -> Result<Snapshot, vital
         eprint!("\r\x1b[K");
     }
     Ok(health.state().snapshot())
-}
-
-/// Colours on a terminal, unless `NO_COLOR` says otherwise.
-fn colours() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 /// The verbose form of the probes, with each cause in full below its line.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use vitalsign::config::{HistoryPlace, Loaded};
-use vitalsign::rules::{Job, Part, Rules};
+use vitalsign::rules::{Job, Links, Part, Rules};
 use vitalsign::telemetry::Telemetry;
 
 use super::print;
@@ -12,12 +12,12 @@ use crate::reload::Source;
 use crate::serve;
 
 /// `vitalsign rules --generic`
-pub(crate) fn generic_rules(job: &Job) -> u8 {
-    print(&Rules::generic(job).to_string())
+pub(crate) fn generic_rules(job: &Job, links: &Links) -> u8 {
+    print(&Rules::generic_with(job, links).to_string())
 }
 
 /// `vitalsign rules`
-pub(crate) fn fitted_rules(config: Option<PathBuf>, job: &Job) -> u8 {
+pub(crate) fn fitted_rules(config: Option<PathBuf>, job: &Job, links: &Links) -> u8 {
     let loaded = match serve::load(&Source::new(config, None)) {
         Ok(loaded) => loaded,
         Err(code) => return code,
@@ -26,7 +26,7 @@ pub(crate) fn fitted_rules(config: Option<PathBuf>, job: &Job) -> u8 {
         Ok(parts) => parts,
         Err(code) => return code,
     };
-    match Rules::of_configuration(job, &loaded, &parts) {
+    match Rules::of_configuration(job, &loaded, &parts, links) {
         Ok(rules) => print(&rules.to_string()),
         Err(error) => fail(CONFIGURATION, &error.to_string()),
     }

@@ -1,5 +1,6 @@
 //! `/status/{check}/history`: how a check was, step by step.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +19,7 @@ use crate::http::Routes;
 use crate::http::openapi::{Operation, Parameter, Surface};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
-use crate::model::Status;
+use crate::model::{Reason, Status};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -37,7 +38,7 @@ const USUAL: [u64; 14] =
 
 pub(super) fn router() -> Surface<Arc<Routes>> {
     let about = "From `from` up to `to` in steps of `step`, each of them there whether it had runs \
-                 or not. It shows no details, for it has none.";
+                 or not. `reasons` are details.";
     let operation = Operation::get("How a check was, step by step").about(about).takes(&[
         Parameter::CHECK,
         time("from", "Start, rounded down to the minute. By default 24 hours before `to`."),
@@ -66,6 +67,10 @@ struct Past<'a> {
     to: Time,
     /// Length of a step.
     step_seconds: u64,
+    /// How many runs failed for which reason in all steps together; empty where none did. A detail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "BTreeMap<Reason, u64>"))]
+    reasons: Option<BTreeMap<Reason, u64>>,
     /// The steps, oldest first.
     steps: Vec<HistoryStep>,
 }
@@ -89,10 +94,14 @@ struct HistoryStep {
     max_seconds: Option<f64>,
     /// Worst status that the check had within the step; null where nothing was recorded.
     status: Option<Status>,
+    /// How many runs failed for which reason within the step; empty where none did. A detail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "BTreeMap<Reason, u64>"))]
+    reasons: Option<BTreeMap<Reason, u64>>,
 }
 
-impl From<history::Step> for HistoryStep {
-    fn from(step: history::Step) -> Self {
+impl HistoryStep {
+    fn of(step: history::Step, details: bool) -> Self {
         let [p50_seconds, p95_seconds, max_seconds] =
             [step.p50, step.p95, step.max].map(|d| d.as_ref().map(Duration::as_secs_f64));
         Self {
@@ -103,6 +112,7 @@ impl From<history::Step> for HistoryStep {
             p95_seconds,
             max_seconds,
             status: step.worst,
+            reasons: details.then(|| step.reasons.into_iter().collect()),
         }
     }
 }
@@ -112,28 +122,39 @@ async fn steps(
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    if let Err(why) = routes.guard.shows_details(request.headers(), request.extensions()) {
-        return refused(why);
-    }
+    let details = match routes.guard.shows_details(request.headers(), request.extensions()) {
+        Ok(details) => details,
+        Err(why) => return refused(why),
+    };
     // A name that is not UTF-8 belongs to no check.
     let Some(name) = name.ok().map(|Path(name)| name).filter(|name| routes.state.knows(name))
     else {
         return Problem::no_such_check().into_response();
     };
     let query = Query::of(request.uri());
-    answer(read(&routes, &name, &query).await)
+    answer(read(&routes, &name, &query, details).await)
 }
 
-async fn read(routes: &Routes, check: &str, query: &Query) -> Result<Response, Problem> {
+async fn read(
+    routes: &Routes,
+    check: &str,
+    query: &Query,
+    details: bool,
+) -> Result<Response, Problem> {
     let history = routes.past()?;
     let Range { from, to, step } = Range::of(query, SystemTime::now())?;
     let steps = history.steps(check, from, to, step).await.map_err(|e| problem_of(&e))?;
+    let mut reasons = BTreeMap::new();
+    for (reason, runs) in steps.iter().flat_map(|step| &step.reasons) {
+        *reasons.entry(*reason).or_default() += runs;
+    }
     Ok(json(Past {
         check,
         from: Time(from),
         to: Time(to),
         step_seconds: step.as_secs(),
-        steps: steps.into_iter().map(HistoryStep::from).collect(),
+        reasons: details.then_some(reasons),
+        steps: steps.into_iter().map(|step| HistoryStep::of(step, details)).collect(),
     }))
 }
 
@@ -303,6 +324,7 @@ mod tests {
             p95: Some(seconds(250)),
             max: Some(seconds(2000)),
             worst: Some(Status::Down),
+            reasons: vec![(Reason::Timeout, 1)],
         };
         let empty = history::Step {
             runs: 0,
@@ -312,10 +334,15 @@ mod tests {
             p95: None,
             max: None,
             worst: None,
+            reasons: Vec::new(),
             ..step.clone()
         };
-        let printed =
-            [step, empty].map(|step| serde_json::to_value(HistoryStep::from(step)).expect("JSON"));
+        let of = |step: &history::Step, details| {
+            serde_json::to_value(HistoryStep::of(step.clone(), details)).expect("JSON")
+        };
+        let printed = [of(&step, false), of(&empty, false)];
+        assert_eq!(of(&step, true)["reasons"], serde_json::json!({ "timeout": 1 }));
+        assert_eq!(of(&empty, true)["reasons"], serde_json::json!({}));
         let at = "2026-01-31T22:07:30.250Z";
         let expected = [
             serde_json::json!({

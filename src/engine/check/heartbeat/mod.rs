@@ -1,16 +1,31 @@
-//! The check behind the kind `heartbeat`: it waits for heartbeats, and fails if none arrives for a
-//! while.
+//! The check behind the kind `heartbeat`: it waits for heartbeats instead of asking.
+//!
+//! # What it fails for
+//!
+//! A silence longer than the grace, a scheduled run of which nothing was heard, a run that started and
+//! did not end in time, and a failure that was reported. The first three count like the failed runs
+//! of any check. A reported failure counts at once: the job has seen it, and would not report it
+//! again for the threshold's sake.
+//!
+//! # How it is kept
+//!
+//! What was heard outlives the process where a history keeps it: [`Heartbeat::keep_with`] is called
+//! before the first run, and gives back what was kept.
+
+mod heard;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
+use self::heard::{Expectation, Heard, Moment, Verdict};
 use super::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Reason, Secret};
+
+pub(crate) use heard::{Schedule, Signal};
 
 /// Time since the last heartbeat.
 pub(crate) static AGE: Measurement =
@@ -46,27 +61,22 @@ pub struct Heartbeat {
 }
 
 struct Inner {
-    grace: Duration,
+    expected: Expectation,
     token: Secret,
-    beats: Mutex<Beats>,
-    /// Notified of a heartbeat that ends a silence.
-    ended_silence: Notify,
+    heard: Mutex<Heard>,
+    /// Notified of a heartbeat that changes what is shown.
+    news: Notify,
+    keep: OnceLock<Keep>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Beats {
-    last: Option<Instant>,
-    /// The text of the last one.
-    message: Option<Arc<str>>,
-    /// When the first run was.
-    since: Option<Instant>,
-    /// Whether the last run found the last heartbeat too old, or none.
-    silent: bool,
-}
+/// Keeps what was heard.
+type Keep = Box<dyn Fn(&str) + Send + Sync>;
 
 impl fmt::Debug for Heartbeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Heartbeat").field("grace", &self.inner.grace).finish_non_exhaustive()
+        f.debug_struct("Heartbeat")
+            .field("grace", &self.inner.expected.grace)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,29 +85,52 @@ impl Heartbeat {
     /// heartbeats over HTTP.
     #[must_use]
     pub fn new(grace: Duration, token: &str) -> Self {
+        Self::expecting(grace, token, None, None)
+    }
+
+    /// A check of a job that has a schedule, or ends within `max_duration` of its start.
+    pub(crate) fn expecting(
+        grace: Duration,
+        token: &str,
+        schedule: Option<Box<dyn Schedule>>,
+        max_duration: Option<Duration>,
+    ) -> Self {
         let inner = Inner {
-            grace,
+            expected: Expectation { grace, schedule, max_duration },
             token: Secret::new(token),
-            beats: Mutex::default(),
-            ended_silence: Notify::new(),
+            heard: Mutex::default(),
+            news: Notify::new(),
+            keep: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
 
     /// Records a heartbeat: all is well.
     pub fn beat(&self) {
-        self.beat_with("");
+        self.hear(Signal::Success, "");
     }
 
-    /// Records that all is well, with a text for people to read.
-    pub(crate) fn beat_with(&self, message: &str) {
-        let message = message.trim();
-        let mut beats = self.beats();
-        beats.last = Some(Instant::now());
-        beats.message = (!message.is_empty()).then(|| message.into());
-        // Only the end of a silence triggers a run: more heartbeats must not make more runs.
-        if std::mem::take(&mut beats.silent) {
-            self.inner.ended_silence.notify_one();
+    /// Records that the job has started; the next [`beat`](Self::beat) or [`fail`](Self::fail) ends
+    /// the run, and the time between is its duration.
+    pub fn start(&self) {
+        self.hear(Signal::Start, "");
+    }
+
+    /// Records that the job has failed, with a text for people to read; the check is down at once,
+    /// whatever its threshold, until the next [`beat`](Self::beat).
+    pub fn fail(&self, message: &str) {
+        self.hear(Signal::Fail, message);
+    }
+
+    /// Takes note of what a job reports, with a text for people to read.
+    pub(crate) fn hear(&self, signal: Signal, message: &str) {
+        let (news, state) = {
+            let mut heard = self.heard();
+            (heard.hear(signal, message, Moment::now()), heard.encode())
+        };
+        self.keep(&state);
+        if news {
+            self.inner.news.notify_one();
         }
     }
 
@@ -106,9 +139,9 @@ impl Heartbeat {
         self.inner.token.is(token)
     }
 
-    /// Waits for a heartbeat that ends a silence.
-    pub(crate) async fn ended_silence(&self) {
-        self.inner.ended_silence.notified().await;
+    /// Waits for a heartbeat that changes what is shown.
+    pub(crate) async fn news(&self) {
+        self.inner.news.notified().await;
     }
 
     /// Takes over the heartbeats of `old`, which this check replaces.
@@ -116,17 +149,36 @@ impl Heartbeat {
         if Arc::ptr_eq(&self.inner, &old.inner) {
             return;
         }
-        let Beats { last, since, message, .. } = old.beats().clone();
-        let mut beats = self.beats();
-        if last > beats.last {
-            (beats.last, beats.message) = (last, message);
-        }
-        beats.since = since;
+        let before = old.heard().clone();
+        self.heard().succeed(&before);
     }
 
-    /// Locks the heartbeats; no code that holds the lock can panic.
-    fn beats(&self) -> MutexGuard<'_, Beats> {
-        self.inner.beats.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes over what was `kept`, of this process or one before it, and keeps with `keep` what is
+    /// heard from now on.
+    #[cfg(feature = "history")]
+    pub(crate) fn keep_with<'k>(&self, kept: impl IntoIterator<Item = &'k str>, keep: Keep) {
+        let state = {
+            let mut heard = self.heard();
+            for kept in kept.into_iter().filter_map(|text| Heard::decode(text, Moment::now())) {
+                heard.succeed(&kept);
+            }
+            heard.encode()
+        };
+        // A check that two services share is kept by the first of them.
+        if self.inner.keep.set(keep).is_err() {
+            self.keep(&state);
+        }
+    }
+
+    fn keep(&self, state: &str) {
+        if let Some(keep) = self.inner.keep.get() {
+            keep(state);
+        }
+    }
+
+    /// Locks what was heard; no code that holds the lock can panic.
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.inner.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,28 +193,30 @@ impl Check for Heartbeat {
     }
 
     async fn run(&self, cx: &Context) -> Result<Detail, Failure> {
-        let now = Instant::now();
-        let mut beats = self.beats();
-        let since = *beats.since.get_or_insert(now);
-        let age = beats.last.map(|last| now.saturating_duration_since(last));
+        let now = Moment::now();
+        let (first, verdict, age, duration) = {
+            let mut heard = self.heard();
+            let first = heard.asked(now).then(|| heard.encode());
+            (first, heard.judge(&self.inner.expected, now), heard.age(now), heard.duration())
+        };
+        if let Some(state) = first {
+            self.keep(&state);
+        }
         if let Some(age) = age {
             cx.measure(&AGE, age.as_secs_f64());
         }
-        let grace = self.inner.grace;
-        beats.silent = age.is_none_or(|age| age > grace);
-        if !beats.silent {
-            return Ok(Detail::noted(beats.message.as_deref().map(str::to_owned)));
+        if let (Some(duration), Verdict::Well(_) | Verdict::Failed(..)) = (duration, &verdict) {
+            cx.took(duration);
         }
-        let shown = humantime::format_duration(grace);
-        let waited = age.unwrap_or_else(|| now.saturating_duration_since(since));
-        if waited <= grace {
-            let text = format!("no heartbeat has come yet, and grace = {shown} is not over");
-            return Err(Failure::new(Reason::LocalResource, text));
+        match verdict {
+            Verdict::Well(message) => Ok(Detail::noted(message)),
+            Verdict::Waiting(text) => Err(Failure::new(Reason::LocalResource, text)),
+            Verdict::Missed(text) => Err(Failure::new(Reason::MissedHeartbeat, text)),
+            Verdict::Failed(reason, text) => {
+                cx.decides_at_once();
+                Err(Failure::new(reason, text))
+            }
         }
-        // To the second: nobody reads the nanoseconds of a message.
-        let waited = humantime::format_duration(Duration::from_secs(waited.as_secs()));
-        let text = format!("no heartbeat for {waited}, longer than grace = {shown}");
-        Err(Failure::new(Reason::MissedHeartbeat, text))
     }
 }
 
@@ -170,7 +224,7 @@ impl Check for Heartbeat {
 mod tests {
     use std::time::Duration;
 
-    use tokio::time::advance;
+    use tokio::time::{Instant, advance};
 
     use super::*;
 
@@ -184,7 +238,7 @@ mod tests {
 
     fn is_called(heartbeat: &Heartbeat) -> bool {
         use futures_util::FutureExt;
-        heartbeat.ended_silence().now_or_never().is_some()
+        heartbeat.news().now_or_never().is_some()
     }
 
     #[tokio::test(start_paused = true)]
