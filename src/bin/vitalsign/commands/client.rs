@@ -124,14 +124,13 @@ impl Target<'_> {
         let connect = self.connect;
         let verified = connect.ca.is_some() || connect.server_name.is_some() || !self.own;
         let mut client = ClientBuilder::new().no_proxy().redirect(redirect::Policy::none());
-        if url.scheme() == "https" {
-            let ca = connect.ca.clone().map(ConfigPath);
-            let insecure = connect.insecure || !verified;
-            // As checks verify: a self-signed certificate is trusted as it is.
-            let tls = client_config(&TlsOptions { ca, insecure, ..TlsOptions::default() })
-                .map_err(|wrong| wrong.first().map_or_else(String::new, |e| e.message.clone()))?;
-            client = client.tls_backend_preconfigured(tls);
-        }
+        let ca = connect.ca.clone().map(ConfigPath);
+        // Plain HTTP needs no authorities, which an image may be without.
+        let insecure = connect.insecure || !verified || url.scheme() == "http";
+        // As checks verify: a self-signed certificate is trusted as it is.
+        let tls = client_config(&TlsOptions { ca, insecure, ..TlsOptions::default() })
+            .map_err(|wrong| wrong.first().map_or_else(String::new, |e| e.message.clone()))?;
+        client = client.tls_backend_preconfigured(tls);
         if let Some(path) = &connect.unix {
             client = client.unix_socket(path.clone());
         }
