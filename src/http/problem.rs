@@ -36,7 +36,6 @@ impl Problem {
     }
 
     /// 400 for the query parameter `name`, which must be what `right` says.
-    #[cfg(feature = "history")]
     pub(crate) fn bad_parameter(name: &'static str, right: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, format!("`{name}` must be {right}"))
     }
