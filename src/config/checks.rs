@@ -43,7 +43,7 @@ impl Schemas {
 
 /// A check as far as it could be read.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct PartialCheck {
     pub(super) name: String,
     pub(super) enabled: bool,
     pub(super) depends_on: Vec<String>,
@@ -62,10 +62,10 @@ pub(super) struct CheckReader<'a> {
 }
 
 impl CheckReader<'_> {
-    pub(super) fn read(&self, name: &str, entry: Entry, prepare: &mut Prepare<'_>) -> Draft {
+    pub(super) fn read(&self, name: &str, entry: Entry, prepare: &mut Prepare<'_>) -> PartialCheck {
         let mut node = entry.node;
         check_name(name, entry.key_at, &node, prepare.report);
-        let mut draft = Draft {
+        let mut draft = PartialCheck {
             name: name.to_owned(),
             enabled: true,
             depends_on: Vec::new(),
@@ -200,7 +200,7 @@ fn is_consequence(own: &Node, reported: &[String], error: &OptionError) -> bool 
     about || found.poisoned || own.any(&mentions) || names_reported()
 }
 
-fn check_name(name: &str, key_at: super::tree::At, node: &Node, report: &mut Report) {
+fn check_name(name: &str, key_at: super::tree::Position, node: &Node, report: &mut Report) {
     if !has_name_form(name) {
         let message = format!(
             "not the name of a check; write 1 to {MAX_NAME} of a-z, 0-9, `_` and `-`, beginning \

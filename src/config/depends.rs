@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use crate::engine::check::cycles;
 
-use super::checks::Draft;
+use super::checks::PartialCheck;
 use super::diagnostics::Report;
 use super::rules;
 
 /// Reports unknown checks in `depends_on`, and every cycle, which it prints.
-pub(super) fn check(drafts: &[Draft], report: &mut Report) {
+pub(super) fn check(drafts: &[PartialCheck], report: &mut Report) {
     let names: Vec<&str> = drafts.iter().map(|draft| draft.name.as_str()).collect();
     for draft in drafts {
         for (index, name) in draft.depends_on.iter().enumerate() {
@@ -30,7 +30,7 @@ pub(super) fn check(drafts: &[Draft], report: &mut Report) {
 }
 
 /// What each draft depends on, by position. Drafts are sorted by name.
-fn edges(drafts: &[Draft]) -> Vec<Vec<usize>> {
+fn edges(drafts: &[PartialCheck]) -> Vec<Vec<usize>> {
     let index: HashMap<&str, usize> =
         drafts.iter().enumerate().map(|(i, draft)| (draft.name.as_str(), i)).collect();
     drafts

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::external::{ExternalValue, Origin};
-use super::tree::{At, Node, Source};
+use super::tree::{Node, Position, Source};
 
 /// One thing wrong in a configuration, or worth a warning.
 ///
@@ -87,14 +87,14 @@ pub(super) struct Report {
 
 #[derive(Debug)]
 struct Found {
-    at: At,
+    at: Position,
     path: String,
     message: String,
-    nature: Nature,
+    nature: FindingKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Nature {
+enum FindingKind {
     Syntax,
     Presence,
     Absence,
@@ -102,8 +102,13 @@ enum Nature {
 
 impl Report {
     /// Something is wrong at `at`.
-    pub(super) fn error(&mut self, at: At, path: impl Into<String>, message: impl Into<String>) {
-        self.push(at, path.into(), message.into(), Nature::Presence);
+    pub(super) fn error(
+        &mut self,
+        at: Position,
+        path: impl Into<String>,
+        message: impl Into<String>,
+    ) {
+        self.push(at, path.into(), message.into(), FindingKind::Presence);
     }
 
     /// A value of `option` was read from elsewhere.
@@ -113,24 +118,34 @@ impl Report {
 
     /// Something is missing. This is not reported together with a syntax error, which may have
     /// hidden it, or if another error of the same option was reported.
-    pub(super) fn absent(&mut self, at: At, path: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn absent(
+        &mut self,
+        at: Position,
+        path: impl Into<String>,
+        message: impl Into<String>,
+    ) {
         let path = path.into();
         if !self.knows(at.file, &path) {
-            self.push(at, path, message.into(), Nature::Absence);
+            self.push(at, path, message.into(), FindingKind::Absence);
         }
     }
 
     /// The text at `at` is not TOML. Other findings on the same `line` would be consequences of
     /// that.
-    pub(super) fn syntax(&mut self, at: At, line: usize, path: String, message: String) {
+    pub(super) fn syntax(&mut self, at: Position, line: usize, path: String, message: String) {
         self.broken_lines.push((at.file, line));
-        self.push(at, path, message, Nature::Syntax);
+        self.push(at, path, message, FindingKind::Syntax);
     }
 
     /// Something that is allowed, but may be a mistake.
-    pub(super) fn warning(&mut self, at: At, path: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn warning(
+        &mut self,
+        at: Position,
+        path: impl Into<String>,
+        message: impl Into<String>,
+    ) {
         let (path, message) = (path.into(), message.into());
-        self.warnings.push(Found { at, path, message, nature: Nature::Presence });
+        self.warnings.push(Found { at, path, message, nature: FindingKind::Presence });
     }
 
     /// The option at `path` within `node` is wrong. Nothing is reported for a stand-in, whose value
@@ -168,20 +183,20 @@ impl Report {
         })
     }
 
-    fn push(&mut self, at: At, path: String, message: String, nature: Nature) {
+    fn push(&mut self, at: Position, path: String, message: String, nature: FindingKind) {
         self.errors.push(Found { at, path, message, nature });
     }
 
     /// Everything found: the errors if there are any, else the warnings.
     pub(super) fn finish(self, sources: &[Source]) -> Result<Vec<Diagnostic>, ConfigError> {
-        let broken = self.errors.iter().any(|found| found.nature == Nature::Syntax);
+        let broken = self.errors.iter().any(|found| found.nature == FindingKind::Syntax);
         let mut errors: Vec<Found> = self
             .errors
             .into_iter()
             .filter(|found| match found.nature {
-                Nature::Syntax => true,
-                Nature::Absence => !broken,
-                Nature::Presence => {
+                FindingKind::Syntax => true,
+                FindingKind::Absence => !broken,
+                FindingKind::Presence => {
                     let line = sources.get(found.at.file).map_or(0, |s| s.position(found.at).0);
                     !self.broken_lines.contains(&(found.at.file, line))
                 }

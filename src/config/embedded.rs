@@ -16,13 +16,13 @@ pub(super) const IN_MEMORY: &str = "the working directory cannot be written, so 
 
 /// Where the service's own database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Own {
+pub(super) enum DefaultDatabase {
     File,
     /// It does not exist in the working directory and cannot be created there.
     Memory,
 }
 
-impl Own {
+impl DefaultDatabase {
     pub(super) fn here() -> Self {
         let may = |path, access| accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
         let in_file = may(OWN, Access::EXISTS) || may(".", Access::WRITE_OK | Access::EXEC_OK);
@@ -32,11 +32,16 @@ impl Own {
 
 /// Its text. The kind follows the scheme of `DATABASE_URL`, with or without the suffix of a driver
 /// such as `+asyncpg`; without the variable the check is the service's own database.
-pub(super) fn text(environment: &Environment, own: Own) -> Result<String, &'static str> {
+pub(super) fn text(
+    environment: &Environment,
+    own: DefaultDatabase,
+) -> Result<String, &'static str> {
     let Some(url) = environment.non_empty("DATABASE_URL") else {
         return Ok(match own {
-            Own::File => check("sqlite", "path", &format!("\"{OWN}\"")) + "create = true\n",
-            Own::Memory => check("sqlite", "path", "\":memory:\""),
+            DefaultDatabase::File => {
+                check("sqlite", "path", &format!("\"{OWN}\"")) + "create = true\n"
+            }
+            DefaultDatabase::Memory => check("sqlite", "path", "\":memory:\""),
         });
     };
     let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -119,20 +124,20 @@ mod tests {
     fn where_no_file_can_be_made_the_own_database_is_in_memory_and_that_is_said() {
         let unset = |_: &str| Err(std::env::VarError::NotPresent);
         let loader = Loader::new(SQLITE).environment(unset);
-        let in_file = loader.built_in_with(Own::File).expect("valid");
+        let in_file = loader.built_in_with(DefaultDatabase::File).expect("valid");
         assert_eq!(in_file.warnings, []);
-        let in_memory = loader.built_in_with(Own::Memory).expect("valid");
+        let in_memory = loader.built_in_with(DefaultDatabase::Memory).expect("valid");
         assert_eq!(in_memory.checks.len(), 1);
         let [warning] = in_memory.warnings.as_slice() else { panic!("{:?}", in_memory.warnings) };
         assert!(warning.message.contains("in memory"), "{warning}");
-        let path = text(&Environment::new(unset), Own::Memory).expect("a text");
+        let path = text(&Environment::new(unset), DefaultDatabase::Memory).expect("a text");
         assert!(path.contains("path = \":memory:\""), "{path}");
 
         let set = |name: &str| match name {
             "DATABASE_URL" => Ok("sqlite:elsewhere".to_owned()),
             _ => Err(std::env::VarError::NotPresent),
         };
-        let elsewhere = Loader::new(SQLITE).environment(set).built_in_with(Own::Memory);
+        let elsewhere = Loader::new(SQLITE).environment(set).built_in_with(DefaultDatabase::Memory);
         assert_eq!(elsewhere.expect("valid").warnings, [], "its own is not used");
     }
 

@@ -2,11 +2,11 @@
 
 use crate::engine::check::{MAX_NAME, has_name_form};
 
-use super::checks::Draft;
+use super::checks::PartialCheck;
 use super::diagnostics::Report;
 
 /// Reports names that no group may have.
-pub(super) fn check(drafts: &[Draft], report: &mut Report) {
+pub(super) fn check(drafts: &[PartialCheck], report: &mut Report) {
     let is_check = |name: &String| drafts.binary_search_by(|d| d.name.cmp(name)).is_ok();
     for draft in drafts {
         for (index, name) in draft.groups.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::address::Listen;
-use super::checks::{CheckReader, Draft, Schemas};
+use super::checks::{CheckReader, PartialCheck, Schemas};
 use super::common_options::Defaults;
 use super::diagnostics::{ConfigError, Report};
 use super::expand::Environment;
@@ -16,7 +16,7 @@ use super::sections::{
     ServerSection, ServiceSection, TelemetrySection,
 };
 use super::settings::{Alertmanager, History, Server, Service, Settings, Telemetry};
-use super::tree::{At, Entry, Node, Source, Table, Value};
+use super::tree::{Entry, Node, Position, Source, Table, Value};
 use super::watch::{self, Contents, Watch};
 use super::{depends, groups, names, parse, read, rules, windows};
 use crate::engine::Window;
@@ -138,7 +138,7 @@ impl<'a> Loading<'a> {
         let settings = self.settings(&mut root, windows);
         let (checks, disabled) = finished(drafts);
         if checks.is_empty() {
-            let start = At { file: 0, offset: 0 };
+            let start = Position { file: 0, offset: 0 };
             let message = "no check is declared; the service is up without asking anything";
             self.report.warning(start, "checks", message);
         }
@@ -241,7 +241,11 @@ impl<'a> Loading<'a> {
         }
     }
 
-    fn read_checks(&mut self, checks: BTreeMap<String, Entry>, defaults: Defaults) -> Vec<Draft> {
+    fn read_checks(
+        &mut self,
+        checks: BTreeMap<String, Entry>,
+        defaults: Defaults,
+    ) -> Vec<PartialCheck> {
         let schemas = Schemas::of(self.kinds);
         let reader = CheckReader { kinds: self.kinds, schemas: &schemas, defaults };
         let mut prepare = self.prepare();
@@ -293,7 +297,7 @@ impl<'a> Loading<'a> {
     }
 
     /// Reads the maintenance windows; their names are those of checks, enabled or not.
-    fn windows(&mut self, root: &mut Table, drafts: &[Draft]) -> Vec<Window> {
+    fn windows(&mut self, root: &mut Table, drafts: &[PartialCheck]) -> Vec<Window> {
         let Some(list) = root.remove("maintenance") else { return Vec::new() };
         let known: Vec<&str> = drafts.iter().map(|draft| draft.name.as_str()).collect();
         let Value::Array(list) = list.node.value else {
@@ -313,7 +317,7 @@ impl<'a> Loading<'a> {
     where
         T: serde::de::DeserializeOwned + schemars::JsonSchema,
     {
-        let start = At { file: 0, offset: 0 };
+        let start = Position { file: 0, offset: 0 };
         let mut node = root.remove(name).map_or_else(|| Node::empty(start, name), |e| e.node);
         let section = read::section(&mut node, &mut self.prepare());
         (section, node)
@@ -331,8 +335,8 @@ impl<'a> Loading<'a> {
 
 /// The enabled checks, and the names of the others. A dependency on a disabled check is dropped,
 /// because that check is never down.
-fn finished(drafts: Vec<Draft>) -> (Vec<NamedCheck>, Vec<String>) {
-    let (enabled, disabled): (Vec<Draft>, Vec<Draft>) =
+fn finished(drafts: Vec<PartialCheck>) -> (Vec<NamedCheck>, Vec<String>) {
+    let (enabled, disabled): (Vec<PartialCheck>, Vec<PartialCheck>) =
         drafts.into_iter().partition(|draft| draft.enabled);
     let disabled: Vec<String> = disabled.into_iter().map(|draft| draft.name).collect();
     let checks = enabled

@@ -98,10 +98,13 @@ impl Loader {
     /// # Errors
     /// [`ConfigError::Invalid`] when `DATABASE_URL` cannot be used; it is not shown.
     pub fn built_in(&self) -> Result<Loaded, ConfigError> {
-        self.built_in_with(embedded::Own::here())
+        self.built_in_with(embedded::DefaultDatabase::here())
     }
 
-    pub(super) fn built_in_with(&self, own: embedded::Own) -> Result<Loaded, ConfigError> {
+    pub(super) fn built_in_with(
+        &self,
+        own: embedded::DefaultDatabase,
+    ) -> Result<Loaded, ConfigError> {
         let diagnostic = |message: &str| Diagnostic {
             file: embedded::NAME.to_owned(),
             line: 1,
@@ -112,7 +115,9 @@ impl Loader {
         let text = embedded::text(&self.environment, own)
             .map_err(|message| ConfigError::Invalid(vec![diagnostic(message)]))?;
         let mut loaded = self.parse(embedded::NAME, &text)?;
-        if own == embedded::Own::Memory && self.environment.non_empty("DATABASE_URL").is_none() {
+        if own == embedded::DefaultDatabase::Memory
+            && self.environment.non_empty("DATABASE_URL").is_none()
+        {
             loaded.warnings.push(diagnostic(embedded::IN_MEMORY));
         }
         Ok(loaded)

@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostics::Report;
 use super::expand::{Environment, expand};
 use super::external::Origin;
-use super::tree::{At, Entry, Node, Source, Table, Value, key_text};
+use super::tree::{Entry, Node, Position, Source, Table, Value, key_text};
 
 /// Parses a file. What can be read despite syntax errors is returned.
 pub(super) fn parse(
@@ -25,7 +25,7 @@ pub(super) fn parse(
             without = without.or_else(|| without_culprit(&text, offset, error.message()));
         }
         let Some(shorter) = without.filter(|_| errors.known.len() < MAX_SYNTAX_ERRORS) else {
-            let root = At { file, offset: 0 };
+            let root = Position { file, offset: 0 };
             let mut builder = Builder { file, environment, report };
             return builder.table(root, String::new(), table.get_ref());
         };
@@ -64,7 +64,7 @@ impl SyntaxErrors<'_> {
             return;
         }
         self.known.push((offset, message.to_owned()));
-        let at = At { file: self.file, offset };
+        let at = Position { file: self.file, offset };
         let (line, _) = self.source.position(at);
         let path = path_of_line(self.source, line);
         if message == "duplicate key" {
@@ -116,11 +116,11 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn table(&mut self, at: At, path: String, table: &DeTable<'_>) -> Node {
+    fn table(&mut self, at: Position, path: String, table: &DeTable<'_>) -> Node {
         let mut node = Node::new(at, path, Value::Table(Table::new()));
         let mut entries = Table::new();
         for (key, value) in table {
-            let key_at = At { file: self.file, offset: key.span().start };
+            let key_at = Position { file: self.file, offset: key.span().start };
             let path = node.path_of(&key_text(key.get_ref()));
             let child = self.value(value.span().start, path, value.get_ref());
             entries.insert(key.get_ref().to_string(), Entry { key_at, node: child });
@@ -130,7 +130,7 @@ impl Builder<'_> {
     }
 
     fn value(&mut self, offset: usize, path: String, value: &DeValue<'_>) -> Node {
-        let at = At { file: self.file, offset };
+        let at = Position { file: self.file, offset };
         let value = match value {
             DeValue::String(text) => return self.string(at, path, text),
             DeValue::Integer(number) => {
@@ -168,7 +168,7 @@ impl Builder<'_> {
         Node::new(at, path, value)
     }
 
-    fn string(&mut self, at: At, path: String, text: &str) -> Node {
+    fn string(&mut self, at: Position, path: String, text: &str) -> Node {
         let report = &mut *self.report;
         let read = |name: &str| report.read(&path, Origin::Variable(name.to_owned()));
         match expand(text, self.environment, read) {
@@ -187,7 +187,7 @@ impl Builder<'_> {
         }
     }
 
-    fn unusable(&mut self, at: At, path: String, what: &str) -> Node {
+    fn unusable(&mut self, at: Position, path: String, what: &str) -> Node {
         self.report.error(at, path.clone(), what);
         let mut node = Node::new(at, path, Value::Boolean(false));
         node.poison();

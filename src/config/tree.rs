@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 /// A place in one of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct At {
+pub(super) struct Position {
     /// Index of the [`Source`].
     pub(super) file: usize,
     /// Bytes from its start.
@@ -35,7 +35,7 @@ impl Source {
     }
 
     /// Line and column of a place, both from 1; columns are characters.
-    pub(super) fn position(&self, at: At) -> (usize, usize) {
+    pub(super) fn position(&self, at: Position) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= at.offset).max(1);
         let start = self.line_starts.get(line - 1).copied().unwrap_or(0);
         let before = self.text.get(start..at.offset).unwrap_or_default();
@@ -52,7 +52,7 @@ impl Source {
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     /// Where the value starts; a table's header.
-    pub(super) at: At,
+    pub(super) at: Position,
     /// Keys from the root of the file, as people write them.
     pub(super) path: String,
     pub(super) value: Value,
@@ -82,7 +82,7 @@ pub(super) type Table = BTreeMap<String, Entry>;
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     /// Where the key starts.
-    pub(super) key_at: At,
+    pub(super) key_at: Position,
     pub(super) node: Node,
 }
 
@@ -96,12 +96,12 @@ impl Entry {
 }
 
 impl Node {
-    pub(super) fn new(at: At, path: String, value: Value) -> Self {
+    pub(super) fn new(at: Position, path: String, value: Value) -> Self {
         Self { at, path, value, hidden: false, poisoned: false, content: None }
     }
 
     /// An empty table for a section that is not in the file.
-    pub(super) fn empty(at: At, path: &str) -> Self {
+    pub(super) fn empty(at: Position, path: &str) -> Self {
         Self::new(at, path.to_owned(), Value::Table(Table::new()))
     }
 

@@ -10,7 +10,7 @@ use opentelemetry::propagation::TextMapPropagator;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use crate::engine::check::{Check, Context, Detail, Failure, Observed};
+use crate::engine::check::{Check, Context, Detail, Failure, RunMeasurements};
 use crate::engine::state::{Decides, Entry, HealthState, slowness};
 use crate::engine::traces;
 use crate::engine::traces::{Root, RunSpans, SpanSampler, Verdict};
@@ -116,7 +116,7 @@ fn failed(failure: Failure) -> Ending {
     (failure.reason.outcome(), Some(failure.reason), Some(redacted_text(failure.message)))
 }
 
-fn timed_out(info: &CheckInfo, observed: &Observed) -> Ending {
+fn timed_out(info: &CheckInfo, observed: &RunMeasurements) -> Ending {
     let after = humantime::format_duration(info.timeout);
     let message = match observed.current {
         Some(phase) => format!("no answer within {after}; it was in its {phase} phase"),

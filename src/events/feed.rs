@@ -47,7 +47,7 @@ impl Published {
 
 /// A position in the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct FeedPosition {
     /// Number of changes before it.
     pub(crate) position: u64,
     /// Id of the last one before it.
@@ -58,7 +58,7 @@ pub(crate) struct Mark {
 
 /// The start of the ring: it has every change with a greater id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Floor {
+pub(crate) struct OldestKept {
     pub(crate) id: u64,
     /// Whether that is the id of a dropped change, and not the time of the start.
     pub(crate) is_change: bool,
@@ -69,7 +69,7 @@ pub(crate) struct Floor {
 pub(super) struct Kept {
     /// The status changes of checks.
     pub(super) changes: Ring<Published>,
-    pub(super) floor: Floor,
+    pub(super) floor: OldestKept,
     round: u64,
     /// Events of every sort.
     events: Ring<HealthEvent>,
@@ -85,7 +85,7 @@ impl Kept {
         if let Some(oldest) = self.changes.push(published) {
             let id = oldest.id();
             if id > self.floor.id || !self.floor.is_change {
-                self.floor = Floor { id, is_change: true };
+                self.floor = OldestKept { id, is_change: true };
             }
         }
     }
@@ -121,7 +121,7 @@ impl Feed {
         let id = since_1970.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(0));
         let kept = Kept {
             changes: Ring::new(capacity),
-            floor: Floor { id, is_change: false },
+            floor: OldestKept { id, is_change: false },
             round: 0,
             events: Ring::new(capacity),
             known: Known::new(),
@@ -133,20 +133,20 @@ impl Feed {
     }
 
     /// Where the feed is now.
-    pub(crate) fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> FeedPosition {
         let kept = self.kept();
         let id = kept.changes.iter().next_back().map_or(kept.floor.id, |newest| newest.id());
-        Mark { position: kept.changes.end(), id, round: kept.round }
+        FeedPosition { position: kept.changes.end(), id, round: kept.round }
     }
 
     /// A reader of what comes after `mark`.
-    pub(crate) fn reader(self: &Arc<Self>, mark: Mark) -> Reader {
+    pub(crate) fn reader(self: &Arc<Self>, mark: FeedPosition) -> Reader {
         self.reader_at(mark.position, mark.round)
     }
 
     /// A reader of what came after the change `id`; where the ring does not reach back that far, of
     /// all that it has, and where that begins.
-    pub(crate) fn reader_after(self: &Arc<Self>, id: u64) -> (Reader, Option<Floor>) {
+    pub(crate) fn reader_after(self: &Arc<Self>, id: u64) -> (Reader, Option<OldestKept>) {
         let kept = self.kept();
         // Two checks may change so close to each other that the greater id comes first. A reader
         // that has seen a change of the ring continues right after that change.
@@ -246,7 +246,7 @@ pub(crate) struct Reader {
 
 /// What a reader finds next.
 #[derive(Debug)]
-pub(crate) enum Taken {
+pub(crate) enum FeedItem {
     /// A change.
     Change(Arc<Published>),
     /// The ring went past the reader, by so many changes.
@@ -265,15 +265,15 @@ impl Reader {
     ///
     /// A new round comes before anything else. So a summary that is made once a round has begun is at
     /// no earlier position than any reader that has not seen the round yet.
-    pub(crate) fn take(&mut self) -> Option<Taken> {
+    pub(crate) fn take(&mut self) -> Option<FeedItem> {
         let kept = self.feed.kept();
         if kept.round != self.round {
             self.round = kept.round;
-            return Some(Taken::Round(kept.round));
+            return Some(FeedItem::Round(kept.round));
         }
         Some(match kept.changes.next(&mut self.position)? {
-            Next::Item(change) => Taken::Change(Arc::clone(change)),
-            Next::Missed(count) => Taken::Missed(count),
+            Next::Item(change) => FeedItem::Change(Arc::clone(change)),
+            Next::Missed(count) => FeedItem::Missed(count),
         })
     }
 

@@ -17,6 +17,6 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use feed::{Feed, Floor, Mark, Reader, Taken};
+pub(crate) use feed::{Feed, FeedItem, FeedPosition, OldestKept, Reader};
 pub use health_event::{HealthEvent, MaintenanceChange, ServiceChange, StatusChange};
 pub use subscription::{CheckSubscription, Missed, Subscription};

@@ -64,9 +64,9 @@ fn after_start(feed: &Feed, more: u64) -> u64 {
 fn drain(reader: &mut Reader) -> Vec<Result<u64, u64>> {
     std::iter::from_fn(|| reader.take())
         .filter_map(|taken| match taken {
-            Taken::Change(published) => Some(Ok(published.id())),
-            Taken::Missed(count) => Some(Err(count)),
-            Taken::Round(_) => None,
+            FeedItem::Change(published) => Some(Ok(published.id())),
+            FeedItem::Missed(count) => Some(Err(count)),
+            FeedItem::Round(_) => None,
         })
         .collect()
 }
@@ -102,15 +102,15 @@ proptest! {
         let read = |(reader, expected): &mut (Reader, u64), at_most: u8| {
             for _ in 0..at_most {
                 match reader.take() {
-                    Some(Taken::Change(change)) => {
+                    Some(FeedItem::Change(change)) => {
                         assert_eq!(change.id(), base + *expected);
                         *expected += 1;
                     }
-                    Some(Taken::Missed(count)) => {
+                    Some(FeedItem::Missed(count)) => {
                         assert!(count > 0);
                         *expected += count;
                     }
-                    Some(Taken::Round(_)) => {}
+                    Some(FeedItem::Round(_)) => {}
                     None => break,
                 }
                 assert_eq!(reader.position(), *expected);
@@ -196,7 +196,7 @@ fn a_round_is_told_before_the_changes_that_came_before_it() {
     feed.service(ServiceStatus::Down, SystemTime::UNIX_EPOCH);
     feed.record(&check(), Event::Removed);
     let mark = feed.mark();
-    assert!(matches!(reader.take(), Some(Taken::Round(round)) if round == mark.round));
+    assert!(matches!(reader.take(), Some(FeedItem::Round(round)) if round == mark.round));
     assert!(reader.position() < mark.position);
     assert_eq!(drain(&mut reader), ids(base, base + 1));
     assert_eq!((mark.position, mark.id), (1, base));
@@ -218,7 +218,7 @@ fn a_change_is_shown_once_to_all_with_the_same_right() {
     publish(&feed, after_start(&feed, 0));
     let mut shown = 0;
     for reader in &mut readers {
-        let Some(Taken::Change(published)) = reader.take() else { panic!("there is a change") };
+        let Some(FeedItem::Change(published)) = reader.take() else { panic!("there is a change") };
         for details in [false, true] {
             let mut show = |_: &StatusChange| {
                 shown += 1;
@@ -267,7 +267,7 @@ async fn a_round_begins_every_15_seconds_and_wakes_everybody() {
             let received = async {
                 loop {
                     match reader.take() {
-                        Some(Taken::Round(round)) => return round,
+                        Some(FeedItem::Round(round)) => return round,
                         Some(other) => panic!("{other:?}"),
                         None => assert!(reader.woken().await),
                     }

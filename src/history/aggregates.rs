@@ -13,7 +13,7 @@ use super::incident::{self, Changed, Period};
 use super::pending::{Pending, StatusSince};
 use super::reasons::Reasons;
 use super::record::Record;
-use super::rollup::{Counts, Millis, Ran, Rollup, Width, worse};
+use super::rollup::{Counts, HistoryRun, Millis, Rollup, Width, worse};
 use super::{Availability, raw};
 use crate::model::{Reason, ServiceStatus, Status, Transition};
 
@@ -91,7 +91,7 @@ impl Aggregate {
     }
 
     /// Counts a run in the current periods.
-    pub(super) fn count(&mut self, ran: &Ran) {
+    pub(super) fn count(&mut self, ran: &HistoryRun) {
         let counts = Counts::of(ran);
         self.note(&counts);
         self.minute.sketch.record(ran.micros, ran.times);
@@ -143,7 +143,7 @@ impl Aggregates {
         }
     }
 
-    fn run(&mut self, check: &Arc<str>, mut ran: Ran, reason: Option<Reason>) {
+    fn run(&mut self, check: &Arc<str>, mut ran: HistoryRun, reason: Option<Reason>) {
         self.advance(ran.at);
         // The run belongs to a minute that is over, or the clock was set back: it counts now.
         ran.at = ran.at.max(self.minute);
@@ -161,7 +161,7 @@ impl Aggregates {
     }
 
     /// Counts calls that ended at about the same time, by rising duration.
-    fn calls(&mut self, check: &Arc<str>, mut calls: Vec<Ran>, longest: u64, why: &Reasons) {
+    fn calls(&mut self, check: &Arc<str>, mut calls: Vec<HistoryRun>, longest: u64, why: &Reasons) {
         let Some(at) = calls.first().map(|call| call.at) else { return };
         self.advance(at);
         let at = at.max(self.minute);
@@ -181,7 +181,7 @@ impl Aggregates {
     }
 
     /// Keeps it as a single run, for as long as single runs are kept.
-    fn keep_raw(&mut self, check: &Arc<str>, ran: &Ran) {
+    fn keep_raw(&mut self, check: &Arc<str>, ran: &HistoryRun) {
         if self.pending.raw == 0 {
             self.pending.raw_key = ran.at.max(self.pending.raw_key + 1);
         }

@@ -8,9 +8,9 @@ use super::error::StoreError;
 use super::incident::{Changed, Period};
 use super::options::HistoryOptions;
 use super::prune::MINUTES;
-use super::rollup::{Counts, Millis, Ran, Rollup, Width};
+use super::rollup::{Counts, HistoryRun, Millis, Rollup, Width};
 use super::shared::{Shared, now};
-use super::write::{self, Occasion};
+use super::write::{self, FlushReason};
 use super::{load, raw, schema};
 use crate::model::{Outcome, Reason, Status};
 
@@ -61,7 +61,7 @@ pub(crate) async fn generate(
 impl GeneratedCheck {
     /// The run that ended at `at`: of a length that varies as a network's do, around one of the
     /// check's own, and now and then much longer.
-    fn ran(&mut self, at: Millis) -> Ran {
+    fn ran(&mut self, at: Millis) -> HistoryRun {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -71,7 +71,7 @@ impl GeneratedCheck {
         let rarely = if part(30) < 10 { 8 } else { 1 };
         let micros = usual * (800 + spread) / 1_000 * rarely;
         let outcome = if self.is_down(at) { Outcome::Failure } else { Outcome::Success };
-        Ran { at, micros, outcome, status: outcome.status(), maintenance: false, times: 1 }
+        HistoryRun { at, micros, outcome, status: outcome.status(), maintenance: false, times: 1 }
     }
 
     /// When it is down on the day of `at`.
@@ -112,7 +112,7 @@ impl Generator {
     }
 
     async fn flush(&mut self) -> Result<(), StoreError> {
-        write::flush(&mut self.conn, &self.shared, self.instance, Occasion::Shutdown).await?;
+        write::flush(&mut self.conn, &self.shared, self.instance, FlushReason::Shutdown).await?;
         Ok(())
     }
 

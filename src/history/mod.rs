@@ -22,12 +22,12 @@ mod pending;
 mod prune;
 mod raw;
 mod read;
+mod readded_checks;
 mod reason_rows;
 mod reasons;
 #[cfg(feature = "page")]
 pub(crate) mod recent;
 mod record;
-mod returned;
 mod rollup;
 mod row;
 mod schema;

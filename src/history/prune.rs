@@ -35,7 +35,7 @@ fn kept_for(width: Width, retention: Millis) -> Millis {
 }
 
 /// Deletes the data of this instance that is older than `retention`.
-pub(super) async fn prune(
+pub(super) async fn delete_expired(
     conn: &mut Connection,
     instance: i64,
     retention: Millis,
@@ -81,7 +81,7 @@ async fn prune_rollups(
 }
 
 /// Deletes the data of instances of this service that do not exist any more, and of removed checks.
-pub(super) async fn tidy(
+pub(super) async fn delete_leftovers(
     conn: &mut Connection,
     shared: &Shared,
     instance: i64,
@@ -90,11 +90,11 @@ pub(super) async fn tidy(
     // A running instance records its checks once an hour.
     let gone = now() - retention.max(Width::Day.millis());
     let asked: Vec<Arc<str>> = shared.aggregates().of.keys().cloned().collect();
-    write::see(conn, instance, &asked).await?;
+    write::touch_checks(conn, instance, &asked).await?;
     let sql = "SELECT id FROM vitalsign_instances WHERE service = $1 AND id <> $2";
     let service = shared.options.service.as_str();
     for row in conn.fetch(sql, &[service.into(), instance.into()]).await? {
-        prune_gone(conn, row.int(0)?, retention).await?;
+        delete_gone_instance(conn, row.int(0)?, retention).await?;
     }
     let sql = "SELECT instance_id, id FROM vitalsign_checks WHERE seen < $1 AND instance_id IN \
                (SELECT id FROM vitalsign_instances WHERE service = $2)";
@@ -126,7 +126,7 @@ async fn forget(conn: &mut Connection, instance: i64, check: i64) -> Result<(), 
 
 /// Deletes expired data of another instance, which may not exist any more. Single runs that are not
 /// in roll-ups yet stay, because that instance may start again.
-async fn prune_gone(
+async fn delete_gone_instance(
     conn: &mut Connection,
     instance: i64,
     retention: Millis,

@@ -1,6 +1,6 @@
 //! The compact storage format of single runs: a few bytes each.
 
-use super::rollup::{Millis, Ran, Width};
+use super::rollup::{HistoryRun, Millis, Width};
 use super::varint::{Reader, write};
 use crate::model::{Outcome, Status};
 
@@ -20,8 +20,8 @@ const COARSE: f64 = 1.2;
 
 /// The calls, sorted by outcome and duration; calls of nearly the same duration are merged, because
 /// a busy host has calls of a hundred durations each second.
-pub(super) fn coarse(calls: Vec<Ran>) -> Vec<Ran> {
-    let mut groups: Vec<(Ran, u64)> = Vec::new();
+pub(super) fn coarse(calls: Vec<HistoryRun>) -> Vec<HistoryRun> {
+    let mut groups: Vec<(HistoryRun, u64)> = Vec::new();
     for call in calls {
         match groups.last_mut() {
             Some((group, shortest))
@@ -42,7 +42,7 @@ pub(super) fn coarse(calls: Vec<Ran>) -> Vec<Ran> {
 
 /// Appends a run: its time of day, its duration, a byte for the rest, and how many there were of it
 /// if that is more than one.
-pub(super) fn append(bytes: &mut Vec<u8>, run: &Ran) {
+pub(super) fn append(bytes: &mut Vec<u8>, run: &HistoryRun) {
     let of_day = run.at.rem_euclid(Width::Day.millis());
     write(bytes, u64::try_from(of_day).unwrap_or(0));
     write(bytes, run.micros);
@@ -55,14 +55,14 @@ pub(super) fn append(bytes: &mut Vec<u8>, run: &Ran) {
 }
 
 /// The runs of one check that were written at about `near`.
-pub(super) fn decode(bytes: &[u8], near: Millis) -> Option<Vec<Ran>> {
+pub(super) fn decode(bytes: &[u8], near: Millis) -> Option<Vec<HistoryRun>> {
     let mut reader = Reader::new(bytes);
     let mut runs = Vec::new();
     while !reader.is_empty() {
         let of_day = i64::try_from(reader.read()?).ok()?;
         let micros = reader.read()?;
         let rest = reader.byte()?;
-        runs.push(Ran {
+        runs.push(HistoryRun {
             at: nearest(of_day, near),
             micros,
             outcome: *Outcome::ALL.get(usize::from(rest & 7))?,
@@ -120,9 +120,9 @@ mod tests {
                 0..20),
             near in NOW..NOW + Width::Day.millis(),
         ) {
-            let runs: Vec<Ran> = runs
+            let runs: Vec<HistoryRun> = runs
                 .into_iter()
-                .map(|(age, micros, outcome, status, maintenance, times)| Ran {
+                .map(|(age, micros, outcome, status, maintenance, times)| HistoryRun {
                     at: near + age,
                     micros,
                     outcome: Outcome::ALL[outcome],
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn calls_of_about_the_same_length_are_kept_as_one() {
-        let call = |outcome, micros, times| Ran {
+        let call = |outcome, micros, times| HistoryRun {
             at: NOW,
             micros,
             outcome,
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_run_takes_eight_bytes() {
         let mut bytes = Vec::new();
-        let run = Ran {
+        let run = HistoryRun {
             at: NOW,
             micros: 4_100,
             outcome: Outcome::Success,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::reasons::Reasons;
-use super::rollup::{Millis, Ran, millis};
+use super::rollup::{HistoryRun, Millis, millis};
 use crate::model::{CheckInfo, Event, Reason, ServiceStatus, Sink, Transition};
 
 /// Most runs that may wait. A thousand checks a second need a second to fill a thirtieth of it,
@@ -16,10 +16,10 @@ pub(super) const CAPACITY: usize = 32_768;
 #[derive(Debug)]
 pub(super) enum Record {
     /// A run ended; it failed for a reason, or did not fail.
-    Run { info: Arc<CheckInfo>, ran: Ran, reason: Option<Reason> },
+    Run { info: Arc<CheckInfo>, ran: HistoryRun, reason: Option<Reason> },
     /// The host observed calls: so many of each length, how long the longest took, and why some
     /// failed.
-    Observed { info: Arc<CheckInfo>, ran: Vec<Ran>, longest: u64, reasons: Reasons },
+    Observed { info: Arc<CheckInfo>, ran: Vec<HistoryRun>, longest: u64, reasons: Reasons },
     /// A status changed.
     Change { check: Arc<str>, transition: Box<Transition> },
     /// A check was removed from the plan.
@@ -83,7 +83,7 @@ impl Sink for Queue {
         let check = || Arc::clone(&info.name);
         match event {
             Event::Run { run, status, maintenance, .. } => {
-                let ran = Ran {
+                let ran = HistoryRun {
                     at: millis(run.at + run.duration),
                     micros: micros(run.duration),
                     outcome: run.outcome,
@@ -99,7 +99,7 @@ impl Sink for Queue {
                     (millis(SystemTime::now()), calls.status(), calls.maintenance());
                 let ran = calls.durations().map(|(outcome, duration, times)| {
                     let micros = micros(duration);
-                    Ran { at, micros, outcome, status, maintenance, times }
+                    HistoryRun { at, micros, outcome, status, maintenance, times }
                 });
                 let (info, ran) = (Arc::clone(info), ran.collect());
                 let longest = micros(calls.longest());

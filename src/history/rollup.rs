@@ -68,7 +68,7 @@ pub(super) fn worse(a: Option<Status>, b: Option<Status>) -> Option<Status> {
 
 /// The part of a finished run that the history keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ran {
+pub(super) struct HistoryRun {
     /// When it ended.
     pub(super) at: Millis,
     pub(super) micros: u64,
@@ -80,7 +80,7 @@ pub(super) struct Ran {
     pub(super) times: u32,
 }
 
-impl Ran {
+impl HistoryRun {
     /// Whether it counts for availability.
     pub(super) const fn counts(&self) -> bool {
         !self.maintenance && !matches!(self.outcome, Outcome::Unknown)
@@ -100,7 +100,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn of(run: &Ran) -> Self {
+    pub(super) fn of(run: &HistoryRun) -> Self {
         let of = |so: bool| if so { run.times } else { 0 };
         let good = run.outcome.is_good();
         Self {
@@ -139,7 +139,7 @@ pub(super) struct Rollup {
 }
 
 impl Rollup {
-    pub(super) fn record(&mut self, run: &Ran) {
+    pub(super) fn record(&mut self, run: &HistoryRun) {
         self.counts.merge(&Counts::of(run));
         self.sketch.record(run.micros, run.times);
     }
@@ -168,8 +168,15 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    pub(in crate::history) fn ran(at: Millis, outcome: Outcome) -> Ran {
-        Ran { at, micros: 4_000, outcome, status: outcome.status(), maintenance: false, times: 1 }
+    pub(in crate::history) fn ran(at: Millis, outcome: Outcome) -> HistoryRun {
+        HistoryRun {
+            at,
+            micros: 4_000,
+            outcome,
+            status: outcome.status(),
+            maintenance: false,
+            times: 1,
+        }
     }
 
     #[test]
@@ -178,8 +185,8 @@ pub(super) mod tests {
         for outcome in [Outcome::Success, Outcome::Failure, Outcome::Unknown, Outcome::Warning] {
             rollup.record(&ran(0, outcome));
         }
-        rollup.record(&Ran { maintenance: true, ..ran(0, Outcome::Timeout) });
-        rollup.record(&Ran { maintenance: true, ..ran(0, Outcome::Success) });
+        rollup.record(&HistoryRun { maintenance: true, ..ran(0, Outcome::Timeout) });
+        rollup.record(&HistoryRun { maintenance: true, ..ran(0, Outcome::Success) });
         let Counts { runs, good, slo_good, slo_counted, worst, .. } = rollup.counts;
         assert_eq!((runs, good, slo_good, slo_counted), (6, 3, 2, 3));
         assert_eq!(worst, Some(Status::Down));
@@ -208,11 +215,11 @@ pub(super) mod tests {
         fn rolling_up_in_parts_is_rolling_up_at_once(
             outcomes in prop::collection::vec((0usize..5, 1u64..1_000_000), 0..60), cut in 0usize..60,
         ) {
-            let runs: Vec<Ran> = outcomes
+            let runs: Vec<HistoryRun> = outcomes
                 .iter()
-                .map(|(o, micros)| Ran { micros: *micros, ..ran(0, Outcome::ALL[*o]) })
+                .map(|(o, micros)| HistoryRun { micros: *micros, ..ran(0, Outcome::ALL[*o]) })
                 .collect();
-            let of = |runs: &[Ran]| {
+            let of = |runs: &[HistoryRun]| {
                 let mut rollup = Rollup::default();
                 for run in runs {
                     rollup.record(run);

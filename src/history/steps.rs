@@ -66,13 +66,13 @@ fn clip(
 }
 
 /// Steps being filled.
-struct Grid {
+struct StepGrid {
     from: Millis,
     step: Millis,
     steps: Vec<Rollup>,
 }
 
-impl Grid {
+impl StepGrid {
     fn new(from: Millis, to: Millis, step: Millis) -> Self {
         let span = to.saturating_sub(from).max(0);
         let count = (span / step + i64::from(span % step > 0)).min(MAX_STEPS);
@@ -156,7 +156,7 @@ impl Inner {
         step: Millis,
     ) -> Result<Vec<Step>, ReadError> {
         let now = now();
-        let mut grid = Grid::new(from, to, step);
+        let mut grid = StepGrid::new(from, to, step);
         let to = to.min(from.saturating_add(step.saturating_mul(MAX_STEPS)));
         let sources = Sources::of(from, to, step, now);
         let recent = self.recent(check);
@@ -185,7 +185,7 @@ impl Inner {
             }
         }
         let within = |at: Millis| at >= sources.runs && at < to;
-        let add_runs = |grid: &mut Grid, runs: &[u8], key: Millis| {
+        let add_runs = |grid: &mut StepGrid, runs: &[u8], key: Millis| {
             for run in raw::decode(runs, key).unwrap_or_default() {
                 if within(run.at) {
                     let mut rollup = Rollup::default();

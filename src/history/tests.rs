@@ -6,9 +6,9 @@ use super::connection::Connection;
 use super::options::HistoryOptions;
 use super::record::Record;
 use super::rollup::tests::ran;
-use super::rollup::{Millis, Ran, Width};
+use super::rollup::{HistoryRun, Millis, Width};
 use super::shared::{Shared, now};
-use super::write::{self, Batch, Occasion};
+use super::write::{self, Batch, FlushReason};
 use super::{load, schema};
 use crate::model::{CheckInfo, Gates, Outcome, Reason, Status, Transition};
 
@@ -37,14 +37,19 @@ fn shared() -> Shared {
 }
 
 /// Folds `runs` of a check, in which nothing but runs happens, as if it were `at` then.
-fn fold(shared: &Shared, info: &Arc<CheckInfo>, runs: impl Iterator<Item = Ran>, at: Millis) {
+fn fold(
+    shared: &Shared,
+    info: &Arc<CheckInfo>,
+    runs: impl Iterator<Item = HistoryRun>,
+    at: Millis,
+) {
     let records =
         runs.map(|ran| Record::Run { info: Arc::clone(info), ran, reason: reason(&ran) }).collect();
     shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner).fold(records, at);
 }
 
 /// What runs of these tests fail for.
-fn reason(ran: &Ran) -> Option<Reason> {
+fn reason(ran: &HistoryRun) -> Option<Reason> {
     match ran.outcome {
         Outcome::Timeout => Some(Reason::Timeout),
         Outcome::Failure => Some(Reason::ConnectionRefused),
@@ -75,12 +80,12 @@ async fn a_day_of_a_check_takes_less_than_the_pages_say() {
                 fold(
                     &shared,
                     check,
-                    std::iter::once(Ran { micros, ..ran(at, Outcome::Success) }),
+                    std::iter::once(HistoryRun { micros, ..ran(at, Outcome::Success) }),
                     at,
                 );
             }
         }
-        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        write::flush(&mut conn, &shared, instance, FlushReason::Routine).await.expect("a flush");
     }
     let bytes = async |conn: &mut Connection, width: Width| {
         let sql = "DELETE FROM vitalsign_rollups WHERE width = $1";
@@ -178,10 +183,10 @@ async fn what_happens_to_a_check_without_a_row_waits_until_it_has_one() {
     };
     run("early");
     write::register(&mut conn, &shared, instance).await.expect("a row");
-    assert!(Batch::take(&shared, instance, Occasion::Routine).is_some());
+    assert!(Batch::take(&shared, instance, FlushReason::Routine).is_some());
     run("late");
-    assert!(Batch::take(&shared, instance, Occasion::Routine).is_none());
-    let written = write::flush(&mut conn, &shared, instance, Occasion::Routine).await;
+    assert!(Batch::take(&shared, instance, FlushReason::Routine).is_none());
+    let written = write::flush(&mut conn, &shared, instance, FlushReason::Routine).await;
     assert_eq!(written.expect("written"), 2);
     let aggregates = shared.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
     assert!(aggregates.ids.contains_key("late") && aggregates.of["late"].raw.is_empty());
@@ -216,12 +221,14 @@ async fn a_check_that_is_removed_costs_no_memory_and_its_rows_stay() {
         }
         // Some are removed before anything of them is written.
         if round % 2 == 0 {
-            write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+            write::flush(&mut conn, &shared, instance, FlushReason::Routine)
+                .await
+                .expect("a flush");
         }
         for check in &checks {
             remove(&shared, check, now());
         }
-        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        write::flush(&mut conn, &shared, instance, FlushReason::Routine).await.expect("a flush");
         assert_eq!(held(&shared), ["stays"], "round {round}");
     }
     let rows = conn.fetch("SELECT count(*) FROM vitalsign_checks", &[]).await.expect("a count");
@@ -243,7 +250,7 @@ async fn a_check_that_comes_back_finds_its_past() {
     for at in times {
         fold(&shared, &database, std::iter::once(ran(at, Outcome::Success)), at);
         remove(&shared, &database, at);
-        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        write::flush(&mut conn, &shared, instance, FlushReason::Routine).await.expect("a flush");
         assert_eq!(held(&shared), Vec::<String>::new(), "{at}");
     }
     fold(&shared, &database, std::iter::once(ran(now(), Outcome::Failure)), now());
@@ -252,7 +259,7 @@ async fn a_check_that_comes_back_finds_its_past() {
     assert_eq!((availability.day.good, availability.day.counted), (4, 5));
     assert_eq!((availability.week.good, availability.week.counted), (4, 5));
     remove(&shared, &database, now());
-    write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+    write::flush(&mut conn, &shared, instance, FlushReason::Routine).await.expect("a flush");
     for width in [Width::Minute, Width::Hour, Width::Day] {
         let sql = "SELECT sum(runs), sum(good) FROM vitalsign_rollups WHERE width = $1";
         let rows = conn.fetch(sql, &[width.millis().into()]).await.expect("sums");
@@ -271,11 +278,11 @@ async fn statements_for_many_rows_do_not_stay_prepared() {
         for check in &checks {
             fold(&shared, check, std::iter::once(ran(now(), Outcome::Success)), now());
         }
-        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        write::flush(&mut conn, &shared, instance, FlushReason::Routine).await.expect("a flush");
         for check in &checks {
             remove(&shared, check, now());
         }
-        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        write::flush(&mut conn, &shared, instance, FlushReason::Routine).await.expect("a flush");
         prepared.push(conn.prepared());
     }
     // Each text of its own would stay: a few for each round. Those of a few rows may.
@@ -306,13 +313,13 @@ async fn reasons_of_failed_runs_are_written_and_successes_leave_no_row() {
     );
     // The minute has not ended: what is known of it is written all the same.
     for _ in 0..2 {
-        write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+        write::flush(&mut conn, &shared, instance, FlushReason::Routine).await.expect("a flush");
         let rows = stored_reasons(&mut conn, Width::Minute).await;
         assert_eq!(rows, ["timeout 1,connection_refused 2"]);
     }
     let later = hour + Width::Hour.millis();
     fold(&shared, &database, [ran(later, Outcome::Timeout)].into_iter(), later);
-    write::flush(&mut conn, &shared, instance, Occasion::Routine).await.expect("a flush");
+    write::flush(&mut conn, &shared, instance, FlushReason::Routine).await.expect("a flush");
     let minutes = stored_reasons(&mut conn, Width::Minute).await;
     assert_eq!(minutes, ["timeout 1,connection_refused 2", "timeout 1"]);
     assert_eq!(stored_reasons(&mut conn, Width::Hour).await, ["timeout 1,connection_refused 2"]);
@@ -343,7 +350,7 @@ async fn reasons_of_the_hour_that_has_not_ended_are_found_after_a_crash() {
         [Outcome::Timeout, Outcome::Failure].map(|o| ran(at, o)).into_iter(),
         at,
     );
-    write::flush(&mut conn, &before, instance, Occasion::Routine).await.expect("a flush");
+    write::flush(&mut conn, &before, instance, FlushReason::Routine).await.expect("a flush");
     // What failed after that is lost with the process.
     fold(&before, &database, [ran(at, Outcome::Timeout)].into_iter(), at);
 
@@ -362,7 +369,7 @@ async fn reasons_of_the_hour_that_has_not_ended_are_found_after_a_crash() {
             hours.encode()
         };
         assert_eq!(encoded, "timeout 1,connection_refused 1", "{crash}");
-        write::flush(&mut conn, &after, instance, Occasion::Routine).await.expect("a flush");
+        write::flush(&mut conn, &after, instance, FlushReason::Routine).await.expect("a flush");
         let minutes = stored_reasons(&mut conn, Width::Minute).await;
         assert_eq!(minutes, ["timeout 1,connection_refused 1"], "{crash}");
     }

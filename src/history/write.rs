@@ -24,7 +24,7 @@ const SETTLED: Millis = 3_000;
 
 /// Why a flush happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Occasion {
+pub(super) enum FlushReason {
     Routine,
     Shutdown,
 }
@@ -61,7 +61,7 @@ pub(super) async fn register(
         return Ok(());
     }
     let before = load::ids(conn, instance, &unknown).await?;
-    see(conn, instance, &unknown).await?;
+    touch_checks(conn, instance, &unknown).await?;
     let ids = load::ids(conn, instance, &unknown).await?;
     let (returned, waiting) = {
         let aggregates = shared.aggregates();
@@ -104,7 +104,7 @@ fn removed(aggregates: &Aggregates) -> (Removed, Vec<(Slot, Arc<Rollups>)>) {
 }
 
 /// Records that `checks` are part of the plan now.
-pub(super) async fn see(
+pub(super) async fn touch_checks(
     conn: &mut Connection,
     instance: i64,
     checks: &[Arc<str>],
@@ -129,11 +129,11 @@ pub(super) async fn flush(
     conn: &mut Connection,
     shared: &Shared,
     instance: i64,
-    occasion: Occasion,
+    reason: FlushReason,
 ) -> Result<u64, StoreError> {
     let mut batch = loop {
         register(conn, shared, instance).await?;
-        if let Some(batch) = Batch::take(shared, instance, occasion) {
+        if let Some(batch) = Batch::take(shared, instance, reason) {
             break batch;
         }
     };
@@ -176,7 +176,7 @@ pub(super) async fn flush(
 
 impl Batch {
     /// All pending data; `None` if a check has no id yet.
-    pub(super) fn take(shared: &Shared, instance: i64, occasion: Occasion) -> Option<Self> {
+    pub(super) fn take(shared: &Shared, instance: i64, reason: FlushReason) -> Option<Self> {
         let now = now();
         let aggregates = shared.aggregates();
         if without_id(&aggregates).next().is_some() {
@@ -202,7 +202,7 @@ impl Batch {
         let (removed, unfinished) = removed(&aggregates);
         rollups.extend(unfinished);
         let settled = |held: &(ServiceStatus, Millis)| {
-            occasion == Occasion::Shutdown || now - held.1 >= SETTLED
+            reason == FlushReason::Shutdown || now - held.1 >= SETTLED
         };
         let incidents = pending.incidents.iter();
         Some(Self {

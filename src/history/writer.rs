@@ -19,7 +19,7 @@ use super::lock::FileLock;
 use super::options::Place;
 use super::rollup::Millis;
 use super::shared::{Shared, now};
-use super::write::{self, Occasion};
+use super::write::{self, FlushReason};
 use super::{load, prune, schema};
 use crate::model::log_targets;
 
@@ -97,7 +97,7 @@ impl Writer {
     ) {
         let until = Instant::now() + START;
         loop {
-            match self.attempt(Occasion::Routine).await {
+            match self.attempt(FlushReason::Routine).await {
                 // Another process may be about to open the same file, or to end.
                 Err(StoreError::Hopeless(HistoryError::InUse { .. }) | StoreError::Trouble(_))
                     if matches!(self.shared.options.place, Place::File(_))
@@ -127,11 +127,11 @@ impl Writer {
             };
             drain_queue(&self.shared);
             match command {
-                None if self.is_due() => drop(self.attempt(Occasion::Routine).await),
+                None if self.is_due() => drop(self.attempt(FlushReason::Routine).await),
                 None => {}
                 Some(Command::Flush(done)) => {
                     if Instant::now() >= self.retry_at {
-                        let _ = self.attempt(Occasion::Routine).await;
+                        let _ = self.attempt(FlushReason::Routine).await;
                     }
                     let _ = done.send(());
                 }
@@ -154,13 +154,13 @@ impl Writer {
     }
 
     /// Writes to the store and records the result. The queue is emptied meanwhile.
-    async fn attempt(&mut self, occasion: Occasion) -> Result<(), StoreError> {
+    async fn attempt(&mut self, reason: FlushReason) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let place = &shared.options.place;
         let began = Instant::now();
         let mut slot = shared.writer.lock().await;
         let result = {
-            let mut step = pin!(self.step(&mut slot, occasion));
+            let mut step = pin!(self.step(&mut slot, reason));
             let mut ticks = interval_at(began + TICK, TICK);
             loop {
                 tokio::select! {
@@ -197,7 +197,7 @@ impl Writer {
     async fn step(
         &mut self,
         slot: &mut Option<Connection>,
-        occasion: Occasion,
+        reason: FlushReason,
     ) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         if self.file_is_gone() {
@@ -214,10 +214,10 @@ impl Writer {
         };
         let instance = shared.instance.load(Ordering::Acquire);
         let began = Instant::now();
-        let written = write::flush(conn, &shared, instance, occasion).await?;
+        let written = write::flush(conn, &shared, instance, reason).await?;
         shared.meters.wrote(true, written, began.elapsed());
         self.flushed_at = Instant::now();
-        if occasion == Occasion::Routine {
+        if reason == FlushReason::Routine {
             self.clean(conn, instance).await?;
         }
         Ok(())
@@ -264,12 +264,12 @@ impl Writer {
         let retention = self.shared.options.retention.as_millis();
         let retention = Millis::try_from(retention).unwrap_or(Millis::MAX / 4);
         if due(self.pruned_at, PRUNE) {
-            prune::prune(conn, instance, retention).await?;
+            prune::delete_expired(conn, instance, retention).await?;
             self.shared.meters.size.set(conn.size().await? as f64);
             self.pruned_at = Some(now);
         }
         if due(self.tidied_at, TIDY) {
-            prune::tidy(conn, &self.shared, instance, retention).await?;
+            prune::delete_leftovers(conn, &self.shared, instance, retention).await?;
             self.tidied_at = Some(now);
         }
         Ok(())
@@ -305,9 +305,9 @@ impl Writer {
     async fn close(&mut self, until: Instant) {
         let write = async {
             // The connection may have been lost unnoticed.
-            match self.attempt(Occasion::Shutdown).await {
+            match self.attempt(FlushReason::Shutdown).await {
                 Ok(()) => Ok(()),
-                Err(_) => self.attempt(Occasion::Shutdown).await,
+                Err(_) => self.attempt(FlushReason::Shutdown).await,
             }
         };
         let written = timeout_at(until, write).await;

@@ -34,6 +34,6 @@ pub(crate) use redaction::Redaction;
 pub(crate) use redaction::{redacted, redacted_text};
 pub use run::{Run, Trace, Transition};
 pub use secret::Secret;
-pub(crate) use sink::spared;
+pub(crate) use sink::catch_sink_panic;
 pub use sink::{Event, Sink};
 pub use vocabulary::{Gate, Outcome, Reason, ServiceStatus, SkipReason, Status};

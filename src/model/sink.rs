@@ -52,7 +52,7 @@ pub trait Sink: Send + Sync {
 /// Calls a sink and catches its panic, which would otherwise end the check's task.
 ///
 /// The process's panic hook has already reported it.
-pub(crate) fn spared(call: impl FnOnce()) {
+pub(crate) fn catch_sink_panic(call: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
         // Dropping the payload may panic, too.
         forget(payload);

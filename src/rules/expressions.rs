@@ -86,11 +86,11 @@ pub(super) fn check_down(scope: &Scope<'_>) -> String {
 
 /// A check that is unknown has no such series, and is none of these.
 fn down(scope: &Scope<'_>) -> String {
-    format!("{} == 0{}", scope.series("health_check_up"), scope.quiet(""))
+    format!("{} == 0{}", scope.series("health_check_up"), scope.unless_suppressed(""))
 }
 
 pub(super) fn down_everywhere(scope: &Scope<'_>) -> String {
-    let telling = format!("{}{}", scope.series("health_check_up"), scope.quiet(""));
+    let telling = format!("{}{}", scope.series("health_check_up"), scope.unless_suppressed(""));
     let telling = indented(&telling);
     format!(
         "max by (job, check, kind) (\n  {telling}\n) == 0\n\
@@ -114,7 +114,7 @@ pub(super) fn check_stale(scope: &Scope<'_>) -> String {
            {age} and ignoring (status) {unknown} == 1\n\
          ){}",
         scope.stale_after(),
-        scope.quiet("")
+        scope.unless_suppressed("")
     )
 }
 
@@ -145,7 +145,7 @@ pub(super) fn check_slow(scope: &Scope<'_>) -> String {
         quantile(&short),
         increase(&scope.series("health_check_duration_seconds_count"), &long),
         scope.series("health_check_up"),
-        scope.quiet("")
+        scope.unless_suppressed("")
     )
 }
 
@@ -158,7 +158,7 @@ fn slow_windows(scope: &Scope<'_>) -> (String, String) {
 pub(super) fn check_skipped(scope: &Scope<'_>) -> String {
     let skipped = scope.series("health_check_skipped_total");
     let window = period(skipped_window(scope));
-    format!("{} > 0{}", increase(&skipped, &window), scope.quiet("ignoring (reason)"))
+    format!("{} > 0{}", increase(&skipped, &window), scope.unless_suppressed("ignoring (reason)"))
 }
 
 /// Long enough for skipped runs of the check to follow each other within it.
@@ -170,11 +170,16 @@ pub(super) fn skipped_window(scope: &Scope<'_>) -> Duration {
 /// due when one of a year is.
 pub(super) fn certificate_soon(scope: &Scope<'_>) -> String {
     let (left, warn_before) = (certificate_left(scope), warn_before(scope));
-    format!("({left} < {warn_before})\n>= {warn_before} / 3{}", scope.quiet(""))
+    format!("({left} < {warn_before})\n>= {warn_before} / 3{}", scope.unless_suppressed(""))
 }
 
 pub(super) fn certificate_very_soon(scope: &Scope<'_>) -> String {
-    format!("{} < {} / 3{}", certificate_left(scope), warn_before(scope), scope.quiet(""))
+    format!(
+        "{} < {} / 3{}",
+        certificate_left(scope),
+        warn_before(scope),
+        scope.unless_suppressed("")
+    )
 }
 
 fn certificate_left(scope: &Scope<'_>) -> String {

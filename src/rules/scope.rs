@@ -55,7 +55,7 @@ impl<'a> Scope<'a> {
 
     /// Leaves out checks that raise no alert of their own now: those that are in maintenance, or
     /// that depend on one that is down. `matching` says which labels of the left side to ignore.
-    pub(super) fn quiet(&self, matching: &str) -> String {
+    pub(super) fn unless_suppressed(&self, matching: &str) -> String {
         let space = if matching.is_empty() { "" } else { " " };
         let mut text = String::new();
         for metric in ["health_check_suppressed", "health_check_maintenance"] {

@@ -174,7 +174,7 @@ async fn run(
     let asked = reloads.clone();
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            asked.hang_up();
+            asked.reload_now();
         }
     });
     tracing::info!(

@@ -37,7 +37,7 @@ pub(super) struct End {
 
 /// A process that is being started or runs; dropping it kills its group.
 pub(super) struct Process {
-    _leash: Leash,
+    _leash: KillOnDrop,
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
     ended: oneshot::Receiver<io::Result<End>>,
@@ -57,7 +57,7 @@ impl Process {
         let (stdout, its_stdout) = output()?;
         let (stderr, its_stderr) = output()?;
         command.process_group(0).stdin(Stdio::null()).stdout(its_stdout).stderr(its_stderr);
-        let leash = Leash::default();
+        let leash = KillOnDrop::default();
         let stage = Arc::clone(&leash.0);
         let (sender, ended) = oneshot::channel();
         thread.start(&name, move |turn| {
@@ -120,9 +120,9 @@ fn end(stage: &Mutex<Stage>) {
 }
 
 #[derive(Default)]
-struct Leash(Arc<Mutex<Stage>>);
+struct KillOnDrop(Arc<Mutex<Stage>>);
 
-impl Drop for Leash {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         end(&self.0);
     }

@@ -21,7 +21,7 @@ use super::connection::Connection;
 use super::error::Trouble;
 use super::servers::Servers;
 use super::{lag, login};
-use crate::checks::sql::client::{DatabaseClient, Written, build, warnings};
+use crate::checks::sql::client::{DatabaseClient, SqlOptions, build, warnings};
 use crate::checks::sql::lag::{Lag, REPLICATION_LAG};
 use crate::checks::sql::options::ExpectRows;
 use crate::checks::sql::{MAX_ROWS, Question, Target};
@@ -81,7 +81,7 @@ impl KindOptions for MysqlOptions {
         let Self { url, query, expect, warn_replication_lag, max_replication_lag, reuse, tls } =
             self;
         let lag = (warn_replication_lag, max_replication_lag);
-        build::<MysqlClient>(Written { url, query, expect, lag, reuse, tls })
+        build::<MysqlClient>(SqlOptions { url, query, expect, lag, reuse, tls })
     }
 }
 

@@ -16,12 +16,12 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection as _, Postgres};
 
 use super::lag;
-use crate::checks::sql::client::{DatabaseClient, Written, build, warnings};
+use crate::checks::sql::client::{DatabaseClient, SqlOptions, build, warnings};
 use crate::checks::sql::error::{connect_failure, failure};
 use crate::checks::sql::lag::{Lag, REPLICATION_LAG};
 use crate::checks::sql::options::ExpectRows;
 use crate::checks::sql::tls::TlsChoice;
-use crate::checks::sql::{Dialect, Question, Stage, Target, count, shielded};
+use crate::checks::sql::{Dialect, Question, Stage, Target, catch_driver_panic, count};
 use crate::config::{KindOptions, OptionError, Period, Redaction, Secret, Tls};
 use crate::engine::check::{Check, Context, Failure};
 use crate::model::{Measurement, Phase};
@@ -80,7 +80,7 @@ impl KindOptions for PostgresOptions {
         let Self { url, query, expect, warn_replication_lag, max_replication_lag, reuse, tls } =
             self;
         let lag = (warn_replication_lag, max_replication_lag);
-        build::<PostgresClient>(Written { url, query, expect, lag, reuse, tls })
+        build::<PostgresClient>(SqlOptions { url, query, expect, lag, reuse, tls })
     }
 }
 
@@ -121,7 +121,7 @@ impl PostgresClient {
     ) -> Result<PgConnection, Failure> {
         let limits = Limits { connect: cx.remaining(), statement };
         let attempt = async { Ok(self.servers.connect(limits).await) };
-        match Box::pin(shielded(attempt)).await {
+        match Box::pin(catch_driver_panic(attempt)).await {
             Ok(connected) => {
                 connected.map_err(|error| connect_failure::<Postgres>(&self.redaction, cx, &error))
             }
@@ -165,7 +165,7 @@ impl DatabaseClient for PostgresClient {
     }
 
     fn is_alive<'c>(&'c self, conn: &'c mut PgConnection) -> BoxFuture<'c, bool> {
-        shielded(conn.ping()).map(|answer| answer.is_ok()).boxed()
+        catch_driver_panic(conn.ping()).map(|answer| answer.is_ok()).boxed()
     }
 
     fn ask<'c>(
@@ -175,7 +175,7 @@ impl DatabaseClient for PostgresClient {
         question: &'c Question,
         _: Duration,
     ) -> BoxFuture<'c, Result<u64, Failure>> {
-        let asked = shielded(count::<Postgres>(conn, question.sql.clone()));
+        let asked = catch_driver_panic(count::<Postgres>(conn, question.sql.clone()));
         asked.map(|rows| rows.map_err(|error| self.failed(cx, "query", &error))).boxed()
     }
 
@@ -185,11 +185,11 @@ impl DatabaseClient for PostgresClient {
         conn: &'c mut PgConnection,
         bound: Duration,
     ) -> BoxFuture<'c, Result<Option<Lag>, Failure>> {
-        let asked = shielded(lag::ask(conn, bound));
+        let asked = catch_driver_panic(lag::ask(conn, bound));
         asked.map(|lag| lag.map_err(|error| self.failed(cx, "replication lag", &error))).boxed()
     }
 
     fn close(&self, conn: PgConnection) -> BoxFuture<'_, ()> {
-        shielded(conn.close()).map(drop).boxed()
+        catch_driver_panic(conn.close()).map(drop).boxed()
     }
 }

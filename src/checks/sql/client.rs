@@ -72,7 +72,7 @@ pub(crate) trait DatabaseClient: Send + Sync + Sized + 'static {
 }
 
 /// The options that the kinds of database servers have in common, before validation.
-pub(crate) struct Written {
+pub(crate) struct SqlOptions {
     pub(crate) url: Secret,
     pub(crate) query: Option<String>,
     pub(crate) expect: ExpectRows,
@@ -88,12 +88,12 @@ struct DatabaseCheck<C: DatabaseClient> {
     target: Target,
     question: Question,
     limits: LagLimits,
-    kept: Kept<C::Connection>,
+    kept: ConnectionReuse<C::Connection>,
 }
 
 /// The check that `written` declares, or all that is wrong with it.
 pub(crate) fn build<C: DatabaseClient>(
-    written: Written,
+    written: SqlOptions,
 ) -> Result<Arc<dyn Check>, Vec<OptionError>> {
     let mut errors = Vec::new();
     let client = C::read(&written.url, written.tls, &mut errors);
@@ -101,7 +101,7 @@ pub(crate) fn build<C: DatabaseClient>(
     let (warn, max) = written.lag;
     let limits = LagLimits::read(warn, max, &mut errors);
     let (Some(client), []) = (client, errors.as_slice()) else { return Err(errors) };
-    let (target, kept) = (client.target(), Kept::when(written.reuse));
+    let (target, kept) = (client.target(), ConnectionReuse::when(written.reuse));
     Ok(Arc::new(DatabaseCheck { client, target, question, limits, kept }))
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn warnings<C: DatabaseClient>(url: &Secret) -> Vec<OptionError> {
 }
 
 /// What becomes of a connection after a run.
-enum Kept<T> {
+enum ConnectionReuse<T> {
     /// It is closed.
     Never,
     /// It waits for the next run; it is not in here while a run uses it, so that a cancelled run
@@ -121,7 +121,7 @@ enum Kept<T> {
     Between(Mutex<Option<T>>),
 }
 
-impl<T> Kept<T> {
+impl<T> ConnectionReuse<T> {
     /// Keeps connections when `reuse` was asked for.
     fn when(reuse: bool) -> Self {
         if reuse { Self::Between(Mutex::new(None)) } else { Self::Never }

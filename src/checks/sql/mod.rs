@@ -187,7 +187,7 @@ pub(crate) async fn count<D: Dialect>(
 /// A panic counts as an answer that the driver could not read, because it slices some packets
 /// without checking their length. It gets no span, because its SQLite thread would keep our span
 /// after the end of the run.
-pub(crate) async fn shielded<T>(
+pub(crate) async fn catch_driver_panic<T>(
     step: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
     let step = AssertUnwindSafe(step).catch_unwind().with_subscriber(Dispatch::none());

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, Connection, Pool};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::failure;
-use super::{Dialect, Question, Stage, count, shielded};
+use super::{Dialect, Question, Stage, catch_driver_panic, count};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Measurement, Phase, Reason, Redaction, Server};
 
@@ -63,7 +63,7 @@ impl<D: Dialect> PoolCheck<D> {
         let exhausted = self.measure(cx);
         let started = Instant::now();
         // The last quarter is for finding out why.
-        match timeout(cx.remaining() / 4 * 3, shielded(self.0.acquire())).await {
+        match timeout(cx.remaining() / 4 * 3, catch_driver_panic(self.0.acquire())).await {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(sqlx::Error::PoolClosed)) => {
                 Err(Failure::new(Reason::NotServing, "the application has closed its pool"))
@@ -85,7 +85,7 @@ impl<D: Dialect> PoolCheck<D> {
         let waited = waited.as_millis();
         let options = self.0.connect_options();
         let deadline = cx.deadline() - cx.remaining() / 4;
-        let beside = timeout_at(deadline, shielded(options.connect())).await;
+        let beside = timeout_at(deadline, catch_driver_panic(options.connect())).await;
         let max = self.0.options().get_max_connections();
         let pool = if exhausted {
             format!(
@@ -100,7 +100,7 @@ impl<D: Dialect> PoolCheck<D> {
                 failure::<D>(&Redaction::default(), cx, Stage::Connect, "connect", &error)
             }
             Ok(Ok(conn)) => {
-                let _ = timeout_at(deadline, shielded(conn.close())).await;
+                let _ = timeout_at(deadline, catch_driver_panic(conn.close())).await;
                 let reason = if exhausted { Reason::Overloaded } else { Reason::Timeout };
                 Failure::new(reason, format!("{pool}; the server takes connections"))
             }
@@ -113,7 +113,7 @@ impl<D: Dialect> PoolCheck<D> {
 
     async fn call(&self, cx: &Context, question: &Question) -> Result<Detail, Failure> {
         let mut conn = cx.phase(Phase::Connect, self.acquire(cx)).await?;
-        let asked = shielded(count::<D>(&mut conn, question.sql.clone()));
+        let asked = catch_driver_panic(count::<D>(&mut conn, question.sql.clone()));
         let rows = cx.phase(Phase::Request, asked).await;
         rows.map_err(|error| {
             failure::<D>(&Redaction::default(), cx, Stage::Query, "query", &error)

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::dialect::CANNOT_OPEN;
 use crate::checks::sql::error::failure;
 use crate::checks::sql::options::ExpectRows;
-use crate::checks::sql::{Dialect, Question, Stage, Target, count, shielded};
+use crate::checks::sql::{Dialect, Question, Stage, Target, catch_driver_panic, count};
 use crate::config::{ConfigPath, KindOptions, OptionError, Redaction};
 use crate::engine::check::{Check, Context, Detail, Failure};
 use crate::model::{Phase, Reason};
@@ -49,7 +49,7 @@ pub(crate) struct SqliteOptions {
 }
 
 impl KindOptions for SqliteOptions {
-    const NAME: &'static str = Sqlite::KIND;
+    const NAME: &'static str = "sqlite";
     const SUMMARY: &'static str = "open a SQLite database and ask a query";
 
     fn build(self) -> Result<Arc<dyn Check>, Vec<OptionError>> {
@@ -130,7 +130,7 @@ impl File {
     async fn open(&self, cx: &Context) -> Result<SqliteConnection, Failure> {
         // A quarter of the time is left to report that it was locked.
         let options = self.options.clone().busy_timeout(cx.remaining() / 4 * 3);
-        match shielded(options.connect()).await {
+        match catch_driver_panic(options.connect()).await {
             Ok(conn) => Ok(conn),
             Err(error) => Err(self.failure(cx, Stage::Connect, error).await),
         }
@@ -159,16 +159,16 @@ impl File {
     async fn call(&self, cx: &Context) -> Result<Detail, Failure> {
         let mut conn = cx.phase(Phase::Connect, self.open(cx)).await?;
         let cancelled = Cancel::default();
-        if let Err(error) = shielded(cancelled.watch(&mut conn, cx.deadline())).await {
+        if let Err(error) = catch_driver_panic(cancelled.watch(&mut conn, cx.deadline())).await {
             return Err(self.failure(cx, Stage::Connect, error).await);
         }
-        let asked = shielded(count::<Sqlite>(&mut conn, self.question.sql.clone()));
+        let asked = catch_driver_panic(count::<Sqlite>(&mut conn, self.question.sql.clone()));
         let rows = cx.phase(Phase::Request, asked).await;
         let verdict = match rows {
             Ok(rows) => self.question.judge(rows).map(|()| Detail::ok()),
             Err(error) => Err(self.failure(cx, Stage::Query, error).await),
         };
-        let _ = tokio::time::timeout(cx.remaining() / 2, shielded(conn.close())).await;
+        let _ = tokio::time::timeout(cx.remaining() / 2, catch_driver_panic(conn.close())).await;
         verdict
     }
 }

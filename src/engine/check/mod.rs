@@ -148,12 +148,12 @@ pub struct Context {
 struct Inner {
     deadline: Instant,
     propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
-    observed: Mutex<Observed>,
+    observed: Mutex<RunMeasurements>,
 }
 
 /// What a run has recorded so far; it is also available after the run was cancelled.
 #[derive(Debug, Default)]
-pub(crate) struct Observed {
+pub(crate) struct RunMeasurements {
     pub(crate) phases: Vec<(Phase, Duration)>,
     pub(crate) current: Option<Phase>,
     pub(crate) measurements: Vec<(&'static Measurement, f64)>,
@@ -275,12 +275,12 @@ impl Context {
     }
 
     /// Locks the notes; a panic elsewhere in the run cannot leave them half-written.
-    fn observed(&self) -> std::sync::MutexGuard<'_, Observed> {
+    fn observed(&self) -> std::sync::MutexGuard<'_, RunMeasurements> {
         self.inner.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the notes at the end of the run.
-    pub(crate) fn take_observed(&self) -> Observed {
+    pub(crate) fn take_observed(&self) -> RunMeasurements {
         std::mem::take(&mut *self.observed())
     }
 }

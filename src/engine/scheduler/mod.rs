@@ -101,7 +101,7 @@ impl Scheduler {
         limit: usize,
         tracing: Tracing,
     ) -> Self {
-        state.beat();
+        state.runtime_is_alive();
         let liveness_task = tokio::spawn(beat(handle.clone(), Arc::clone(&state))).abort_handle();
         // From another runtime, the liveness task itself wakes a worker once a second.
         let at_home = Handle::current().id() == handle.id();
@@ -249,7 +249,7 @@ async fn beat(checks_on: Handle, state: Arc<HealthState>) {
         let state = Arc::clone(&state);
         // The next task is spawned only after this one has run; on a runtime that is shutting down
         // it never runs.
-        let _ = checks_on.spawn(async move { state.beat() }).await;
+        let _ = checks_on.spawn(async move { state.runtime_is_alive() }).await;
     }
 }
 
@@ -261,7 +261,7 @@ async fn keep_running(
     first: Instant,
 ) {
     let state = &*shared.state;
-    let grid = Grid::of(&entry.info, shared.epoch);
+    let grid = Schedule::of(&entry.info, shared.epoch);
     let mut due = first;
     loop {
         match check.heartbeat() {
@@ -305,12 +305,12 @@ async fn until_due_or_heartbeat(due: Instant, heartbeat: &Heartbeat) {
 
 /// The fixed deadlines of a check: its own phase, then every interval.
 #[derive(Debug, Clone, Copy)]
-struct Grid {
+struct Schedule {
     origin: Instant,
     interval: Duration,
 }
 
-impl Grid {
+impl Schedule {
     /// The phase is derived from the name, so that the checks are spread in the same way after a
     /// reload or a restart.
     fn of(info: &CheckInfo, epoch: Instant) -> Self {

@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::counters::CheckCounters;
 use super::failed_runs::{FailedRun, FailedRuns};
-use super::figures::Figures;
-use super::fold::Fold;
-use super::tally::Weight;
+use super::service_counts::CheckContribution;
+use super::status_tracker::StatusTracker;
 use crate::model::{
     Calls, CheckInfo, Gate, Outcome, Reason, Run, SkipReason, Status, Trace, Transition,
 };
@@ -18,7 +18,7 @@ use crate::model::{
 /// The state of one check.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
-    pub(super) fold: Fold,
+    pub(super) tracker: StatusTracker,
     pub(super) since: SystemTime,
     /// Its status before the start of this process, and since when; kept until its first own
     /// status.
@@ -31,13 +31,13 @@ pub(crate) struct Cell {
     pub(crate) maintenance: bool,
     /// The last run of the check itself, not an observed call: calls have no phases and
     /// measurements.
-    pub(crate) asked: Option<Arc<Run>>,
+    pub(crate) last_own_run: Option<Arc<Run>>,
     /// The last observed call, if it is newer than that run.
-    pub(super) newest: Option<Newest>,
+    pub(super) last_call: Option<Newest>,
     /// What the host has set, for a check that is not asked.
     pub(super) set: Option<Arc<Run>>,
     /// Time of the newest observed call, if it was good.
-    pub(super) well_at: Option<Instant>,
+    pub(super) last_good_call_at: Option<Instant>,
     /// Observed calls that the sinks did not get yet; `Some` from the first call on.
     pub(super) calls: Option<Box<Calls>>,
     /// The trace of the last run, if it is kept.
@@ -46,8 +46,8 @@ pub(crate) struct Cell {
     /// Whether the last run that was not unknown was good.
     pub(crate) last_result: Option<bool>,
     /// When the last run that was not unknown ended.
-    pub(super) heard: Option<Instant>,
-    pub(crate) figures: Figures,
+    pub(super) last_result_at: Option<Instant>,
+    pub(crate) counters: CheckCounters,
     /// What was logged of failed runs that left the status alone.
     pub(super) failed_runs: FailedRuns,
 }
@@ -96,7 +96,7 @@ impl Ids {
 
 impl Cell {
     pub(crate) const fn status(&self) -> Status {
-        self.fold.status()
+        self.tracker.status()
     }
 
     pub(crate) const fn since(&self) -> SystemTime {
@@ -104,12 +104,12 @@ impl Cell {
     }
 
     pub(crate) const fn consecutive_failures(&self) -> u32 {
-        self.fold.consecutive_failures()
+        self.tracker.consecutive_failures()
     }
 
     /// Whether any run has finished, of whatever outcome, or the host has set a status.
     pub(crate) const fn has_run(&self) -> bool {
-        self.asked.is_some() || self.newest.is_some() || self.set.is_some()
+        self.last_own_run.is_some() || self.last_call.is_some() || self.set.is_some()
     }
 
     pub(crate) const fn retired(&self) -> bool {
@@ -121,7 +121,7 @@ impl Cell {
     }
 
     pub(crate) fn skip(&mut self, reason: SkipReason) {
-        self.figures.skipped[reason as usize] += 1;
+        self.counters.skipped[reason as usize] += 1;
     }
 
     /// Whether the probes that it gates turn 503 if it is down.
@@ -131,7 +131,7 @@ impl Cell {
 
     /// Down, or unknown though it has run.
     pub(crate) fn failing(&self) -> bool {
-        match self.fold.status() {
+        match self.tracker.status() {
             Status::Down => true,
             Status::Unknown => self.has_run(),
             Status::Up | Status::Degraded => false,
@@ -139,10 +139,10 @@ impl Cell {
     }
 
     /// What this check adds to the service's tally.
-    pub(crate) fn weight(&self, info: &CheckInfo) -> Weight {
+    pub(crate) fn weight(&self, info: &CheckInfo) -> CheckContribution {
         let gates = |gate| self.gates_now() && info.gates.contains(gate);
         let serving = matches!(self.status(), Status::Up | Status::Degraded);
-        Weight {
+        CheckContribution {
             not_up: self.status() != Status::Up,
             ready_failing: gates(Gate::Ready) && self.failing(),
             ready_waiting: gates(Gate::Ready) && !self.has_run(),
@@ -165,7 +165,7 @@ impl Cell {
         self.since = transition.since;
         // The first status does not count as a change, because there was none before.
         if self.last_result.is_some() || self.set.is_some() {
-            self.figures.transitions[transition.to as usize] += 1;
+            self.counters.transitions[transition.to as usize] += 1;
         }
         transition
     }
@@ -179,14 +179,14 @@ impl Cell {
         kept: Option<Trace>,
         (now, ended): (Instant, SystemTime),
     ) {
-        let figures = &mut self.figures;
+        let figures = &mut self.counters;
         figures.outcomes[outcome as usize] += 1;
         figures.durations.record(duration, kept, ended);
         if outcome == Outcome::Unknown {
             return;
         }
         let good = outcome.is_good();
-        self.heard = Some(now);
+        self.last_result_at = Some(now);
         self.last_result = Some(good);
         if good {
             self.last_success_at = Some(ended);

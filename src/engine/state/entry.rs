@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::cell::{Cell, Decides, Ids};
+use super::counters::CheckCounters;
 use super::failed_runs::FailedRuns;
-use super::figures::Figures;
-use super::fold::{Fold, Thresholds};
 use super::labels::{Labels, escaped};
 use super::series_sink::CheckSeriesSink;
+use super::status_tracker::{StatusTracker, Thresholds};
 use crate::model::{CheckInfo, Outcome, Run, Status, Transition};
 
 /// A check of the current plan.
@@ -46,22 +46,22 @@ impl Entry {
             info,
             labels,
             Cell {
-                fold: Fold::default(),
+                tracker: StatusTracker::default(),
                 since: now,
                 before,
                 retired: false,
                 gating,
                 maintenance,
-                asked: None,
-                newest: None,
+                last_own_run: None,
+                last_call: None,
                 set: None,
-                well_at: None,
+                last_good_call_at: None,
                 calls: None,
                 kept_trace: None,
                 last_success_at: None,
                 last_result: None,
-                heard: None,
-                figures: Figures::default(),
+                last_result_at: None,
+                counters: CheckCounters::default(),
                 failed_runs: FailedRuns::default(),
             },
         )
@@ -75,11 +75,11 @@ impl Entry {
         before.retire();
         before.calls = None;
         drop(before);
-        cell.well_at = None;
+        cell.last_good_call_at = None;
         // Streaks are only valid for the options under which they were counted.
-        cell.fold = cell.fold.inherited();
+        cell.tracker = cell.tracker.inherited();
         if info.kind != old.info.kind {
-            cell.figures = Figures::default();
+            cell.counters = CheckCounters::default();
         }
         let entry = Self::with_cell(info, labels, cell);
         *entry.series_sink() = old.series_sink().take();
@@ -111,8 +111,8 @@ impl Entry {
 
     /// When the status of `cell` becomes stale, if no result arrives before.
     pub(crate) fn stale_at(&self, cell: &Cell) -> Option<Instant> {
-        let known = cell.fold.status() != Status::Unknown;
-        let heard = cell.heard.filter(|_| known)?;
+        let known = cell.tracker.status() != Status::Unknown;
+        let heard = cell.last_result_at.filter(|_| known)?;
         heard.checked_add(self.stale_after())
     }
 
@@ -121,7 +121,7 @@ impl Entry {
     pub(crate) fn expire(&self, cell: &mut Cell, now: Instant, ids: &Ids) -> Option<Transition> {
         let stale_at = self.stale_at(cell).filter(|at| *at < now)?;
         let at = SystemTime::now() - now.saturating_duration_since(stale_at);
-        let from = cell.fold.go_stale();
+        let from = cell.tracker.go_stale();
         let since = self.stale_after();
         Some(cell.change(Transition {
             id: ids.next(),
@@ -156,8 +156,8 @@ impl Entry {
             Decides::ByThreshold => self.thresholds(),
             Decides::AtOnce => Thresholds { failure: 1, ..self.thresholds() },
         };
-        let from = cell.fold.apply(run.outcome, thresholds);
-        let to = cell.fold.status();
+        let from = cell.tracker.apply(run.outcome, thresholds);
+        let to = cell.tracker.status();
         let ended = run.at + run.duration;
         let transition = (from != to).then(|| {
             cell.change(Transition {

@@ -3,8 +3,8 @@
 //! # Writing
 //!
 //! Only the engine can call the recorder methods (`record.rs`), which add each finished
-//! [`Run`](crate::model::Run) to the cell of its check (`entry.rs`, `cell.rs`, `fold.rs`). The
-//! service's status follows from counts (`tally.rs`), so a run costs the same with ten checks and
+//! [`Run`](crate::model::Run) to the cell of its check (`entry.rs`, `cell.rs`, `status_tracker.rs`). The
+//! service's status follows from counts (`service_counts.rs`), so a run costs the same with ten checks and
 //! with ten thousand.
 //!
 //! # Reading
@@ -14,18 +14,18 @@
 
 mod body;
 mod cell;
+mod counters;
 mod entry;
 mod failed_runs;
-mod figures;
-mod fold;
 mod labels;
 mod maintained;
 mod observe;
 mod record;
 mod series_sink;
 mod series_updates;
+mod service_counts;
 mod set;
-mod tally;
+mod status_tracker;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -42,17 +42,17 @@ use crate::model::{CheckInfo, Gate, ServiceStatus, Sink, Status, Trace};
 
 pub(crate) use body::Body;
 pub(crate) use cell::{Cell, Decides, Ids};
+pub(crate) use counters::{CheckCounters, Exemplar, Histogram};
 pub(crate) use entry::Entry;
-pub(crate) use figures::{Exemplar, Figures, Histogram};
 pub(crate) use labels::Labels;
 pub(crate) use maintained::Maintained;
 pub(crate) use observe::{Call, slowness};
 pub(crate) use record::Planned;
 pub(crate) use series_sink::{CheckSeriesSink, SeriesSink};
-pub(crate) use tally::Tally;
+pub(crate) use service_counts::ServiceCounts;
 pub(crate) use view::suppressor;
 
-pub use figures::BUCKETS;
+pub use counters::BUCKETS;
 pub use view::{Answer, CheckView, GroupView, Snapshot};
 
 /// The observed service, for the head of the status document and the resource of spans.
@@ -138,7 +138,7 @@ pub struct HealthState {
     plan: ArcSwap<Plan>,
     /// The checks in maintenance; locked while a plan is applied, so that no check of it is missed.
     maintained: Mutex<Maintained>,
-    tally: Mutex<Tally>,
+    tally: Mutex<ServiceCounts>,
     /// Statuses from before this process, for the checks of the first plan.
     remembered: Mutex<HashMap<Arc<str>, (Status, SystemTime)>>,
     /// The checks with observed calls, which the sinks get once a second.
@@ -151,7 +151,7 @@ pub struct HealthState {
     /// Time from due to start of runs.
     delays: Mutex<Histogram>,
     /// Heartbeat of the check runtime: set by it once a second, reset by the HTTP side.
-    beaten: AtomicBool,
+    runtime_was_alive: AtomicBool,
     silent_ticks: AtomicU32,
     /// Ticks without a beat after which the process counts as not live.
     tolerated_ticks: u32,
@@ -206,14 +206,14 @@ impl HealthState {
             suppressing: Mutex::default(),
             plan: ArcSwap::default(),
             maintained: Mutex::default(),
-            tally: Mutex::new(Tally::new(now, setup.remembered.service)),
+            tally: Mutex::new(ServiceCounts::new(now, setup.remembered.service)),
             remembered: Mutex::new(setup.remembered.checks),
             observed: Mutex::default(),
             changes: AtomicU64::new(0),
             ids: Ids::default(),
             fresh_until: AtomicU64::new(u64::MAX),
             delays: Mutex::default(),
-            beaten: AtomicBool::new(false),
+            runtime_was_alive: AtomicBool::new(false),
             silent_ticks: AtomicU32::new(0),
             tolerated_ticks: setup.tolerated_ticks.max(1),
         }
@@ -264,7 +264,7 @@ impl HealthState {
         self.maintained.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
+    pub(crate) fn tally(&self) -> MutexGuard<'_, ServiceCounts> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

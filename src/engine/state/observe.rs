@@ -56,14 +56,14 @@ fn began(ended: SystemTime, duration: Duration) -> SystemTime {
 impl Cell {
     /// The last run, of the check itself or of a call that was observed, or what the host has set.
     pub(crate) fn last_run(&self) -> Option<Arc<Run>> {
-        match &self.newest {
-            None => self.asked.as_ref().or(self.set.as_ref()).cloned(),
+        match &self.last_call {
+            None => self.last_own_run.as_ref().or(self.set.as_ref()).cloned(),
             Some(Newest::Other(run)) => Some(Arc::clone(run)),
             Some(Newest::Success { ended, duration }) => {
                 let (reason, message, trace) = (None, None, None);
                 let (outcome, duration) = (Outcome::Success, *duration);
                 let call = Call { outcome, duration, reason, message, trace };
-                Some(Arc::new(call.run(*ended, self.asked.as_deref())))
+                Some(Arc::new(call.run(*ended, self.last_own_run.as_deref())))
             }
         }
     }
@@ -71,8 +71,8 @@ impl Cell {
     /// When the last run ended.
     pub(crate) fn last_ended(&self) -> Option<SystemTime> {
         let ended = |run: &Run| run.at + run.duration;
-        match &self.newest {
-            None => self.asked.as_deref().map(ended),
+        match &self.last_call {
+            None => self.last_own_run.as_deref().map(ended),
             Some(Newest::Other(run)) => Some(ended(run)),
             Some(Newest::Success { ended, .. }) => Some(*ended),
         }
@@ -83,7 +83,7 @@ impl Cell {
     pub(super) fn well_within(&self, interval: Duration, now: Instant) -> bool {
         let serving = matches!(self.status(), Status::Up | Status::Degraded);
         let recent = |at: Instant| now.saturating_duration_since(at) <= interval;
-        serving && self.well_at.is_some_and(recent)
+        serving && self.last_good_call_at.is_some_and(recent)
     }
 
     /// Makes `run` the last one.
@@ -91,16 +91,16 @@ impl Cell {
         self.set = None;
         match origin {
             Origin::Check { .. } => {
-                self.asked = Some(Arc::clone(run));
-                self.newest = None;
+                self.last_own_run = Some(Arc::clone(run));
+                self.last_call = None;
             }
-            Origin::Host => self.newest = Some(Newest::Other(Arc::clone(run))),
+            Origin::Host => self.last_call = Some(Newest::Other(Arc::clone(run))),
         }
     }
 
     fn note_well(&mut self, outcome: Outcome, now: Instant) {
         if outcome != Outcome::Unknown {
-            self.well_at = outcome.is_good().then_some(now);
+            self.last_good_call_at = outcome.is_good().then_some(now);
         }
     }
 }
@@ -128,7 +128,7 @@ impl HealthState {
             (observed.outcome, observed.message) = (Outcome::Warning, Some(caveat));
         }
         cell.note_well(observed.outcome, now);
-        let mut fold = cell.fold;
+        let mut fold = cell.tracker;
         let status = fold.apply(observed.outcome, entry.thresholds());
         // Without a status nothing can become stale, and a gate may wait for this call.
         let fresh = entry.stale_at(&cell).is_some_and(|at| now <= at);
@@ -136,7 +136,7 @@ impl HealthState {
             self.turn(entry, cell, observed, ended);
             return Ok(());
         }
-        cell.fold = fold;
+        cell.tracker = fold;
         let (outcome, reason, duration) = (observed.outcome, observed.reason, observed.duration);
         cell.count(outcome, reason, duration, observed.trace, (now, ended));
         cell.kept_trace = observed.trace;
@@ -144,14 +144,14 @@ impl HealthState {
         cell.calls.get_or_insert_default().add(outcome, reason, duration, now);
         let mut failed = None;
         if outcome == Outcome::Success {
-            cell.newest = Some(Newest::Success { ended, duration });
+            cell.last_call = Some(Newest::Success { ended, duration });
         } else {
-            let run = Arc::new(observed.run(ended, cell.asked.as_deref()));
+            let run = Arc::new(observed.run(ended, cell.last_own_run.as_deref()));
             if let Some(calls) = &mut cell.calls {
                 calls.note(&run, now);
             }
             failed = cell.failed_run(&run, now).map(|failed| (Arc::clone(&run), failed));
-            cell.newest = Some(Newest::Other(run));
+            cell.last_call = Some(Newest::Other(run));
         }
         self.update_series_after_call(entry, &cell, duration);
         drop(cell);
@@ -167,7 +167,7 @@ impl HealthState {
     /// Adds a call that may change the status, with all effects of a run.
     #[cold]
     fn turn(&self, entry: &Entry, cell: MutexGuard<'_, Cell>, observed: Call, ended: SystemTime) {
-        let run = Arc::new(observed.run(ended, cell.asked.as_deref()));
+        let run = Arc::new(observed.run(ended, cell.last_own_run.as_deref()));
         self.fold(entry, cell, &run, (Origin::Host, Decides::ByThreshold));
     }
 

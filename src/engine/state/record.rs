@@ -9,9 +9,11 @@ use tokio::time::Instant;
 #[cfg(feature = "maintenance")]
 use super::Maintained;
 use super::cell::{Cell, Decides, Origin};
-use super::tally::Weight;
-use super::{Entry, HealthState, Plan, Tally, failed_runs};
-use crate::model::{CheckInfo, Event, Run, SkipReason, Status, Transition, log_targets, spared};
+use super::service_counts::CheckContribution;
+use super::{Entry, HealthState, Plan, ServiceCounts, failed_runs};
+use crate::model::{
+    CheckInfo, Event, Run, SkipReason, Status, Transition, catch_sink_panic, log_targets,
+};
 
 /// A check of a new plan, as the scheduler sees it against the current one.
 pub(crate) enum Planned {
@@ -154,9 +156,9 @@ impl HealthState {
         for entry in plan.entries.iter().filter(|e| !kept(&old, e)) {
             let cell = entry.lock();
             self.start_series(entry, &cell);
-            self.retally(|tally| {
+            self.update_counts(|tally| {
                 let weight = cell.weight(&entry.info);
-                tally.replace(Weight::default(), weight, &entry.info.groups, now);
+                tally.replace(CheckContribution::default(), weight, &entry.info.groups, now);
             });
             if cell.maintenance && old.find(&entry.info.name).is_none() {
                 self.send(entry, Event::Maintenance(true));
@@ -170,9 +172,9 @@ impl HealthState {
             let mut cell = entry.lock();
             cell.retire();
             entry.withdraw();
-            self.retally(|tally| {
+            self.update_counts(|tally| {
                 let weight = cell.weight(&entry.info);
-                tally.replace(weight, Weight::default(), &entry.info.groups, now);
+                tally.replace(weight, CheckContribution::default(), &entry.info.groups, now);
             });
             if plan.find(&entry.info.name).is_none() {
                 self.send_calls(entry, &mut cell);
@@ -180,7 +182,7 @@ impl HealthState {
             }
         }
         self.update_plan_series(&plan);
-        self.retally(|tally| tally.plan(|group| plan.has_group(group), now));
+        self.update_counts(|tally| tally.plan(|group| plan.has_group(group), now));
         self.fresh_until.store(0, Ordering::Release);
         self.touch();
         entries
@@ -245,8 +247,8 @@ impl HealthState {
     }
 
     /// Heartbeat of the check runtime, which calls this once a second.
-    pub(crate) fn beat(&self) {
-        self.beaten.store(true, Ordering::Release);
+    pub(crate) fn runtime_is_alive(&self) {
+        self.runtime_was_alive.store(true, Ordering::Release);
     }
 
     /// The HTTP side calls this once a second: it counts missing heartbeats of the check runtime,
@@ -255,7 +257,7 @@ impl HealthState {
     /// It counts its own ticks instead of time, so that waking up from a suspension is not a
     /// failure: both sides slept.
     pub(crate) fn tick(&self) {
-        let silent = if self.beaten.swap(false, Ordering::AcqRel) {
+        let silent = if self.runtime_was_alive.swap(false, Ordering::AcqRel) {
             self.silent_ticks.store(0, Ordering::Release);
             0
         } else {
@@ -271,7 +273,7 @@ impl HealthState {
         if self.tally().live() == live {
             return;
         }
-        self.retally(|tally| tally.set_live(live, SystemTime::now()));
+        self.update_counts(|tally| tally.set_live(live, SystemTime::now()));
         self.touch();
         if live {
             tracing::info!(
@@ -288,11 +290,11 @@ impl HealthState {
 
     /// Makes readiness say `draining` from now on.
     pub(crate) fn drain(&self) {
-        self.retally(|tally| tally.drain(SystemTime::now()));
+        self.update_counts(|tally| tally.drain(SystemTime::now()));
         self.touch();
     }
 
-    /// Changes a cell and, if its weight changes, also the tally. The sinks get earlier observed
+    /// Changes a cell and, if its weight changes, also the service's counts. The sinks get earlier observed
     /// calls first.
     pub(super) fn change<T>(
         &self,
@@ -307,7 +309,7 @@ impl HealthState {
         let now = cell.weight(&entry.info);
         if weight != now {
             let groups = &entry.info.groups;
-            self.retally(|tally| tally.replace(weight, now, groups, SystemTime::now()));
+            self.update_counts(|tally| tally.replace(weight, now, groups, SystemTime::now()));
         }
         if weight != now || status != cell.status() {
             self.touch();
@@ -315,8 +317,8 @@ impl HealthState {
         result
     }
 
-    /// Changes the tally. The sinks get each new status of the service, in order.
-    fn retally(&self, f: impl FnOnce(&mut Tally)) {
+    /// Changes the service's counts. The sinks get each new status of the service, in order.
+    fn update_counts(&self, f: impl FnOnce(&mut ServiceCounts)) {
         let mut tally = self.tally();
         let before = tally.status();
         f(&mut tally);
@@ -325,14 +327,14 @@ impl HealthState {
         }
         if tally.status() != before {
             for sink in &self.sinks {
-                spared(|| sink.service(tally.status(), tally.since()));
+                catch_sink_panic(|| sink.service(tally.status(), tally.since()));
             }
         }
     }
 
     pub(super) fn send(&self, entry: &Entry, event: Event<'_>) {
         for sink in &self.sinks {
-            spared(|| sink.record(&entry.info, event));
+            catch_sink_panic(|| sink.record(&entry.info, event));
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cell, Tally};
+use super::{Cell, ServiceCounts};
 use crate::model::CheckInfo;
 
 /// Receives the series of the service, and creates a sink for those of each check.
@@ -19,7 +19,7 @@ pub(crate) trait SeriesSink: Send + Sync {
     fn checks(&self, count: usize);
 
     /// Sets the service's status and what the probes answer.
-    fn service(&self, tally: &Tally);
+    fn service(&self, tally: &ServiceCounts);
 
     /// Counts the time from due to start of a run.
     fn delayed(&self, delay: Duration);

@@ -85,7 +85,7 @@ impl HealthState {
     pub(crate) fn withdraw(&self) {
         let Some(sink) = &self.series_sink else { return };
         {
-            // The tally is locked whenever it is written to the sink.
+            // the service's counts is locked whenever it is written to the sink.
             let _tally = self.tally();
             sink.withdraw();
         }

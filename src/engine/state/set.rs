@@ -53,12 +53,12 @@ impl HealthState {
 impl Cell {
     /// Makes `set` all that is known: runs from before the check was one to be set say nothing now.
     fn set(&mut self, set: &Arc<Run>) {
-        self.fold.set(set.outcome.status());
+        self.tracker.set(set.outcome.status());
         // A host that has spoken once means what it says: no run has to prove it.
         self.gating = true;
         self.set = Some(Arc::clone(set));
-        (self.asked, self.newest) = (None, None);
-        (self.heard, self.well_at) = (None, None);
+        (self.last_own_run, self.last_call) = (None, None);
+        (self.last_result_at, self.last_good_call_at) = (None, None);
         (self.last_result, self.last_success_at) = (None, None);
         self.kept_trace = set.trace;
     }

@@ -2,7 +2,7 @@
 
 mod groups;
 
-use super::tally::Weight;
+use super::service_counts::CheckContribution;
 use super::*;
 use crate::model::{Event, Gates, Outcome, Run, ServiceStatus, SkipReason, Status, Trace};
 use std::sync::atomic::AtomicUsize;
@@ -85,7 +85,7 @@ async fn a_call_after_a_stale_status_that_nobody_looked_at_says_that_it_was_stal
         .observe(&db, Call { outcome, duration, reason, message, trace })
         .expect("it is its entry");
     let cell = db.lock();
-    let changes = |to: Status| cell.figures.transitions[to as usize];
+    let changes = |to: Status| cell.counters.transitions[to as usize];
     assert_eq!((changes(Status::Unknown), changes(Status::Up)), (1, 1));
 }
 
@@ -95,10 +95,10 @@ fn a_check_of_another_kind_starts_counting_anew_and_one_of_the_same_goes_on() {
     state.record(&old, run(Outcome::Success), false);
     let slower = CheckInfo { interval: SECOND * 2, ..info("db") };
     let same = state.apply(vec![Planned::Changed(Arc::new(slower))]).remove(0);
-    assert_eq!(same.lock().figures.outcomes[Outcome::Success as usize], 1);
+    assert_eq!(same.lock().counters.outcomes[Outcome::Success as usize], 1);
     let other = CheckInfo { kind: "tcp", ..info("db") };
     let other = state.apply(vec![Planned::Changed(Arc::new(other))]).remove(0);
-    assert_eq!(other.lock().figures.outcomes, Figures::default().outcomes);
+    assert_eq!(other.lock().counters.outcomes, CheckCounters::default().outcomes);
     assert_eq!(other.lock().status(), Status::Up);
 }
 
@@ -161,9 +161,9 @@ fn without_a_processor_that_obeys_the_sampled_flag_alone_keeps_a_trace() {
     let kept = |run: Run| state.record(&entries[0], run, false).expect("it is of the plan").kept;
     assert!(!kept(run(Outcome::Failure)));
     let trace = Some(Trace { trace_id: 1, span_id: 2, sampled: true });
-    assert!(entries[0].lock().figures.durations.exemplars.is_none());
+    assert!(entries[0].lock().counters.durations.exemplars.is_none());
     assert!(kept(Run { trace, ..run(Outcome::Success) }));
-    assert!(entries[0].lock().figures.durations.exemplars.is_some());
+    assert!(entries[0].lock().counters.durations.exemplars.is_some());
 }
 
 #[test]
@@ -201,12 +201,12 @@ fn only_silence_in_a_row_ends_liveness() {
         state.tick();
         state.tick();
         assert!(live(), "two of three");
-        state.beat();
+        state.runtime_is_alive();
         state.tick();
     }
     (0..3).for_each(|_| state.tick());
     assert!(!live());
-    state.beat();
+    state.runtime_is_alive();
     state.tick();
     assert!(live());
 }
@@ -214,14 +214,15 @@ fn only_silence_in_a_row_ends_liveness() {
 #[test]
 fn the_service_status_is_the_first_that_applies_and_holds_since_it_does() {
     let at = |seconds: u32| SystemTime::UNIX_EPOCH + SECOND * seconds;
-    let mut tally = Tally::new(at(0), None);
-    let seen = |tally: &Tally| (tally.status(), tally.since());
+    let mut tally = ServiceCounts::new(at(0), None);
+    let seen = |tally: &ServiceCounts| (tally.status(), tally.since());
     tally.set_live(true, at(1));
     assert_eq!(seen(&tally), (ServiceStatus::Starting, at(0)), "nothing is known without a plan");
     tally.plan(|_| true, at(2));
     assert_eq!(seen(&tally), (ServiceStatus::Up, at(2)));
-    let down = Weight { not_up: true, ready_failing: true, ..Weight::default() };
-    tally.replace(Weight::default(), down, &[], at(3));
+    let down =
+        CheckContribution { not_up: true, ready_failing: true, ..CheckContribution::default() };
+    tally.replace(CheckContribution::default(), down, &[], at(3));
     assert_eq!(seen(&tally), (ServiceStatus::Down, at(3)));
     tally.set_live(false, at(4));
     assert_eq!(seen(&tally), (ServiceStatus::Down, at(3)), "for another cause");
@@ -315,7 +316,7 @@ fn a_check_in_maintenance_makes_a_probe_degraded_at_worst() {
     assert_eq!((view.status, view.maintenance, view.gates_now), (Status::Down, true, false));
     state.record(&entry, run(Outcome::Success), false);
     assert_eq!(state.snapshot().status, ServiceStatus::Up);
-    let figures = entry.lock().figures.clone();
+    let figures = entry.lock().counters.clone();
     assert_eq!((figures.slo_good, figures.slo_bad), (0, 0));
     assert_eq!(figures.outcomes, [1, 0, 1, 0, 1], "and yet each is counted");
 }
@@ -336,7 +337,7 @@ fn maintenance_that_ends_lets_a_check_count_again_at_once() {
     assert_eq!(state.snapshot().status, ServiceStatus::Down);
     assert!(grew());
     state.record(&entry, run(Outcome::Failure), false);
-    assert_eq!(entry.lock().figures.slo_bad, 2, "before and after");
+    assert_eq!(entry.lock().counters.slo_bad, 2, "before and after");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Views of the state for readers: one check, a snapshot of all checks, or the answer of one probe,
 //! also with `?exclude`.
 //!
-//! [`HealthState::answer`] computes the rules of `tally.rs` for the checks of one probe, with
+//! [`HealthState::answer`] computes the rules of `service_counts.rs` for the checks of one probe, with
 //! exclusions; change both together.
 
 use std::sync::Arc;

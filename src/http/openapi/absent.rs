@@ -11,9 +11,9 @@ impl<T: ?Sized> JsonSchema for T {}
 
 /// Routes.
 #[derive(Debug)]
-pub(super) struct Surface<S = ()>(Router<S>);
+pub(super) struct DocumentedRouter<S = ()>(Router<S>);
 
-impl<S: Clone + Send + Sync + 'static> Surface<S> {
+impl<S: Clone + Send + Sync + 'static> DocumentedRouter<S> {
     pub(super) fn new() -> Self {
         Self(Router::new())
     }
@@ -26,12 +26,12 @@ impl<S: Clone + Send + Sync + 'static> Surface<S> {
         Self(self.0.merge(other.0))
     }
 
-    pub(super) fn with_state(self, state: S) -> Surface {
-        Surface(self.0.with_state(state))
+    pub(super) fn with_state(self, state: S) -> DocumentedRouter {
+        DocumentedRouter(self.0.with_state(state))
     }
 }
 
-impl Surface {
+impl DocumentedRouter {
     pub(super) fn into_router(self) -> Router {
         self.0
     }

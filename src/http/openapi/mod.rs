@@ -1,6 +1,6 @@
 //! `/openapi.json`: the parameters and answers of all routes, in OpenAPI 3.1.
 //!
-//! A [`Surface`] is routes with an [`Operation`] beside each, so that no route is left out. The
+//! A [`DocumentedRouter`] is routes with an [`Operation`] beside each, so that no route is left out. The
 //! schemas come from the very types that are serialised.
 
 mod document;
@@ -24,12 +24,12 @@ pub(super) use operation::{Operation, Parameter, Token};
 
 /// Routes, and how each of them is described.
 #[derive(Debug)]
-pub(super) struct Surface<S = ()> {
+pub(super) struct DocumentedRouter<S = ()> {
     router: Router<S>,
     described: Vec<(&'static str, Operation)>,
 }
 
-impl<S: Clone + Send + Sync + 'static> Surface<S> {
+impl<S: Clone + Send + Sync + 'static> DocumentedRouter<S> {
     pub(super) fn new() -> Self {
         Self { router: Router::new(), described: Vec::new() }
     }
@@ -53,12 +53,12 @@ impl<S: Clone + Send + Sync + 'static> Surface<S> {
     }
 
     /// Hands the handlers what they share.
-    pub(super) fn with_state(self, state: S) -> Surface {
-        Surface { router: self.router.with_state(state), described: self.described }
+    pub(super) fn with_state(self, state: S) -> DocumentedRouter {
+        DocumentedRouter { router: self.router.with_state(state), described: self.described }
     }
 }
 
-impl Surface {
+impl DocumentedRouter {
     /// The routes alone.
     pub(super) fn into_router(self) -> Router {
         self.router

@@ -34,12 +34,12 @@ pub(super) struct Bars {
 
 /// How a day looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum DayStatus {
     Nothing,
     Of(Status),
 }
 
-impl Look {
+impl DayStatus {
     const ALL: [Self; 5] = [
         Self::Nothing,
         Self::Of(Status::Unknown),
@@ -111,23 +111,23 @@ fn day_before(now: SystemTime, days: usize) -> SystemTime {
 }
 
 fn paths(days: &[Day]) -> Vec<(&'static str, String)> {
-    let path = |look: Look| {
+    let path = |look: DayStatus| {
         let mut path = String::new();
         let mut place = 0;
-        for run in days.chunk_by(|a, b| Look::of(a) == Look::of(b)) {
-            if run.first().map(Look::of) == Some(look) {
+        for run in days.chunk_by(|a, b| DayStatus::of(a) == DayStatus::of(b)) {
+            if run.first().map(DayStatus::of) == Some(look) {
                 let _ = write!(path, "M{} {}h{}", place * PITCH, look.middle(), run.len() * PITCH);
             }
             place += run.len();
         }
         (!path.is_empty()).then(|| (look.class(), path))
     };
-    Look::ALL.into_iter().filter_map(path).collect()
+    DayStatus::ALL.into_iter().filter_map(path).collect()
 }
 
 fn data(days: &[Day]) -> String {
     let missing = |day: &Day| hundredths(day.share).map_or(0, |share| 10_000 - share);
-    let key = |day: &Day| (Look::of(day).letter(), missing(day));
+    let key = |day: &Day| (DayStatus::of(day).letter(), missing(day));
     let mut data = String::new();
     for run in days.chunk_by(|a, b| key(a) == key(b)) {
         let Some((letter, missing)) = run.first().map(key) else { continue };

@@ -5,7 +5,7 @@ use askama::Template;
 use super::bars::Bars;
 use super::curve::Chart;
 use super::failures::{FailureRow, failures};
-use super::past::{CheckPast, Kept, Range, incidents};
+use super::past::{CheckPast, HistoryResult, Range, incidents};
 use super::text::{Moment, budget, figure, latency, percent, setting};
 use super::view::{Cx, Frame, IncidentRow, Row, ShownCause, state};
 use crate::engine::state::{CheckView, ServiceInfo};
@@ -31,7 +31,7 @@ pub(super) struct CheckPage<'a> {
     chart: Option<Chart>,
     failures: Vec<FailureRow>,
     history_is_off: bool,
-    kept: &'a Kept<IncidentPage>,
+    kept: &'a HistoryResult<IncidentPage>,
     incidents: Vec<IncidentRow<'a>>,
     /// Where older incidents begin, as a query writes it.
     older: Option<String>,

@@ -34,7 +34,7 @@ use axum::routing::get;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::openapi::{Surface, live};
+use super::openapi::{DocumentedRouter, live};
 use super::problem::{PROBLEM_JSON, Problem};
 use crate::http::accept::{self, Media};
 use crate::http::access::Refused;
@@ -59,9 +59,10 @@ const PROBLEM: Media<'_> = Media::new(PROBLEM_JSON);
 const DETAILS: &str = "details";
 
 /// The pages and what they load.
-pub(super) fn router(routes: &Arc<Routes>) -> Surface {
-    let pages = Pages { routes: Arc::clone(routes), kept: <[Mutex<Option<Made>>; 2]>::default() };
-    Surface::new()
+pub(super) fn router(routes: &Arc<Routes>) -> DocumentedRouter {
+    let pages =
+        Pages { routes: Arc::clone(routes), kept: <[Mutex<Option<CachedOverview>>; 2]>::default() };
+    DocumentedRouter::new()
         .route("/", get(overview), live::overview())
         .route("/checks/{check}", get(check), live::check())
         .route("/badge/{badge}", get(badge), live::badge())
@@ -73,11 +74,11 @@ pub(super) fn router(routes: &Arc<Routes>) -> Surface {
 struct Pages {
     routes: Arc<Routes>,
     /// The overview last made, without and with details.
-    kept: [Mutex<Option<Made>>; 2],
+    kept: [Mutex<Option<CachedOverview>>; 2],
 }
 
 /// An overview as it was made.
-struct Made {
+struct CachedOverview {
     base: String,
     changes: u64,
     at: Instant,
@@ -167,14 +168,14 @@ impl Pages {
         let mut kept = self.kept[usize::from(details)].lock().await;
         // Asked before it is made: a change meanwhile makes it old at once.
         let changes = self.routes.state.changes();
-        let fresh = |made: &&Made| {
+        let fresh = |made: &&CachedOverview| {
             made.base == base && made.changes == changes && made.at.elapsed() < FRESH
         };
         if let Some(made) = kept.as_ref().filter(fresh) {
             return Some(made.body.clone());
         }
         let body = self.make(base.clone(), details, 1).await?;
-        *kept = Some(Made { base, changes, at: Instant::now(), body: body.clone() });
+        *kept = Some(CachedOverview { base, changes, at: Instant::now(), body: body.clone() });
         Some(body)
     }
 

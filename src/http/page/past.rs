@@ -19,7 +19,7 @@ const INCIDENTS: usize = 20;
 
 /// Result of one history query.
 #[derive(Debug, Clone, Default)]
-pub(super) enum Kept<T> {
+pub(super) enum HistoryResult<T> {
     /// No history is kept.
     #[default]
     Off,
@@ -29,7 +29,7 @@ pub(super) enum Kept<T> {
     Known(T),
 }
 
-impl<T> Kept<T> {
+impl<T> HistoryResult<T> {
     pub(super) const fn known(&self) -> Option<&T> {
         match self {
             Self::Known(known) => Some(known),
@@ -52,8 +52,8 @@ pub(super) type Days = Arc<BTreeMap<String, Vec<Day>>>;
 /// What the overview shows of the past.
 #[derive(Debug, Default)]
 pub(super) struct Past {
-    pub(super) days: Kept<Days>,
-    pub(super) incidents: Kept<IncidentPage>,
+    pub(super) days: HistoryResult<Days>,
+    pub(super) incidents: HistoryResult<IncidentPage>,
 }
 
 impl Past {
@@ -62,7 +62,7 @@ impl Past {
         let filter = IncidentFilter { limit: INCIDENTS, ..IncidentFilter::default() };
         let (days, incidents) =
             tokio::join!(bounded(history.days(DAYS)), bounded(history.incidents(&filter)));
-        Self { days: Kept::of(days), incidents: Kept::of(incidents) }
+        Self { days: HistoryResult::of(days), incidents: HistoryResult::of(incidents) }
     }
 }
 
@@ -117,9 +117,9 @@ impl Range {
 /// What a check's page shows of the past.
 #[derive(Debug, Default)]
 pub(super) struct CheckPast {
-    pub(super) days: Kept<Days>,
-    pub(super) incidents: Kept<IncidentPage>,
-    pub(super) steps: Kept<Vec<Step>>,
+    pub(super) days: HistoryResult<Days>,
+    pub(super) incidents: HistoryResult<IncidentPage>,
+    pub(super) steps: HistoryResult<Vec<Step>>,
     pub(super) availability: Option<Availability>,
 }
 
@@ -147,9 +147,9 @@ impl CheckPast {
             incidents = bounded(history.incidents(&newest)).await;
         }
         Self {
-            days: Kept::of(days),
-            incidents: Kept::of(incidents),
-            steps: Kept::of(steps),
+            days: HistoryResult::of(days),
+            incidents: HistoryResult::of(incidents),
+            steps: HistoryResult::of(steps),
             availability: Some(history.availability(check)),
         }
     }
@@ -160,7 +160,7 @@ async fn bounded<T>(answer: impl Future<Output = Result<T, ReadError>>) -> Resul
 }
 
 /// An incident's page is what the pages hold; the rest of a [`IncidentPage`] is where it goes on.
-pub(super) fn incidents(kept: &Kept<IncidentPage>) -> &[Incident] {
+pub(super) fn incidents(kept: &HistoryResult<IncidentPage>) -> &[Incident] {
     kept.known().map_or(&[], |page| &page.incidents)
 }
 

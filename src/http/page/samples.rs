@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::past::{Kept, Past};
+use super::past::{HistoryResult, Past};
 use crate::engine::state::{CheckView, ServiceInfo, Snapshot};
 use crate::history::recent::{MINUTES, Minute};
 use crate::history::{Day, Incident, IncidentPage, Share};
@@ -92,8 +92,8 @@ pub(super) fn past(names: &[String]) -> Past {
     };
     let incidents = if names.is_empty() { Vec::new() } else { (0..20).map(incident).collect() };
     Past {
-        days: Kept::Known(Arc::new(names.iter().enumerate().map(days).collect())),
-        incidents: Kept::Known(IncidentPage { incidents, next: None }),
+        days: HistoryResult::Known(Arc::new(names.iter().enumerate().map(days).collect())),
+        incidents: HistoryResult::Known(IncidentPage { incidents, next: None }),
     }
 }
 

@@ -8,7 +8,7 @@ use askama::Template;
 use super::assets::{self, Asset};
 use super::bars::Bars;
 use super::curve::Spark;
-use super::past::{Days, Kept, Past, incidents};
+use super::past::{Days, HistoryResult, Past, incidents};
 use super::summary::{Summary, waits};
 use super::text::{Moment, capital, capital_service, span};
 use crate::engine::state::{CheckView, GroupView, ServiceInfo, Snapshot};
@@ -179,7 +179,7 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn new(view: &'a CheckView, past: &Kept<Days>, cx: &Cx<'_>) -> Self {
+    pub(super) fn new(view: &'a CheckView, past: &HistoryResult<Days>, cx: &Cx<'_>) -> Self {
         let name = &*view.info.name;
         let days = |days: &Days| Bars::new(days.get(name).map_or(&[], Vec::as_slice), cx.now);
         Self {
@@ -233,8 +233,8 @@ pub(super) struct Overview<'a> {
     rows: Vec<Row<'a>>,
     /// Pages of a fleet, if there is more than one.
     pages: Option<Pages>,
-    days: &'a Kept<Days>,
-    kept: &'a Kept<IncidentPage>,
+    days: &'a HistoryResult<Days>,
+    kept: &'a HistoryResult<IncidentPage>,
     incidents: Vec<IncidentRow<'a>>,
     groups: Vec<GroupRow<'a>>,
 }

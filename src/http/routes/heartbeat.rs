@@ -16,7 +16,7 @@ use hyper::{StatusCode, header};
 
 use super::heartbeat_report::{Asked, signal};
 use crate::engine::check::Signal;
-use crate::http::openapi::{Operation, Parameter, Surface, Token};
+use crate::http::openapi::{DocumentedRouter, Operation, Parameter, Token};
 use crate::http::problem::Problem;
 use crate::http::reply::refused;
 use crate::http::routes::Routes;
@@ -29,7 +29,7 @@ const KEPT: usize = 10 * 1024;
 const TOKEN: &str = "token";
 
 /// The routes of heartbeats.
-pub(super) fn router(routes: &Arc<Routes>) -> Surface {
+pub(super) fn router(routes: &Arc<Routes>) -> DocumentedRouter {
     let about = "The first 10 KiB of the body are kept as message. The token may also come as the \
                  password of Basic authentication or as `?token=`. PUT does the same, and so do GET \
                  and HEAD, for clients that know nothing else. A form or a JSON object may say \
@@ -43,7 +43,7 @@ pub(super) fn router(routes: &Arc<Routes>) -> Surface {
         .about(about)
         .takes(&[Parameter::CHECK, Parameter::path("signal", further)]);
     let hearing = || get(hear).post(hear).put(hear);
-    Surface::new()
+    DocumentedRouter::new()
         .route("/heartbeat/{check}", hearing(), described(operation))
         .route("/heartbeat/{check}/{signal}", hearing(), described(reporting))
         .with_state(Arc::clone(routes))

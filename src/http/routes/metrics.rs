@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::health::Health;
 use crate::http::accept::{self, Media};
 use crate::http::compression;
-use crate::http::openapi::{Operation, Surface, Token};
+use crate::http::openapi::{DocumentedRouter, Operation, Token};
 use crate::http::problem::Problem;
 use crate::http::reply::refused;
 use crate::http::routes::Routes;
@@ -30,7 +30,7 @@ use crate::telemetry::metrics::Format;
 const LIMIT_KIB: u32 = 256 * 1024;
 
 /// The metrics route.
-pub(super) fn router(routes: &Arc<Routes>) -> Surface {
+pub(super) fn router(routes: &Arc<Routes>) -> DocumentedRouter {
     let pages = Arc::new(Pages::new(routes.health.clone()));
     let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
         let headers = request.headers();
@@ -48,7 +48,7 @@ pub(super) fn router(routes: &Arc<Routes>) -> Surface {
         .problem(401, "A token is needed, or it is wrong.")
         .problem(429, "Many wrong tokens came from there.")
         .problem(503, "Too many pages wait for their clients.");
-    Surface::new().route("/metrics", get(answer), operation).with_state(Arc::clone(routes))
+    DocumentedRouter::new().route("/metrics", get(answer), operation).with_state(Arc::clone(routes))
 }
 
 /// The format of the page for these headers: OpenMetrics for clients that prefer it, else text, also
@@ -60,17 +60,17 @@ fn format(headers: &HeaderMap) -> Format {
 }
 
 /// A page, or the status that says why there is none.
-type Made = Result<Bytes, StatusCode>;
+type PageResult = Result<Bytes, StatusCode>;
 
 /// Rendering panicked.
-const FAILED: Made = Err(StatusCode::INTERNAL_SERVER_ERROR);
+const FAILED: PageResult = Err(StatusCode::INTERNAL_SERVER_ERROR);
 
 /// What is being rendered and compressed.
 struct Pages {
     health: Health,
     memory: Arc<Semaphore>,
-    plain: [SingleFlight<Made>; 2],
-    gzip: [SingleFlight<Made>; 2],
+    plain: [SingleFlight<PageResult>; 2],
+    gzip: [SingleFlight<PageResult>; 2],
 }
 
 impl Pages {
@@ -98,7 +98,7 @@ impl Pages {
         }
     }
 
-    async fn plain(self: &Arc<Self>, format: Format) -> Made {
+    async fn plain(self: &Arc<Self>, format: Format) -> PageResult {
         let render = || {
             let pages = Arc::clone(self);
             off_the_async_threads(move || {
@@ -110,7 +110,7 @@ impl Pages {
         self.plain[format as usize].share(render).await.unwrap_or(FAILED)
     }
 
-    async fn gzip(self: &Arc<Self>, format: Format) -> Made {
+    async fn gzip(self: &Arc<Self>, format: Format) -> PageResult {
         let start = || {
             let pages = Arc::clone(self);
             async move {
@@ -129,27 +129,27 @@ impl Pages {
     }
 
     /// Counts `page` against the bound for as long as anybody holds it.
-    fn keep(&self, page: Vec<u8>) -> Made {
+    fn keep(&self, page: Vec<u8>) -> PageResult {
         let size = u32::try_from(page.len() / 1024).unwrap_or(u32::MAX).clamp(1, LIMIT_KIB);
         let permit = Arc::clone(&self.memory).try_acquire_many_owned(size);
         let permit = permit.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-        Ok(Bytes::from_owner(Kept { page, _permit: permit }))
+        Ok(Bytes::from_owner(PageInMemory { page, _permit: permit }))
     }
 }
 
-struct Kept {
+struct PageInMemory {
     page: Vec<u8>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Kept {
+impl AsRef<[u8]> for PageInMemory {
     fn as_ref(&self) -> &[u8] {
         &self.page
     }
 }
 
 /// Runs `work` on a thread that may block; a panic in it is passed on to the single flight.
-async fn off_the_async_threads(work: impl FnOnce() -> Made + Send + 'static) -> Made {
+async fn off_the_async_threads(work: impl FnOnce() -> PageResult + Send + 'static) -> PageResult {
     match tokio::task::spawn_blocking(work).await {
         Ok(made) => made,
         Err(error) => match error.try_into_panic() {

@@ -18,7 +18,7 @@ use crate::engine::state::HealthState;
 use crate::health::Health;
 
 use super::access;
-use super::openapi::Surface;
+use super::openapi::DocumentedRouter;
 
 /// What the routes share.
 pub(crate) struct Routes {
@@ -32,12 +32,12 @@ pub(crate) struct Routes {
 }
 
 /// What programs ask for.
-pub(super) fn surface(routes: &Arc<Routes>) -> Surface {
+pub(super) fn surface(routes: &Arc<Routes>) -> DocumentedRouter {
     probe::router(routes).merge(details(routes))
 }
 
 /// What programs ask for, the probes apart.
-pub(super) fn details(routes: &Arc<Routes>) -> Surface {
+pub(super) fn details(routes: &Arc<Routes>) -> DocumentedRouter {
     let details =
         status::router(routes).merge(events::router(routes)).merge(heartbeat::router(routes));
     #[cfg(feature = "history")]

@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::health_json;
 use crate::engine::state::{self, Answer, CheckView};
 use crate::http::accept;
-use crate::http::openapi::{JsonSchema, Operation, Parameter, Surface, Token};
+use crate::http::openapi::{DocumentedRouter, JsonSchema, Operation, Parameter, Token};
 use crate::http::problem::Problem;
 use crate::http::routes::Routes;
 use crate::model::{Gate, ServiceStatus, Status};
@@ -49,8 +49,8 @@ pub(crate) fn at(path: &str) -> Option<(&'static str, Gate)> {
 }
 
 /// The probe routes.
-pub(in crate::http) fn router(routes: &Arc<Routes>) -> Surface {
-    let mut probes = Surface::new();
+pub(in crate::http) fn router(routes: &Arc<Routes>) -> DocumentedRouter {
+    let mut probes = DocumentedRouter::new();
     for (path, gate) in PATHS {
         let answer = move |State(routes): State<Arc<Routes>>, request: Request| async move {
             probe(&routes, gate, &request)

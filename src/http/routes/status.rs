@@ -17,14 +17,14 @@ use crate::health::RefusedReload;
 use crate::history::History;
 #[cfg(feature = "history")]
 use crate::history::{self, Share};
-use crate::http::openapi::{Operation, Parameter, Surface, Token};
+use crate::http::openapi::{DocumentedRouter, Operation, Parameter, Token};
 use crate::http::problem::Problem;
 use crate::http::reply::{Time, json, refused};
 use crate::http::routes::Routes;
 use crate::model::{Gate, Outcome, Phase, Reason, Run, ServiceStatus, Status};
 
 /// The status routes.
-pub(super) fn router(routes: &Arc<Routes>) -> Surface {
+pub(super) fn router(routes: &Arc<Routes>) -> DocumentedRouter {
     let every = Operation::get("The structured status of the service and its checks")
         .about("200 whatever the status is: the probes are for codes.")
         .token(Token::Details)
@@ -39,7 +39,7 @@ pub(super) fn router(routes: &Arc<Routes>) -> Surface {
         .problem(401, "The token is wrong.")
         .problem(404, "There is no check of this name.")
         .problem(429, "Many wrong tokens came from there.");
-    Surface::new()
+    DocumentedRouter::new()
         .route("/status", get(all), every)
         .route("/status/{check}", get(one), single)
         .with_state(Arc::clone(routes))

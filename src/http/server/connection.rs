@@ -36,7 +36,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::tracker::{Connection, Due, InFlight, Limits};
-use super::transfer::{self, Sent, Watched};
+use super::transfer::{self, ResponseBody, TrackedStream};
 use crate::http::app::{App, Draining};
 use crate::http::middleware::guard;
 use crate::http::problem::Problem;
@@ -186,7 +186,7 @@ impl Shared {
             let in_flight = conn.request(request.version() == Version::HTTP_2);
             self.answer(request, in_flight, conn, peer)
         });
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(conn)));
+        let io = TokioIo::new(TrackedStream::new(stream, Arc::clone(conn)));
         let mut http = pin!(protocol.serve_connection(io, service));
         // It fires at once and then learns when something is due, handshake accounted for.
         let mut timer = pin!(sleep_until(Instant::now()));
@@ -236,7 +236,7 @@ impl Shared {
         in_flight: InFlight,
         conn: &Arc<Connection>,
         peer: SocketAddr,
-    ) -> impl Future<Output = Result<Response<Sent>, Infallible>> + Send + use<> {
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + Send + use<> {
         let request = self.app.normalized(request);
         let draining = self.app.draining();
         // HTTP/2 has no such header; it says goodbye when the listener closes.
@@ -250,7 +250,7 @@ impl Shared {
                 response.headers_mut().remove(CONTENT_LENGTH);
             }
             let endless = is_event_stream(&response);
-            Ok(response.map(|body| Sent::new(body, in_flight, endless)))
+            Ok(response.map(|body| ResponseBody::new(body, in_flight, endless)))
         };
         if let Some(response) = self.app.at_once(&request) {
             return Either::Left(ready(send(response)));
@@ -272,7 +272,7 @@ impl Shared {
             if body.is_end_stream() {
                 return Body::empty();
             }
-            transfer::received(body, conn.body(), limit.clone(), self.limits.header)
+            transfer::limit_request_body(body, conn.body(), limit.clone(), self.limits.header)
         });
         if !request.body().is_end_stream() {
             request.extensions_mut().insert(limit.clone());

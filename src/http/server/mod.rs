@@ -236,11 +236,11 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// A problem that is logged when it begins and when it is over, not each time it occurs.
 #[derive(Debug, Default)]
-struct Trouble {
+struct LoggedCondition {
     last_met: Option<Instant>,
 }
 
-impl Trouble {
+impl LoggedCondition {
     /// Records an occurrence; true if it has just begun.
     fn begins(&mut self) -> bool {
         self.last_met.replace(Instant::now()).is_none()
@@ -260,14 +260,14 @@ impl Trouble {
 struct Accepting<'a> {
     listener: &'a TcpListener,
     tracker: &'a Tracker,
-    full: Trouble,
-    failing: Trouble,
+    full: LoggedCondition,
+    failing: LoggedCondition,
     pause: Duration,
 }
 
 impl<'a> Accepting<'a> {
     fn new(listener: &'a TcpListener, tracker: &'a Tracker) -> Self {
-        let (full, failing) = (Trouble::default(), Trouble::default());
+        let (full, failing) = (LoggedCondition::default(), LoggedCondition::default());
         Self { listener, tracker, full, failing, pause: PAUSES.0 }
     }
 

@@ -1,7 +1,7 @@
 //! The bytes of a connection and the bodies on it, each bounded in size or time.
 //!
-//! [`Watched`] records on the connection when its socket blocks, [`Sent`] when a part of an answer
-//! waits for the client, and [`received`] limits the size and the time of a request body.
+//! [`TrackedStream`] records on the connection when its socket blocks, [`ResponseBody`] when a part of an answer
+//! waits for the client, and [`limit_request_body`] limits the size and the time of a request body.
 
 use std::io;
 use std::pin::Pin;
@@ -35,7 +35,7 @@ const MAX_DISCARDED: usize = 256 * 1024;
 /// A client that closes its sending half waits for its answer anyway: the end of what it sends
 /// is handed on only once no answer is owed.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
+pub(super) struct TrackedStream<S> {
     stream: S,
     connection: Arc<Connection>,
     blocked: bool,
@@ -62,7 +62,7 @@ struct Closing {
     discarded: usize,
 }
 
-impl<S> Watched<S> {
+impl<S> TrackedStream<S> {
     pub(super) const fn new(stream: S, connection: Arc<Connection>) -> Self {
         let (blocked, put_off) = (false, false);
         Self { stream, connection, blocked, closing: None, answered: 0, refusal: None, put_off }
@@ -82,7 +82,7 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Watched<S> {
+impl<S: AsyncWrite + Unpin> TrackedStream<S> {
     /// Writes a problem instead of `head`, where that is a refusal of hyper's own; `None` where it
     /// is something else.
     fn poll_refuse(
@@ -114,7 +114,7 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
     }
 }
 
-impl<S> Drop for Watched<S> {
+impl<S> Drop for TrackedStream<S> {
     fn drop(&mut self) {
         if self.blocked {
             self.connection.unblocked();
@@ -122,7 +122,7 @@ impl<S> Drop for Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TrackedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -152,7 +152,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TrackedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
 /// An answer's body on its way to the client, in parts of at most [`PART`] bytes.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub(super) struct ResponseBody {
     body: Body,
     rest: Bytes,
     request: InFlight,
@@ -230,7 +230,7 @@ pub(super) struct Sent {
     endless: bool,
 }
 
-impl Sent {
+impl ResponseBody {
     pub(super) fn new(body: Body, mut request: InFlight, endless: bool) -> Self {
         request.ready();
         Self { body, rest: Bytes::new(), request, endless }
@@ -242,7 +242,7 @@ impl Sent {
     }
 }
 
-impl HttpBody for Sent {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -294,7 +294,7 @@ impl HttpBody for Sent {
 
 /// A request's body, at most [`MAX_REQUEST_BODY`] long and complete within `time`; a handler may
 /// lift both by `limit`, and each part is then to come within `time`.
-pub(super) fn received(
+pub(super) fn limit_request_body(
     body: Incoming,
     guard: ReadingBody,
     limit: BodyLimit,

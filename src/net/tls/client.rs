@@ -151,7 +151,7 @@ pub(crate) async fn handshake(
     endpoint: &Endpoint,
     stream: TcpStream,
 ) -> Result<Box<TlsConnection>, Failure> {
-    let stream = unless_mysql(cx, client, endpoint, stream).await?;
+    let stream = reject_mysql_greeting(cx, client, endpoint, stream).await?;
     let verifier = Arc::new(Verifier::new(client.trust.clone()));
     verified_handshake(cx, client, endpoint, stream, &verifier).await
 }
@@ -213,7 +213,7 @@ async fn verified_handshake(
 /// is refused, since MySQL counts a handshake that it did not ask for against this host.
 ///
 /// Only a server that answered the last handshake with something else is waited for.
-async fn unless_mysql(
+async fn reject_mysql_greeting(
     cx: &Context,
     client: &TlsClient,
     endpoint: &Endpoint,

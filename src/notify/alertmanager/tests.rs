@@ -376,26 +376,3 @@ async fn what_is_waited_for_is_looked_at_in_time() {
     let (_, due) = scene.receiver.next(&scene.store, &scene.template);
     assert_eq!(due.expect("a resend") - tokio::time::Instant::now(), MINUTE);
 }
-
-#[tokio::test(start_paused = true)]
-async fn no_alert_ends_before_it_began_though_the_clock_is_set_back() {
-    let mut scene = Scene::new();
-    let db = informative("db");
-    scene.runs(&db, Outcome::Failure, Status::Down);
-    let tomorrow = Transition {
-        id: 1,
-        from: Status::Up,
-        to: Status::Down,
-        at: SystemTime::now() + 1440 * MINUTE,
-        since: SystemTime::now() + 1440 * MINUTE,
-        reason: None,
-        message: None,
-        trace: None,
-    };
-    scene.store.record(&db, Event::Transition(&tomorrow));
-    advance(GRACE).await;
-    assert_eq!(scene.posted(), ["CheckDown db warning"]);
-    scene.becomes(&db, Status::Down, Status::Up);
-    let last = scene.attempts();
-    assert_eq!(last[0]["endsAt"], last[0]["startsAt"], "Alertmanager would refuse it");
-}

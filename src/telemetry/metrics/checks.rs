@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::names::{self, Metric, MetricType};
 use super::page::{Page, Value};
-use crate::engine::state::{Entry, Figures, Plan, suppressor};
+use crate::engine::state::{CheckCounters, Entry, Plan, suppressor};
 use crate::model::{CheckInfo, Gate, Measurement, Outcome, Reason, Run, SkipReason, Status};
 
 /// The values of one check, copied while its cell was locked once. So all its series are of one
@@ -23,10 +23,10 @@ struct Row<'a> {
     maintenance: bool,
     suppressed: bool,
     /// The last run of the check itself, not of an observed call.
-    asked: Option<Arc<Run>>,
+    last_own_run: Option<Arc<Run>>,
     last_ended: Option<SystemTime>,
     last_success_at: Option<SystemTime>,
-    figures: Figures,
+    counters: CheckCounters,
 }
 
 impl<'a> Row<'a> {
@@ -42,10 +42,10 @@ impl<'a> Row<'a> {
             consecutive_failures: cell.consecutive_failures(),
             maintenance: cell.maintenance,
             suppressed,
-            asked: cell.asked.clone(),
+            last_own_run: cell.last_own_run.clone(),
             last_ended: cell.last_ended(),
             last_success_at: cell.last_success_at,
-            figures: cell.figures.clone(),
+            counters: cell.counters.clone(),
         }
     }
 }
@@ -140,10 +140,10 @@ fn statuses(page: &mut Page, rows: &Rows<'_>) {
 
 fn durations(page: &mut Page, rows: &Rows<'_>) {
     rows.each(page, &names::CHECK_DURATION, |page, name, row| {
-        page.histogram(name, row.series, &row.figures.durations);
+        page.histogram(name, row.series, &row.counters.durations);
     });
     rows.each(page, &names::CHECK_PHASE_DURATION, |page, name, row| {
-        for (phase, took) in row.asked.iter().flat_map(|run| &run.phases) {
+        for (phase, took) in row.last_own_run.iter().flat_map(|run| &run.phases) {
             page.sample(name, &[row.series, ",phase=\"", phase.as_str(), "\""], *took);
         }
     });
@@ -152,16 +152,16 @@ fn durations(page: &mut Page, rows: &Rows<'_>) {
 fn counters(page: &mut Page, rows: &Rows<'_>) {
     rows.by(page, &names::CHECK_RUNS, |row, sample| {
         for outcome in Outcome::ALL {
-            sample(outcome.as_str(), row.figures.outcomes[*outcome as usize]);
+            sample(outcome.as_str(), row.counters.outcomes[*outcome as usize]);
         }
     });
     rows.by(page, &names::CHECK_SLO_RUNS, |row, sample| {
-        sample("good", row.figures.slo_good);
-        sample("bad", row.figures.slo_bad);
+        sample("good", row.counters.slo_good);
+        sample("bad", row.counters.slo_bad);
     });
     rows.by(page, &names::CHECK_FAILURES, |row, sample| {
         for reason in Reason::ALL {
-            let count = row.figures.failures[*reason as usize];
+            let count = row.counters.failures[*reason as usize];
             if count > 0 {
                 sample(reason.as_str(), count);
             }
@@ -169,12 +169,12 @@ fn counters(page: &mut Page, rows: &Rows<'_>) {
     });
     rows.by(page, &names::CHECK_TRANSITIONS, |row, sample| {
         for to in Status::ALL {
-            sample(to.as_str(), row.figures.transitions[*to as usize]);
+            sample(to.as_str(), row.counters.transitions[*to as usize]);
         }
     });
     rows.by(page, &names::CHECK_SKIPPED, |row, sample| {
         for reason in SkipReason::ALL {
-            sample(reason.as_str(), row.figures.skipped[*reason as usize]);
+            sample(reason.as_str(), row.counters.skipped[*reason as usize]);
         }
     });
 }
@@ -222,7 +222,7 @@ fn measurements(page: &mut Page, rows: &Rows<'_>) -> Vec<String> {
     // Kinds with the same measurement may have different help texts; the first one is used.
     let mut families: BTreeMap<&str, Measured<'_>> = BTreeMap::new();
     for row in &rows.0 {
-        for (measurement, value) in row.asked.iter().flat_map(|run| &run.measurements) {
+        for (measurement, value) in row.last_own_run.iter().flat_map(|run| &run.measurements) {
             let family =
                 families.entry(measurement.name).or_insert_with(|| Measured::of(measurement));
             family.help = family.help.min(measurement.help);

@@ -30,7 +30,7 @@ use files::Files;
 use vitalsign::log_targets;
 
 /// Interval of checking the files.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the configuration comes from.
 #[derive(Debug)]
@@ -78,12 +78,12 @@ fn default_file() -> Option<PathBuf> {
 /// Asks the thread that reloads.
 #[derive(Debug, Clone)]
 pub(crate) struct Reloads {
-    orders: Sender<Order>,
+    orders: Sender<ReloadCommand>,
     stopping: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum ReloadCommand {
     Reload,
     Stop,
 }
@@ -116,8 +116,9 @@ impl Reloads {
     }
 
     /// Reloads at once, unless the service is about to stop.
-    pub(crate) fn hang_up(&self) {
-        if self.stopping.load(Ordering::Acquire) || self.orders.send(Order::Reload).is_err() {
+    pub(crate) fn reload_now(&self) {
+        if self.stopping.load(Ordering::Acquire) || self.orders.send(ReloadCommand::Reload).is_err()
+        {
             tracing::info!(
                 target: log_targets::CONFIG,
                 "SIGHUP is ignored while the service stops"
@@ -129,7 +130,7 @@ impl Reloads {
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         // Without a receiver it has stopped already.
-        let _ = self.orders.send(Order::Stop);
+        let _ = self.orders.send(ReloadCommand::Stop);
     }
 }
 
@@ -157,28 +158,28 @@ struct Reloader {
 }
 
 impl Reloader {
-    fn work(&mut self, orders: &Receiver<Order>) {
+    fn work(&mut self, orders: &Receiver<ReloadCommand>) {
         loop {
-            match orders.recv_timeout(LOOK) {
-                Ok(Order::Reload) => {
+            match orders.recv_timeout(POLL_INTERVAL) {
+                Ok(ReloadCommand::Reload) => {
                     // Several requests meanwhile need only one reload.
-                    if orders.try_iter().any(|order| order == Order::Stop) {
+                    if orders.try_iter().any(|order| order == ReloadCommand::Stop) {
                         return;
                     }
-                    self.guarded("signal");
+                    self.catching_panics("signal");
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     if self.files.have_changed(Instant::now()) {
-                        self.guarded("change");
+                        self.catching_panics("change");
                     }
                 }
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(ReloadCommand::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
     /// A panic must not end reloading for good.
-    fn guarded(&mut self, trigger: &'static str) {
+    fn catching_panics(&mut self, trigger: &'static str) {
         if catch_unwind(AssertUnwindSafe(|| self.reload(trigger))).is_err() {
             self.files.forget_change();
             refused(&self.health, trigger, vec!["a panic; see the log line before".to_owned()]);

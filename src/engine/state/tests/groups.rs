@@ -57,7 +57,7 @@ fn a_group_is_down_while_the_process_is_not_live() {
     assert_eq!(of_group(&state, "payments"), Some(ServiceStatus::Up));
     (0..3).for_each(|_| state.tick());
     assert_eq!(of_group(&state, "payments"), Some(ServiceStatus::Down), "no check runs");
-    state.beat();
+    state.runtime_is_alive();
     state.tick();
     assert_eq!(of_group(&state, "payments"), Some(ServiceStatus::Up));
     (0..3).for_each(|_| drop(state.record(&entries[1], run(Outcome::Failure), false)));

@@ -16,7 +16,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::http::openapi::{Surface, live};
+use crate::http::openapi::{DocumentedRouter, live};
 use crate::http::problem::Problem;
 use crate::http::reply::refused;
 use crate::http::routes::Routes;
@@ -38,8 +38,10 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// The route of the event stream.
-pub(super) fn router(routes: &Arc<Routes>) -> Surface {
-    Surface::new().route("/events", get(events), live::events()).with_state(Arc::clone(routes))
+pub(super) fn router(routes: &Arc<Routes>) -> DocumentedRouter {
+    DocumentedRouter::new()
+        .route("/events", get(events), live::events())
+        .with_state(Arc::clone(routes))
 }
 
 async fn events(State(routes): State<Arc<Routes>>, request: Request) -> Response {

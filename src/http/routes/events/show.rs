@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use serde::Serialize;
 
 use crate::engine::state::HealthState;
-use crate::events::{Feed, Mark};
+use crate::events::{Feed, FeedPosition};
 use crate::http::reply::time;
 use crate::model::{Reason, ServiceStatus, Status, Transition};
 
@@ -19,13 +19,13 @@ const RETRY_MS: u32 = 2_000;
 #[derive(Debug)]
 pub(super) struct Summary {
     /// It includes every change before this position; later changes may be included.
-    pub(super) mark: Mark,
+    pub(super) mark: FeedPosition,
     changes: u64,
     pub(super) event: Bytes,
 }
 
 #[derive(Serialize)]
-struct Whole<'a> {
+struct SummaryBody<'a> {
     status: ServiceStatus,
     live: bool,
     ready: bool,
@@ -78,7 +78,7 @@ impl Summary {
         // First the mark: a change that comes meanwhile is then sent once more, not lost.
         let (mark, changes) = (feed.mark(), state.changes());
         let snapshot = state.snapshot();
-        let whole = Whole {
+        let whole = SummaryBody {
             status: snapshot.status,
             live: snapshot.live,
             ready: snapshot.ready,

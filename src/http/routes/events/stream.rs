@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::show::{self, Summary};
 use super::{Place, Routes};
-use crate::events::{Floor, Reader, Taken};
+use crate::events::{FeedItem, OldestKept, Reader};
 use crate::health::Access;
 use crate::history::Change;
 
@@ -43,7 +43,7 @@ struct Backlog {
     /// Id of the last change that was sent.
     after: u64,
     /// The position from which the feed continues.
-    floor: Floor,
+    floor: OldestKept,
     page: VecDeque<Change>,
     /// Changes that may still be asked for.
     left: usize,
@@ -51,7 +51,7 @@ struct Backlog {
 }
 
 /// The event that follows the last change of a backlog.
-enum Joint {
+enum AfterBacklog {
     Seamless,
     Gap,
 }
@@ -151,7 +151,7 @@ impl Events {
         if std::mem::replace(&mut self.ended, true) {
             return None;
         }
-        if let Some(Taken::Round(round)) = self.reader.take() {
+        if let Some(FeedItem::Round(round)) = self.reader.take() {
             self.summarize(round);
         }
         self.due.take().map(|summary| summary.event.clone())
@@ -166,17 +166,17 @@ impl Events {
                 return Some(summary.event.clone());
             }
             match self.reader.take()? {
-                Taken::Change(published) => {
+                FeedItem::Change(published) => {
                     let details = self.details;
                     return Some(published.shown(details, |change| {
                         show::change(&change.check.name, &change.transition, details)
                     }));
                 }
-                Taken::Missed(count) => {
+                FeedItem::Missed(count) => {
                     self.summarize(0);
                     return Some(show::gap(Some(count)));
                 }
-                Taken::Round(round) => self.summarize(round),
+                FeedItem::Round(round) => self.summarize(round),
             }
         }
     }
@@ -194,19 +194,19 @@ impl Events {
             Ok(change) => Some(show::change(&change.check, &change.transition, self.details)),
             Err(joint) => {
                 self.backlog = None;
-                matches!(joint, Joint::Gap).then(|| show::gap(None))
+                matches!(joint, AfterBacklog::Gap).then(|| show::gap(None))
             }
         }
     }
 }
 
 impl Backlog {
-    fn new(after: u64, floor: Floor) -> Self {
+    fn new(after: u64, floor: OldestKept) -> Self {
         Self { after, floor, page: VecDeque::new(), left: MOST, is_last_page: false }
     }
 
     /// The next change that the feed has no more; `Err` when there is none.
-    async fn next(&mut self, routes: &Routes) -> Result<Change, Joint> {
+    async fn next(&mut self, routes: &Routes) -> Result<Change, AfterBacklog> {
         if self.page.is_empty() && !self.is_last_page {
             self.ask(routes).await?;
         }
@@ -220,13 +220,17 @@ impl Backlog {
         }
     }
 
-    async fn ask(&mut self, routes: &Routes) -> Result<(), Joint> {
+    async fn ask(&mut self, routes: &Routes) -> Result<(), AfterBacklog> {
         if self.left == 0 {
-            return Err(if self.after == self.floor.id { Joint::Seamless } else { Joint::Gap });
+            return Err(if self.after == self.floor.id {
+                AfterBacklog::Seamless
+            } else {
+                AfterBacklog::Gap
+            });
         }
-        let history = routes.health.history().ok_or(Joint::Gap)?;
+        let history = routes.health.history().ok_or(AfterBacklog::Gap)?;
         let limit = PAGE.min(self.left);
-        let page = history.changes_after(self.after, limit).await.map_err(|_| Joint::Gap)?;
+        let page = history.changes_after(self.after, limit).await.map_err(|_| AfterBacklog::Gap)?;
         self.is_last_page = page.len() < limit;
         self.left -= limit;
         self.page = page.into();
@@ -235,11 +239,11 @@ impl Backlog {
 
     /// How the feed joins on: without a gap, unless it is known that the history lacks its last
     /// changes, which then are still to be written or were not to be had.
-    fn joint(&self) -> Joint {
+    fn joint(&self) -> AfterBacklog {
         if self.floor.is_change && self.after != self.floor.id {
-            Joint::Gap
+            AfterBacklog::Gap
         } else {
-            Joint::Seamless
+            AfterBacklog::Seamless
         }
     }
 }

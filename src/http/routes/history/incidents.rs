@@ -14,7 +14,7 @@ use crate::engine::check::is_check_name;
 use crate::engine::state::HealthState;
 use crate::history::{self, IncidentFilter};
 use crate::http::Routes;
-use crate::http::openapi::{Operation, Parameter, Surface};
+use crate::http::openapi::{DocumentedRouter, Operation, Parameter};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::model::{Reason, Status, Trace};
@@ -23,7 +23,7 @@ use crate::model::{Reason, Status, Trace};
 const USUAL_LIMIT: usize = 50;
 const MOST: usize = 500;
 
-pub(super) fn router() -> Surface<Arc<Routes>> {
+pub(super) fn router() -> DocumentedRouter<Arc<Routes>> {
     let operation = Operation::get("When checks were not up")
         .about("Newest first, in pages. Of checks that are gone too, as long as they are kept.")
         .takes(&[
@@ -35,7 +35,7 @@ pub(super) fn router() -> Surface<Arc<Routes>> {
         ])
         .answers::<Page<'_>>(200, "A page.");
     let operation = with_problems(operation).problem(404, "No history is kept.");
-    Surface::new().route("/status/incidents", get(incidents), operation)
+    DocumentedRouter::new().route("/status/incidents", get(incidents), operation)
 }
 
 /// A page of incidents, newest first.

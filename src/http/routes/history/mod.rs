@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 
 use crate::history::{History, ReadError};
-use crate::http::openapi::{Operation, Parameter, Surface, Token};
+use crate::http::openapi::{DocumentedRouter, Operation, Parameter, Token};
 use crate::http::problem::Problem;
 use crate::http::reply::{Time, json, refused};
 use crate::http::routes::Routes;
@@ -20,7 +20,7 @@ use crate::http::routes::Routes;
 const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// The routes of the past.
-pub(super) fn router(routes: &Arc<Routes>) -> Surface {
+pub(super) fn router(routes: &Arc<Routes>) -> DocumentedRouter {
     steps::router().merge(incidents::router()).with_state(Arc::clone(routes))
 }
 

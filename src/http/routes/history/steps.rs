@@ -16,7 +16,7 @@ use super::{Time, answer, json, problem_of, refused, time, with_problems};
 use crate::config::Period;
 use crate::history;
 use crate::http::Routes;
-use crate::http::openapi::{Operation, Parameter, Surface};
+use crate::http::openapi::{DocumentedRouter, Operation, Parameter};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::model::{Reason, Status};
@@ -36,7 +36,7 @@ const USUAL_STEPS: u128 = 100;
 const USUAL: [u64; 14] =
     [1, 2, 5, 10, 15, 30, 60, 2 * 60, 3 * 60, 6 * 60, 12 * 60, 24 * 60, 2 * 24 * 60, 7 * 24 * 60];
 
-pub(super) fn router() -> Surface<Arc<Routes>> {
+pub(super) fn router() -> DocumentedRouter<Arc<Routes>> {
     let about = "From `from` up to `to` in steps of `step`, each of them there whether it had runs \
                  or not. `reasons` are details.";
     let operation = Operation::get("How a check was, step by step").about(about).takes(&[
@@ -51,7 +51,7 @@ pub(super) fn router() -> Surface<Arc<Routes>> {
     ]);
     let operation = with_problems(operation.answers::<Past<'_>>(200, "The steps, oldest first."))
         .problem(404, "There is no check of this name, or no history is kept.");
-    Surface::new().route("/status/{check}/history", get(steps), operation)
+    DocumentedRouter::new().route("/status/{check}/history", get(steps), operation)
 }
 
 /// How a check was, step by step.

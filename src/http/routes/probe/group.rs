@@ -10,13 +10,13 @@ use axum::routing::get;
 use super::{JSON, Query, VERBOSE, code_of, form, forms, head, typed};
 use crate::engine::state;
 use crate::http::accept;
-use crate::http::openapi::{Operation, Parameter, Surface};
+use crate::http::openapi::{DocumentedRouter, Operation, Parameter};
 use crate::http::problem::Problem;
 use crate::http::routes::Routes;
 use crate::model::Gate;
 
 /// The route of groups.
-pub(super) fn router() -> Surface<Arc<Routes>> {
+pub(super) fn router() -> DocumentedRouter<Arc<Routes>> {
     let head_of_group =
         |state, name, request| async move { head(group(state, name, request).await) };
     let exclude = "Checks to leave out, as if they did not exist.";
@@ -30,7 +30,11 @@ pub(super) fn router() -> Surface<Arc<Routes>> {
                 Parameter::query::<Vec<String>>("exclude", exclude),
             ])
             .problem(404, "There is no group of this name.");
-    Surface::new().route("/ready/group/{group}", get(group).options(head_of_group), described)
+    DocumentedRouter::new().route(
+        "/ready/group/{group}",
+        get(group).options(head_of_group),
+        described,
+    )
 }
 
 async fn group(

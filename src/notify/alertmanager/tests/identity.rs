@@ -49,3 +49,26 @@ async fn an_alert_starts_when_the_status_began_before_a_restart_too() {
     advance(GRACE).await;
     assert_eq!(scene.attempts()[0]["startsAt"], "1970-01-01T00:01:00.000Z");
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_alert_ends_before_it_began_though_the_clock_is_set_back() {
+    let mut scene = Scene::new();
+    let db = informative("db");
+    scene.runs(&db, Outcome::Failure, Status::Down);
+    let tomorrow = Transition {
+        id: 1,
+        from: Status::Up,
+        to: Status::Down,
+        at: SystemTime::now() + 1440 * MINUTE,
+        since: SystemTime::now() + 1440 * MINUTE,
+        reason: None,
+        message: None,
+        trace: None,
+    };
+    scene.store.record(&db, Event::Transition(&tomorrow));
+    advance(GRACE).await;
+    assert_eq!(scene.posted(), ["CheckDown db warning"]);
+    scene.becomes(&db, Status::Down, Status::Up);
+    let last = scene.attempts();
+    assert_eq!(last[0]["endsAt"], last[0]["startsAt"], "Alertmanager would refuse it");
+}

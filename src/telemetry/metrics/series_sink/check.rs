@@ -10,7 +10,7 @@ use super::super::checks::{self, is_free};
 use super::super::names::{self, Metric};
 use super::number;
 use super::recorder::{DeltaCounter, Figure, LabelledRecorder, Optional, SeriesLabels};
-use crate::engine::state::{Cell, CheckSeriesSink, Figures};
+use crate::engine::state::{Cell, CheckCounters, CheckSeriesSink};
 use crate::model::{CheckInfo, Outcome, Phase, Reason, Run, SkipReason, Status};
 
 /// The series of one check in a recorder.
@@ -175,13 +175,13 @@ impl CheckSeriesSink for RecordedCheck {
         self.configured();
         self.statuses(cell.status());
         self.maintenance.set(number(cell.maintenance));
-        self.parts(cell.asked.as_deref());
+        self.parts(cell.last_own_run.as_deref());
         self.count(cell);
     }
 
     fn count(&mut self, cell: &Cell) {
         self.results(cell);
-        self.counters.raise(&self.recorder, &self.labels, &cell.figures);
+        self.counters.raise(&self.recorder, &self.labels, &cell.counters);
     }
 
     fn suppressed(&mut self, suppressed: bool) {
@@ -247,7 +247,12 @@ impl Counters {
         }
     }
 
-    fn raise(&mut self, recorder: &LabelledRecorder, labels: &SeriesLabels, figures: &Figures) {
+    fn raise(
+        &mut self,
+        recorder: &LabelledRecorder,
+        labels: &SeriesLabels,
+        figures: &CheckCounters,
+    ) {
         let raise = |count: &mut DeltaCounter, metric: &Metric, value: &'static str, now: u64| {
             let label = metric.labels.last().copied().unwrap_or_default();
             count.raise_to(now, || recorder.counter(metric, labels.clone().with(label, value)));

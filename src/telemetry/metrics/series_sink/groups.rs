@@ -7,7 +7,7 @@ use ::metrics::Gauge;
 
 use super::recorder::LabelledRecorder;
 use super::{names, number};
-use crate::engine::state::Tally;
+use crate::engine::state::ServiceCounts;
 use crate::model::ServiceStatus;
 
 /// The series of every group that the recorder was given.
@@ -22,7 +22,7 @@ struct RecordedGroup {
 
 impl RecordedGroups {
     /// Sets the series of every group whose status differs from what they show.
-    pub(super) fn show(&mut self, recorder: &LabelledRecorder, tally: &Tally) {
+    pub(super) fn show(&mut self, recorder: &LabelledRecorder, tally: &ServiceCounts) {
         for (name, group) in &mut self.0 {
             if tally.group(name).is_none() {
                 group.withdraw();

@@ -21,7 +21,7 @@ use std::time::Duration;
 use ::metrics::{Gauge, Histogram, Recorder};
 
 use super::{names, service};
-use crate::engine::state::{CheckSeriesSink, Labels, SeriesSink, Tally};
+use crate::engine::state::{CheckSeriesSink, Labels, SeriesSink, ServiceCounts};
 use crate::model::{CheckInfo, ServiceStatus};
 
 use check::RecordedCheck;
@@ -140,7 +140,7 @@ impl SeriesSink for RecordedService {
         self.configured.set(count as f64);
     }
 
-    fn service(&self, tally: &Tally) {
+    fn service(&self, tally: &ServiceCounts) {
         if self.withdrawn.load(Ordering::Acquire) {
             return;
         }

@@ -18,7 +18,7 @@ pub(crate) struct Thresholds {
 /// Streaks count outcomes, whatever the status. So two alternating outcomes never reach a threshold
 /// above 1, and the status does not flap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fold {
+pub(crate) struct StatusTracker {
     status: Status,
     /// Whether the status is that of the check before a reload changed it, kept until the first run.
     inherited: bool,
@@ -32,7 +32,7 @@ pub(crate) struct Fold {
     successful: u32,
 }
 
-impl Default for Fold {
+impl Default for StatusTracker {
     fn default() -> Self {
         Self {
             status: Status::Unknown,
@@ -45,7 +45,7 @@ impl Default for Fold {
     }
 }
 
-impl Fold {
+impl StatusTracker {
     pub(crate) const fn status(&self) -> Status {
         self.status
     }
@@ -109,7 +109,7 @@ mod tests {
 
     /// Folds a text of outcomes, `s w f t u`, and returns the statuses after each, `U D X ?`.
     fn fold(outcomes: &str, thresholds: Thresholds) -> String {
-        let mut fold = Fold::default();
+        let mut fold = StatusTracker::default();
         outcomes
             .chars()
             .map(|c| {
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn staleness_forgets_the_status_and_the_next_run_decides() {
-        let mut fold = Fold::default();
+        let mut fold = StatusTracker::default();
         fold.apply(Outcome::Success, DEFAULT);
         assert_eq!(fold.go_stale(), Status::Up);
         assert_eq!(fold.status(), Status::Unknown);
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn an_inherited_status_lasts_until_the_first_run_that_counts() {
-        let mut fold = Fold::default();
+        let mut fold = StatusTracker::default();
         fold.apply(Outcome::Success, DEFAULT);
         let mut fold = fold.inherited();
         fold.apply(Outcome::Unknown, DEFAULT);

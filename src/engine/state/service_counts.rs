@@ -1,4 +1,4 @@
-//! Computes the service's status from counts: each check adds its [`Weight`], and a change of one
+//! Computes the service's status from counts: each check adds its [`CheckContribution`], and a change of one
 //! check costs the same however many there are.
 //!
 //! `HealthState::answer` in `view.rs` computes the same rules for the checks of one probe, with
@@ -13,7 +13,7 @@ use crate::model::ServiceStatus;
 /// What one check adds to the counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "six independent facts, each counted")]
-pub(crate) struct Weight {
+pub(crate) struct CheckContribution {
     pub(crate) not_up: bool,
     pub(crate) ready_failing: bool,
     pub(crate) ready_waiting: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Weight {
 /// The sums of all weights, and the status that follows from them.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools, reason = "four latches, each with a life of its own")]
-pub(crate) struct Tally {
+pub(crate) struct ServiceCounts {
     not_up: usize,
     ready_failing: usize,
     ready_waiting: usize,
@@ -54,7 +54,7 @@ struct GroupSums {
     ready_waiting: usize,
 }
 
-impl Tally {
+impl ServiceCounts {
     pub(crate) fn new(now: SystemTime, before: Option<(ServiceStatus, SystemTime)>) -> Self {
         Self {
             not_up: 0,
@@ -138,8 +138,8 @@ impl Tally {
     /// Replaces the weight of a check in `groups`; equal weights change nothing.
     pub(crate) fn replace(
         &mut self,
-        old: Weight,
-        new: Weight,
+        old: CheckContribution,
+        new: CheckContribution,
         groups: &[Arc<str>],
         at: SystemTime,
     ) {

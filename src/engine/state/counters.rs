@@ -43,7 +43,7 @@ impl Histogram {
 
 /// All counters of a check.
 #[derive(Debug, Clone)]
-pub(crate) struct Figures {
+pub(crate) struct CheckCounters {
     pub(crate) durations: Histogram,
     pub(crate) outcomes: [u64; Outcome::ALL.len()],
     pub(crate) slo_good: u64,
@@ -53,7 +53,7 @@ pub(crate) struct Figures {
     pub(crate) skipped: [u64; SkipReason::ALL.len()],
 }
 
-impl Default for Figures {
+impl Default for CheckCounters {
     fn default() -> Self {
         Self {
             durations: Histogram::default(),
