@@ -1,7 +1,8 @@
 //! Deletes expired history, in small steps.
 //!
 //! Single runs are kept for 70 min and roll-ups of a minute for 48 h (or for `retention` if that is
-//! shorter). Everything else is kept for `retention`, 30 days by default (`options.rs`).
+//! shorter), and roll-ups of a day for 400 days at least. Everything else is kept for `retention`,
+//! 30 days by default (`options.rs`).
 
 use std::sync::Arc;
 

@@ -31,6 +31,8 @@ async fn started() -> Service {
     let service = Service::start(&config).await;
     // By then the history has written it down.
     service.get_until("/", |answer| answer.body.contains("id=\"incident-")).await;
+    // And the day of a check that works has a figure.
+    service.get_until("/", |answer| answer.body.contains(": 100%")).await;
     service
 }
 

@@ -5,6 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::support::daemon::wait_for;
 use crate::support::http::Answer;
@@ -176,8 +178,17 @@ async fn what_was_heard_survives_a_kill() {
 async fn a_restart_does_not_begin_the_grace_anew() {
     let config = CONFIG.replace("\"1h\"", "\"100ms\"");
     let service = waiting(&config).await;
+    let path = service.dir.path().join("vitalsign.db");
+    wait_for("the store to hold since when it waits", async || {
+        let options = SqliteConnectOptions::new().filename(&path);
+        let Ok(mut conn) = options.connect().await else { return false };
+        let row = sqlx::query("SELECT 1 FROM vitalsign_heartbeats").fetch_optional(&mut conn);
+        row.await.is_ok_and(|row| row.is_some())
+    })
+    .await;
+    // Written after the first run, and so the grace of 100 ms is over soon.
     let began = tokio::time::Instant::now();
-    wait_for("the grace to be over", async || began.elapsed() > Duration::from_millis(200)).await;
+    wait_for("the grace to be over", async || began.elapsed() > Duration::from_millis(100)).await;
     let service = Service::start_in(service.killed().await, |_| {}).await;
     // Its first run knows that nothing has come since the first one of all.
     let check = is(&service, "down").await;

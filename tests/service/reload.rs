@@ -316,7 +316,7 @@ async fn what_needs_a_restart_is_named_and_not_applied() {
     let other = format!(
         "[service]\nname = \"other-name\"\n[server]\nlisten = \"127.0.0.1:1\"\n\
          max_connections = 7654321\ndrain_delay = \"77ms\"\n[telemetry]\nlog_level = \"error\"\n\
-         traces_endpoint = \"http://u:hunter2@127.0.0.1:1\"\n{OWN}"
+         traces_endpoint = \"http://127.0.0.1:1/hunter2\"\n{OWN}"
     );
     service.reconfigure(&other);
     let line = service.says("a changed option needs a restart", 1).await;

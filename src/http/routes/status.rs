@@ -50,7 +50,7 @@ async fn all(State(routes): State<Arc<Routes>>, request: Request) -> Response {
         Ok(details) => {
             let (snapshot, refused) = (routes.state.snapshot(), routes.health.refused_reload());
             let mut document = document(&snapshot, routes.health.history(), details);
-            document.refused_reload = details.then(|| OrNull(refused.as_deref().map(Into::into)));
+            document.refused_reload = refused.as_deref().filter(|_| details).map(Into::into);
             json(document)
         }
         Err(why) => refused(why),
@@ -96,10 +96,11 @@ pub(crate) struct Document<'a> {
     /// Every group of checks by its name; absent where there is none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     groups: BTreeMap<&'a str, Group<'a>>,
-    /// The newest configuration, if it was refused: the one before is in force then. A detail.
+    /// The newest configuration if it was refused, and absent otherwise; the one before stays in
+    /// force. A detail.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schemars(with = "Option<Refused<'_>>"))]
-    refused_reload: Option<OrNull<Refused<'a>>>,
+    #[cfg_attr(feature = "openapi", schemars(with = "Refused<'_>"))]
+    refused_reload: Option<Refused<'a>>,
 }
 
 /// A group of checks, and how it is.
@@ -112,11 +113,6 @@ struct Group<'a> {
     /// The names of its checks, sorted.
     checks: &'a [Arc<str>],
 }
-
-/// A detail that is null where there is nothing to show, and absent for those without the right to it.
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct OrNull<T>(Option<T>);
 
 /// A configuration that was refused at a reload.
 #[derive(Debug, Serialize)]
@@ -322,7 +318,7 @@ pub(crate) fn document<'a>(
             .iter()
             .map(|group| (&*group.name, Group { status: group.status, checks: &group.checks }))
             .collect(),
-        refused_reload: details.then_some(OrNull(None)),
+        refused_reload: None,
     }
 }
 
