@@ -69,6 +69,7 @@ pub use watch::Watch;
 pub(crate) use crate::model::Redaction;
 pub(crate) use values::SHORT_TOKEN;
 #[cfg(any(feature = "http", feature = "otlp", feature = "session"))]
+#[cfg_attr(not(feature = "kinds"), allow(unused_imports, reason = "some kinds take no URL"))]
 pub(crate) use web_url::names_several_hosts;
 #[cfg(any(feature = "alertmanager", feature = "otlp"))]
 pub(crate) use web_url::web_url;

@@ -43,7 +43,13 @@ mod server_url;
 mod session;
 #[cfg(feature = "mongodb")]
 mod srv;
-#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
+#[cfg(any(
+    feature = "grpc",
+    feature = "http",
+    feature = "mysql",
+    feature = "session",
+    feature = "tcp"
+))]
 #[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "a kind alone uses a part"))]
 mod stream;
 #[cfg(feature = "http")]
@@ -62,7 +68,13 @@ pub(crate) use connect::note_peer;
 #[cfg(any(feature = "http", feature = "icmp"))]
 pub(crate) use endpoint::shared;
 pub(crate) use endpoint::{Endpoint, Host};
-#[cfg(any(feature = "dns", feature = "grpc", feature = "session", feature = "websocket"))]
+#[cfg(any(
+    feature = "dns",
+    feature = "grpc",
+    feature = "mysql",
+    feature = "session",
+    feature = "websocket"
+))]
 #[cfg_attr(not(feature = "kinds"), allow(unused_imports, reason = "MQTT has no texts"))]
 pub(crate) use failure::brief;
 #[cfg(any(
@@ -71,7 +83,6 @@ pub(crate) use failure::brief;
     feature = "http",
     feature = "icmp",
     feature = "session",
-    feature = "sql",
     feature = "tcp"
 ))]
 pub(crate) use failure::failure;
@@ -97,7 +108,13 @@ pub(crate) use server_url::{Schemes, ServerUrl, UrlForm, tls_client};
 pub(crate) use session::{MOST, ParseError, Parsed, Session};
 #[cfg(feature = "mongodb")]
 pub(crate) use srv::{lookup_srv, lookup_txt};
-#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
+#[cfg(any(
+    feature = "grpc",
+    feature = "http",
+    feature = "mysql",
+    feature = "session",
+    feature = "tcp"
+))]
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;
@@ -117,11 +134,23 @@ pub(crate) use tls::{Chain, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE,
 pub(crate) use crate::engine::Carrier;
 #[cfg(feature = "http")]
 pub(crate) use crate::engine::check::unexpected_status;
-#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
+#[cfg(any(
+    feature = "grpc",
+    feature = "http",
+    feature = "mysql",
+    feature = "session",
+    feature = "tcp"
+))]
 use crate::engine::check::{Context, Failure};
 
 /// Connects to `endpoint`, with TLS where there is a client for it.
-#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
+#[cfg(any(
+    feature = "grpc",
+    feature = "http",
+    feature = "mysql",
+    feature = "session",
+    feature = "tcp"
+))]
 #[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "a kind alone uses a part"))]
 pub(crate) async fn open(
     cx: &Context,

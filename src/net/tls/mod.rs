@@ -19,7 +19,13 @@ mod names;
 mod verify;
 
 pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
-#[cfg(any(feature = "grpc", feature = "http", feature = "session", feature = "tcp"))]
+#[cfg(any(
+    feature = "grpc",
+    feature = "http",
+    feature = "mysql",
+    feature = "session",
+    feature = "tcp"
+))]
 pub(crate) use client::TlsConnection;
 pub use client::client_config;
 #[cfg(feature = "mysql")]
@@ -29,4 +35,5 @@ pub(crate) use client::{TlsClient, handshake};
 pub(crate) use config::exporter_config;
 #[cfg(feature = "sql-pool")]
 pub(crate) use explain::explain_to_driver;
+#[cfg(feature = "sql")]
 pub(crate) use explain::reason;
