@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-#[cfg(feature = "sql-pool")]
+#[cfg(any(feature = "mysql-pool", feature = "postgres-pool"))]
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

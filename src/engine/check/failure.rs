@@ -8,12 +8,7 @@ use std::error::Error;
 use crate::model::{Outcome, Reason, redacted};
 
 /// Longest text of a library in a message; a peer can influence some of these texts.
-#[cfg(any(
-    feature = "redis-client",
-    feature = "reqwest-client",
-    feature = "sql-pool",
-    feature = "tls"
-))]
+#[cfg(any(feature = "redis-client", feature = "reqwest-client", feature = "tls"))]
 const LONGEST: usize = 200;
 
 /// Why a run failed.
