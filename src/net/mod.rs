@@ -29,13 +29,7 @@ mod resolve;
 pub(crate) mod scram;
 #[cfg(any(feature = "memcached", feature = "mysql", feature = "redis"))]
 mod server_address;
-#[cfg(any(
-    feature = "amqp",
-    feature = "kafka",
-    feature = "mqtt",
-    feature = "nats",
-    feature = "redis"
-))]
+#[cfg(feature = "server-url")]
 #[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "a kind alone uses a part"))]
 mod server_url;
 #[cfg(feature = "session")]
@@ -43,13 +37,7 @@ mod server_url;
 mod session;
 #[cfg(feature = "mongodb")]
 mod srv;
-#[cfg(any(
-    feature = "grpc",
-    feature = "http",
-    feature = "mysql",
-    feature = "session",
-    feature = "tcp"
-))]
+#[cfg(feature = "stream")]
 #[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "a kind alone uses a part"))]
 mod stream;
 #[cfg(feature = "http")]
@@ -94,13 +82,7 @@ pub(crate) use failure::wrapped_reason_of_tls;
 pub(crate) use optional_question::OptionalQuestion;
 #[cfg(any(feature = "memcached", feature = "mysql", feature = "redis"))]
 pub(crate) use server_address::ServerAddress;
-#[cfg(any(
-    feature = "amqp",
-    feature = "kafka",
-    feature = "mqtt",
-    feature = "nats",
-    feature = "redis"
-))]
+#[cfg(feature = "server-url")]
 #[cfg_attr(not(feature = "kinds"), allow(unused_imports, reason = "a kind alone uses a part"))]
 pub(crate) use server_url::{Schemes, ServerUrl, UrlForm, tls_client};
 #[cfg(feature = "session")]
@@ -108,13 +90,7 @@ pub(crate) use server_url::{Schemes, ServerUrl, UrlForm, tls_client};
 pub(crate) use session::{MOST, ParseError, Parsed, Session};
 #[cfg(feature = "mongodb")]
 pub(crate) use srv::{lookup_srv, lookup_txt};
-#[cfg(any(
-    feature = "grpc",
-    feature = "http",
-    feature = "mysql",
-    feature = "session",
-    feature = "tcp"
-))]
+#[cfg(feature = "stream")]
 pub(crate) use stream::Stream;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;
@@ -134,23 +110,11 @@ pub(crate) use tls::{Chain, NOT_AFTER, TlsClient, UNUSED_NOT_AFTER, WARN_BEFORE,
 pub(crate) use crate::engine::Carrier;
 #[cfg(feature = "http")]
 pub(crate) use crate::engine::check::unexpected_status;
-#[cfg(any(
-    feature = "grpc",
-    feature = "http",
-    feature = "mysql",
-    feature = "session",
-    feature = "tcp"
-))]
+#[cfg(feature = "stream")]
 use crate::engine::check::{Context, Failure};
 
 /// Connects to `endpoint`, with TLS where there is a client for it.
-#[cfg(any(
-    feature = "grpc",
-    feature = "http",
-    feature = "mysql",
-    feature = "session",
-    feature = "tcp"
-))]
+#[cfg(feature = "stream")]
 #[cfg_attr(not(feature = "kinds"), allow(dead_code, reason = "a kind alone uses a part"))]
 pub(crate) async fn open(
     cx: &Context,

@@ -19,13 +19,7 @@ mod names;
 mod verify;
 
 pub(crate) use chain::{Chain, NOT_AFTER, UNUSED_NOT_AFTER, WARN_BEFORE, date};
-#[cfg(any(
-    feature = "grpc",
-    feature = "http",
-    feature = "mysql",
-    feature = "session",
-    feature = "tcp"
-))]
+#[cfg(feature = "stream")]
 pub(crate) use client::TlsConnection;
 pub use client::client_config;
 #[cfg(feature = "mysql")]
